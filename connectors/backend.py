@@ -1,0 +1,53 @@
+"""What a kind of backend gives the host. The messages are the contract's own; there is no second interface.
+
+A backend raises `dsrkit.errors.DsrError`; any other exception is a defect, and its text never leaves the process.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from dsr.connector.v1 import connector_pb2 as pb
+from dsr.connector.v1.grant_pb2 import Grant
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """One data source of one partner, as the host's configuration file declares it."""
+
+    source: str
+    """`partners/{partner}/dataSources/{source}`."""
+    kind: str
+    """Name of the backend: `postgres`, `filesystem` …"""
+    options: Mapping[str, Any]
+    """What the kind needs; parsed and checked by the backend's own options class."""
+    fingerprint_key: bytes
+    """32 secret bytes of this source, for keyed fingerprints."""
+    state_dir: Path
+    """Where a backend without transactions keeps its journal."""
+
+
+class Backend(Protocol):
+    """One open data source. Opened lazily at first use, closed with the host."""
+
+    async def describe(self) -> pb.DescribeResponse: ...
+
+    async def probe(self) -> pb.ProbeResponse: ...
+
+    def locate(self, request: pb.LocateRequest) -> AsyncIterator[pb.LocateResponse]: ...
+
+    def export(self, request: pb.ExportRequest, grant: Grant) -> AsyncIterator[pb.ExportResponse]:
+        """`grant` has been verified: signature, source, operation, expiry."""
+        ...
+
+    def erase(self, request: pb.EraseRequest, grant: Grant) -> AsyncIterator[pb.EraseResponse]:
+        """`grant` has been verified. Idempotent by `grant.task`; an older `grant.attempt` gets ATTEMPT_SUPERSEDED."""
+        ...
+
+    def verify(self, request: pb.VerifyRequest) -> AsyncIterator[pb.VerifyResponse]: ...
+
+    async def close(self) -> None: ...
+
+
+BackendFactory = Callable[[SourceConfig], Backend]
