@@ -4,6 +4,8 @@ Raise `DsrError(reason, message, **metadata)`. Neither message nor metadata may 
 the resource or the limit, never the value. The mapping to gRPC happens once, in `dsrkit.interceptors`.
 """
 
+from __future__ import annotations
+
 from datetime import timedelta
 
 import grpc
@@ -88,9 +90,7 @@ class DsrError(Exception):
             delay = Duration()
             delay.FromTimedelta(self.retry_after)
             packed.append(_pack(error_details_pb2.RetryInfo(retry_delay=delay)))
-        return status_pb2.Status(
-            code=code_pb2.Code.Value(self.code.name), message=self.message, details=packed
-        )
+        return status_pb2.Status(code=code_pb2.Code.Value(self.code.name), message=self.message, details=packed)
 
 
 def _pack(message: object) -> Any:
@@ -114,7 +114,7 @@ def not_found(resource_type: str) -> DsrError:
     return DsrError("NOT_FOUND", f"There is no such {resource_type}.", resource_type=resource_type)
 
 
-def reason_value(reason: str) -> ErrorReason:
+def reason_value(reason: str) -> ErrorReason.ValueType:
     """The enum value of a reason's name."""
     return ErrorReason.Value(f"ERROR_REASON_{reason}")
 

@@ -1,0 +1,158 @@
+"""Issues, rotates and revokes credentials by editing the trust file. Used by `dsr partner` and by `make run`.
+
+Keys of an issuer overlap while they are rotated: tokens of the old key are believed until it is revoked.
+"""
+
+import base64
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+PARTNER_ROLES = ("ROLE_READER", "ROLE_REQUESTER", "ROLE_APPROVER", "ROLE_ADMIN")
+
+
+@dataclass(frozen=True)
+class TrustFile:
+    """The trust file, opened for change. Every change is atomic and excludes others."""
+
+    path: Path
+
+    def add_partner(self, partner: str, credential: Path, *, development: bool = False) -> str:
+        """Adds an issuer bound to `partners/{partner}` and writes its first key to `credential`. Returns the key id."""
+        name = f"urn:dsr:partner:{partner}"
+        return self._add(
+            name, credential, partner=f"partners/{partner}", roles=PARTNER_ROLES, development=development, extra={}
+        )
+
+    def add_service(self, service: str, credential: Path) -> str:
+        """Adds one of the platform's own services; its key speaks for it alone."""
+        return self._add(
+            f"urn:dsr:service:{service}",
+            credential,
+            partner=None,
+            roles=("ROLE_SERVICE",),
+            development=False,
+            extra={"subject": service, "roles": ["ROLE_SERVICE"]},
+        )
+
+    def add_operator(self, credential: Path, *, development: bool = False) -> str:
+        """Adds the operator's staff."""
+        return self._add(
+            "urn:dsr:operator", credential, partner=None, roles=("ROLE_OPERATOR",), development=development, extra={}
+        )
+
+    def rotate(self, issuer: str, credential: Path) -> str:
+        """Adds a second key to an issuer and writes it to `credential`; the old one stays until revoked."""
+        key_id, private, public = _new_key()
+
+        def change(data: dict[str, Any]) -> None:
+            entry = _find(data, issuer)
+            entry["keys"].append(public)
+
+        self._change(change)
+        _write_secret(credential, {"issuer": issuer, "key_id": key_id, "private_key": private})
+        return key_id
+
+    def revoke(self, issuer: str, key_id: str) -> None:
+        """Removes a key; its tokens are refused from the next call on."""
+
+        def change(data: dict[str, Any]) -> None:
+            entry = _find(data, issuer)
+            kept = [key for key in entry["keys"] if key["kid"] != key_id]
+            if len(kept) == len(entry["keys"]):
+                raise ValueError(f"issuer {issuer} has no key {key_id}; its keys are listed by `dsr partner keys`")
+            entry["keys"] = kept
+
+        self._change(change)
+
+    def keys(self, issuer: str) -> list[str]:
+        """The key ids of an issuer."""
+        return [key["kid"] for key in _find(self._read(), issuer)["keys"]]
+
+    def _add(
+        self,
+        issuer: str,
+        credential: Path,
+        *,
+        partner: str | None,
+        roles: tuple[str, ...],
+        development: bool,
+        extra: dict[str, Any],
+    ) -> str:
+        key_id, private, public = _new_key()
+
+        def change(data: dict[str, Any]) -> None:
+            if any(entry["issuer"] == issuer for entry in data["issuers"]):
+                raise ValueError(f"issuer {issuer} exists; use rotate to give it a new key")
+            entry: dict[str, Any] = {"issuer": issuer, "roles": list(roles), "keys": [public]}
+            if partner:
+                entry["partner"] = partner
+            if development:
+                entry["development"] = True
+            data["issuers"].append(entry)
+
+        self._change(change)
+        _write_secret(credential, {"issuer": issuer, "key_id": key_id, "private_key": private, **extra})
+        return key_id
+
+    def _read(self) -> dict[str, Any]:
+        if not self.path.exists():
+            return {"issuers": []}
+        data: dict[str, Any] = json.loads(self.path.read_text())
+        return data
+
+    def _change(self, change: Callable[[dict[str, Any]], None]) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(self.path.with_suffix(".lock")):
+            data = self._read()
+            change(data)
+            _replace(self.path, json.dumps(data, indent=2), 0o644)
+
+
+def _find(data: dict[str, Any], issuer: str) -> dict[str, Any]:
+    for entry in data["issuers"]:
+        if entry["issuer"] == issuer:
+            found: dict[str, Any] = entry
+            return found
+    raise ValueError(f"there is no issuer {issuer}")
+
+
+def _new_key() -> tuple[str, str, dict[str, str]]:
+    key = Ed25519PrivateKey.generate()
+    key_id = secrets.token_hex(8)
+    public = {"kty": "OKP", "crv": "Ed25519", "kid": key_id, "x": _b64(key.public_key().public_bytes_raw())}
+    return key_id, _b64(key.private_bytes_raw()), public
+
+
+def _b64(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def _write_secret(path: Path, data: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _replace(path, json.dumps(data, indent=2), 0o600)
+
+
+def _replace(path: Path, text: str, mode: int) -> None:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

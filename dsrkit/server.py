@@ -1,0 +1,118 @@
+"""Builds and runs a `grpc.aio` server: interceptors, health, reflection, drain."""
+
+import asyncio
+import ipaddress
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+import grpc
+from dsr.v1 import options_pb2
+from google.protobuf import descriptor_pool
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health
+from grpc_reflection.v1alpha import reflection
+
+from dsrkit import log
+from dsrkit.auth import Authenticator
+from dsrkit.interceptors import AuthInterceptor, ErrorInterceptor, RequiredFieldsInterceptor, policy_of
+
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+DRAIN_SECONDS = 10.0
+
+OPTIONS: Sequence[tuple[str, object]] = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_metadata_size", 16 * 1024),
+    ("grpc.so_reuseport", 0),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.http2.max_ping_strikes", 0),
+)
+
+
+@dataclass
+class RunningServer:
+    """A server that listens. `draining` is set before anything is closed, so that streams can end themselves."""
+
+    server: grpc.aio.Server
+    port: int
+    health: health.HealthServicer
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def wait_for_termination(self) -> None:
+        """Returns when SIGTERM or SIGINT asked the process to end."""
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await stop.wait()
+
+
+def policies(service_names: Sequence[str]) -> dict[str, options_pb2.AuthorizationPolicy]:
+    """Path of every method of these services, and its policy. Raises when one declares none."""
+    pool = descriptor_pool.Default()
+    found = {}
+    for name in service_names:
+        service = pool.FindServiceByName(name)
+        for method in service.methods:
+            found[f"/{name}/{method.name}"] = policy_of(method)
+    return found
+
+
+def is_loopback(listen: str) -> bool:
+    """Whether `host:port` is an address of this machine only."""
+    if listen.startswith("unix:"):
+        return True
+    host = listen.rsplit(":", 1)[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@asynccontextmanager
+async def open_server(
+    *,
+    listen: str,
+    registrations: Sequence[Callable[[grpc.aio.Server], None]],
+    service_names: Sequence[str],
+    authenticator: Authenticator,
+    tls: grpc.ServerCredentials | None = None,
+    interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+    draining: asyncio.Event | None = None,
+) -> AsyncIterator[RunningServer]:
+    """Starts a server on `listen` (`host:0` takes a free port) and drains it at the end.
+
+    Plaintext outside loopback is refused (policy P9): ValueError.
+    """
+    loopback = is_loopback(listen)
+    if tls is None and not loopback:
+        raise ValueError(f"plaintext is refused outside loopback: give TLS credentials for {listen}")
+    chain = [
+        *interceptors,
+        ErrorInterceptor(),
+        AuthInterceptor(replace(authenticator, loopback=loopback), policies(service_names)),
+        RequiredFieldsInterceptor(),
+    ]
+    server = grpc.aio.server(interceptors=chain, options=list(OPTIONS))
+    for register in registrations:
+        register(server)
+    health_servicer = health.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    names = [*service_names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME]
+    reflection.enable_server_reflection(names, server)
+    port = server.add_insecure_port(listen) if tls is None else server.add_secure_port(listen, tls)
+    await server.start()
+    running = RunningServer(server, port, health_servicer, draining or asyncio.Event())
+    serving = health_pb2.HealthCheckResponse.SERVING
+    for name in ("", *service_names):
+        await health_servicer.set(name, serving)
+    log.get_logger().info("listening", port=port)
+    try:
+        yield running
+    finally:
+        await health_servicer.enter_graceful_shutdown()
+        running.draining.set()
+        await server.stop(DRAIN_SECONDS)
+        log.get_logger().info("drained")
