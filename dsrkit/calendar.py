@@ -1,0 +1,19 @@
+"""Deadlines (Art. 12(3)): calendar months in the partner's time zone, clamped to the end of the month."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from dateutil.relativedelta import relativedelta
+
+MONTHS, EXTENDED_MONTHS = 1, 3
+
+
+def due(received: datetime, time_zone: str, *, extended: bool = False) -> datetime:
+    """When an answer is due, in UTC: one calendar month after receipt, three when extended.
+
+    Both are computed from the receipt, so that 31 January leads to 28 February and, extended, to 30 April.
+    Weekends never lengthen it: the platform gives its partners the earlier day.
+    """
+    local = received.astimezone(ZoneInfo(time_zone))
+    months = EXTENDED_MONTHS if extended else MONTHS
+    return (local + relativedelta(months=months)).astimezone(UTC)

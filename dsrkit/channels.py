@@ -1,0 +1,54 @@
+"""Channels to other processes, with the service's own identity on every call."""
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+import grpc
+from dsr.credentials import Credential
+
+from dsrkit import telemetry
+from dsrkit.server import MAX_MESSAGE_BYTES, is_loopback
+
+_OPTIONS: Sequence[tuple[str, object]] = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+)
+
+
+class Channels:
+    """One channel per address, opened at first use, closed together."""
+
+    def __init__(self, credential: Credential, tls: grpc.ChannelCredentials | None = None) -> None:
+        self._credential = credential
+        self._tls = tls
+        self._open: dict[str, grpc.aio.Channel] = {}
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> "Channels":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    def get(self, address: str) -> grpc.aio.Channel:
+        """The channel to `host:port`. Plaintext goes to loopback only (policy P9): ValueError."""
+        if address not in self._open:
+            if self._tls is None and not is_loopback(address):
+                raise ValueError("plaintext is refused outside loopback")
+            interceptors: Any = list(telemetry.client_interceptors())
+            channel = (
+                grpc.aio.insecure_channel(address, options=list(_OPTIONS), interceptors=interceptors)
+                if self._tls is None
+                else grpc.aio.secure_channel(address, self._tls, options=list(_OPTIONS), interceptors=interceptors)
+            )
+            self._open[address] = channel
+            self._stack.push_async_callback(channel.close)
+        return self._open[address]
+
+    def metadata(self, audience: str) -> tuple[tuple[str, str], ...]:
+        """Call metadata with a fresh token for `audience`."""
+        return (("authorization", f"Bearer {self._credential.token(audience)}"),)

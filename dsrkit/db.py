@@ -1,0 +1,74 @@
+"""PostgreSQL: pools, transactions in the name of one partner, SQL kept in files."""
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import cache
+from importlib import resources
+
+import asyncpg
+import orjson
+
+Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+
+
+async def _set_up(connection: asyncpg.Connection) -> None:
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(
+            name, schema="pg_catalog", encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads
+        )
+
+
+@asynccontextmanager
+async def open_pool(dsn: str, schema: str, max_size: int = 10) -> AsyncIterator[asyncpg.Pool]:
+    """A pool whose connections see `schema` first. The role in `dsn` is the service's own, never the owner."""
+    pool = await asyncpg.create_pool(
+        dsn,
+        min_size=1,
+        max_size=max_size,
+        command_timeout=60,
+        init=_set_up,
+        server_settings={"search_path": f"{schema}, dsr", "application_name": f"dsr-{schema}", "timezone": "UTC"},
+    )
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+@asynccontextmanager
+async def partner_transaction(pool: asyncpg.Pool, partner: str) -> AsyncIterator[Connection]:
+    """A transaction in which row-level security shows this partner's rows and no others.
+
+    `partner` is `partners/{partner}`; an empty one raises in the database (`dsr.current_partner()`).
+    """
+    async with pool.acquire() as connection:
+        async with connection.transaction():
+            await connection.execute("SELECT set_config('dsr.partner', $1, true)", partner)
+            yield connection
+
+
+@asynccontextmanager
+async def sweeper_transaction(pool: asyncpg.Pool, schema: str) -> AsyncIterator[Connection]:
+    """A transaction over all partners, in the role that sees ids, states and times only."""
+    async with pool.acquire() as connection:
+        async with connection.transaction():
+            await connection.execute(f"SET LOCAL ROLE {_identifier(f'dsr_{schema}_sweeper')}")
+            yield connection
+
+
+def _identifier(name: str) -> str:
+    if not re.fullmatch(r"[a-z_]{1,63}", name):
+        raise ValueError("not an identifier of ours")
+    return name
+
+
+@cache
+def load_sql(package: str) -> Mapping[str, str]:
+    """The named statements of `package`'s `sql/queries.sql`: each begins with a line `-- name: what_it_is`."""
+    text = resources.files(package).joinpath("sql", "queries.sql").read_text()
+    statements = {}
+    for block in re.split(r"^-- name: ", text, flags=re.MULTILINE)[1:]:
+        name, _, body = block.partition("\n")
+        statements[name.strip()] = body.strip()
+    return statements
