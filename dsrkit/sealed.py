@@ -11,7 +11,6 @@ from typing import BinaryIO
 import pyrage
 
 CHUNK = 256 * 1024
-Recipient = pyrage.x25519.Recipient
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Written:
 class SealedWriter:
     """Writes plaintext pieces into an age file. Use as a context manager; `written` is there after it."""
 
-    def __init__(self, path: Path, recipient: Recipient) -> None:
+    def __init__(self, path: Path, recipient: pyrage.x25519.Recipient) -> None:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._file: BinaryIO = path.open("wb")
@@ -40,7 +39,7 @@ class SealedWriter:
         self._thread.start()
         self.written: Written | None = None
 
-    def _encrypt(self, recipient: Recipient) -> None:
+    def _encrypt(self, recipient: pyrage.x25519.Recipient) -> None:
         try:
             pyrage.encrypt_io(self._reader, self._file, [recipient])
         except BaseException as error:
@@ -81,7 +80,7 @@ class SealedWriter:
         self._path.unlink(missing_ok=True)
 
 
-def write_sealed(path: Path, recipient: Recipient, pieces: Iterable[bytes]) -> Written:
+def write_sealed(path: Path, recipient: pyrage.x25519.Recipient, pieces: Iterable[bytes]) -> Written:
     """Writes all `pieces` into an age file at `path`."""
     writer = SealedWriter(path, recipient)
     try:
