@@ -1,0 +1,130 @@
+"""One gRPC server for many sources. Everything that doesn't depend on the kind of backend is decided here."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+from dsr.connector.v1 import connector_pb2 as pb
+from dsr.connector.v1.connector_pb2_grpc import ConnectorServiceServicer
+from dsr.connector.v1.grant_pb2 import CollectionInstruction, Grant, SignedGrant
+
+from connectors.attempts import Attempts, Relay
+from connectors.backend import Backend
+from connectors.limits import check_expected, check_instructions, check_subject, check_subjects
+from dsrkit.auth import current_caller
+from dsrkit.errors import DsrError, not_found
+from dsrkit.grants import GrantVerifier
+
+T = TypeVar("T")
+
+SERVICE_NAME = pb.DESCRIPTOR.services_by_name["ConnectorService"].full_name
+
+
+@dataclass
+class Source:
+    """One source, and what its backend can do once that has been asked."""
+
+    name: str
+    backend: Backend
+    _capabilities: frozenset["pb.Capability.ValueType"] | None = None
+
+    async def capabilities(self) -> frozenset["pb.Capability.ValueType"]:
+        """What the backend declares. Asked once: a kind doesn't learn new things while it runs."""
+        if self._capabilities is None:
+            self._capabilities = frozenset((await self.backend.describe()).capabilities)
+        return self._capabilities
+
+    async def require(self, capability: "pb.Capability.ValueType", what: str) -> None:
+        """METHOD_UNKNOWN unless the backend declares the capability."""
+        if capability not in await self.capabilities():
+            raise DsrError("METHOD_UNKNOWN", f"This source's connector doesn't declare {what}.")
+
+
+@dataclass
+class ConnectorHost(ConnectorServiceServicer):
+    """The servicer. `backends` by source name; they are opened by their first call and closed by `close`."""
+
+    backends: Mapping[str, Backend]
+    verifier: GrantVerifier
+    clock: Callable[[], datetime]
+    _attempts: Attempts = field(default_factory=Attempts)
+    _relays: set[Relay[Any]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._sources = {name: Source(name, backend) for name, backend in self.backends.items()}
+
+    async def Describe(self, request: pb.DescribeRequest, context: Any) -> pb.DescribeResponse:
+        return await self._source(request.source).backend.describe()
+
+    async def Probe(self, request: pb.ProbeRequest, context: Any) -> pb.ProbeResponse:
+        return await self._source(request.source).backend.probe()
+
+    async def Locate(self, request: pb.LocateRequest, context: Any) -> AsyncIterator[pb.LocateResponse]:
+        source = self._source(request.source)
+        check_subjects(request.subjects)
+        async for message in self._read(Relay(source.backend.locate(request)), context):
+            yield message
+
+    async def Export(self, request: pb.ExportRequest, context: Any) -> AsyncIterator[pb.ExportResponse]:
+        source = self._source(current_caller().audience)
+        grant = self._grant(request.grant, source, Grant.OPERATION_EXPORT)
+        await source.require(pb.CAPABILITY_EXPORT, "EXPORT")
+        if request.cursor:
+            await source.require(pb.CAPABILITY_EXPORT_RESUME, "EXPORT_RESUME")
+        check_subject(request.subject)
+        relay = await self._attempts.start(
+            source.name, f"export {grant.task}", grant.attempt, lambda: source.backend.export(request, grant)
+        )
+        async for message in self._read(relay, context):
+            yield message
+
+    async def Erase(self, request: pb.EraseRequest, context: Any) -> AsyncIterator[pb.EraseResponse]:
+        source = self._source(current_caller().audience)
+        grant = self._grant(request.grant, source, Grant.OPERATION_ERASE)
+        await source.require(pb.CAPABILITY_ERASE, "ERASE")
+        if any(i.action == CollectionInstruction.ACTION_ANONYMISE for i in grant.instructions):
+            await source.require(pb.CAPABILITY_ANONYMISE, "ANONYMISE")
+        check_subjects([subject.subject for subject in request.subjects], "subjects[{}].subject")
+        check_expected(request.subjects)
+        relay = await self._attempts.start(
+            source.name, f"erase {grant.task}", grant.attempt, lambda: source.backend.erase(request, grant)
+        )
+        async for message in self._read(relay, context):
+            yield message
+
+    async def Verify(self, request: pb.VerifyRequest, context: Any) -> AsyncIterator[pb.VerifyResponse]:
+        source = self._source(request.source)
+        await source.require(pb.CAPABILITY_ERASE, "ERASE")
+        check_subjects([subject.subject for subject in request.subjects], "subjects[{}].subject")
+        check_instructions((i.collection for i in request.instructions), "instructions")
+        async for message in self._read(Relay(source.backend.verify(request)), context):
+            yield message
+
+    async def close(self) -> None:
+        """Waits for the backends' last work, then closes them. Called when the server has drained."""
+        for relay in list(self._relays):
+            relay.stop()
+            await relay.ended()
+        for source in self._sources.values():
+            await source.backend.close()
+
+    def _source(self, name: str) -> Source:
+        """The source of that name. A token speaks for one source: for it, every other one doesn't exist."""
+        source = self._sources.get(name)
+        if source is None or current_caller().audience != name:
+            raise not_found("data source")
+        return source
+
+    def _grant(self, signed: SignedGrant, source: Source, operation: "Grant.Operation.ValueType") -> Grant:
+        grant = self.verifier.verify(signed, source.name, operation, self.clock())
+        check_instructions((i.collection for i in grant.instructions), "grant.instructions")
+        return grant
+
+    async def _read(self, relay: Relay[T], context: Any) -> AsyncIterator[T]:
+        """The relay's messages. Its work ends when the call does, even if nobody resumes this generator."""
+        self._relays.add(relay)
+        relay.task.add_done_callback(lambda _: self._relays.discard(relay))
+        context.add_done_callback(lambda _: relay.stop())
+        async for message in relay.messages():
+            yield message

@@ -1,0 +1,18 @@
+"""Which kinds of backend there are: one line each. Modules are imported when a configuration first names the kind."""
+
+import importlib
+from collections.abc import Mapping
+from typing import cast
+
+from connectors.backend import BackendFactory
+
+KINDS: Mapping[str, str] = {
+    "filesystem": "connectors.filesystem",
+    "postgres": "connectors.postgres",
+}
+"""Package of each kind. It offers `open_backend(config: SourceConfig) -> Backend`: checks the options, does no I/O."""
+
+
+def factory(kind: str) -> BackendFactory:
+    """The factory of a kind in `KINDS`."""
+    return cast(BackendFactory, importlib.import_module(KINDS[kind]).open_backend)
