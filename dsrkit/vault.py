@@ -6,6 +6,7 @@ or an old bundle must not find the key again. A key is durable before the first 
 
 import asyncio
 import base64
+import hmac
 import os
 import secrets
 from dataclasses import dataclass
@@ -57,6 +58,11 @@ class Vault:
     async def destroy(self, partner: str, request: str) -> None:
         """Destroys the key of a request. Idempotent."""
         await asyncio.to_thread(self._destroy, partner, request)
+
+    async def digest(self, partner: str, data: bytes) -> bytes:
+        """A keyed digest that says nothing of `data` to whoever lacks the partner's key."""
+        key = await asyncio.to_thread(self._partner_key, partner)
+        return hmac.digest(hmac.digest(key, b"digest", "sha256"), data, "sha256")
 
     def _path(self, partner: str, request: str) -> Path:
         return self.folder / partner.split("/")[-1] / f"{request.split('/')[-1]}.key"

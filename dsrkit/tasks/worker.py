@@ -29,11 +29,11 @@ from dsrkit.tasks.model import Done, Task
 from dsrkit.tasks.store import TaskStore
 
 Step = Callable[[Task], Awaitable[Done]]
+Lock = Callable[[Connection, Task], Awaitable[None]]
 Settle = Callable[[Connection, Task, Done], Awaitable[None]]
 Waiting = Callable[[Connection, Task, str], Awaitable[None]]
 Chore = tuple[float, Callable[[], Awaitable[None]]]
 
-HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 PER_SOURCE = 2
 _FIRST_DELAY, _LAST_DELAY = 0.5, 60.0
 _ENTRYPOINT = "task"
@@ -68,17 +68,19 @@ class Worker:
         self,
         store: TaskStore,
         steps: Mapping[str, Step],
+        lock: Lock,
         settle: Settle,
         waiting: Waiting,
         chores: Sequence[Chore] = (),
-        heartbeat_timeout: timedelta = HEARTBEAT_TIMEOUT,
+        heartbeat_seconds: float = 10.0,
     ) -> None:
         self._store = store
         self._steps = steps
+        self._lock = lock
         self._settle = settle
         self._waiting = waiting
         self._chores = [*chores, (3600.0, store.purge_queue_log)]
-        self._heartbeat_timeout = heartbeat_timeout
+        self._heartbeat_timeout = timedelta(seconds=heartbeat_seconds)
         self._queries = queue_queries(store.pool, store.schema)
         self._manager = QueueManager(self._queries, channel=queue_settings(store.schema).channel)
         self._manager.entrypoint(_ENTRYPOINT)(self._run_job)
@@ -182,6 +184,7 @@ class Worker:
         try:
             done = await self._steps[task.step](task)
             async with partner_transaction(self._store.pool, partner) as connection:
+                await self._lock(connection, task)
                 if await self._store.finish(connection, task, done):
                     await self._settle(connection, task, done)
                     logger.info("task.done", records=done.records)
@@ -193,5 +196,6 @@ class Worker:
             pause = max(backoff(task.tries), delay or timedelta())
             logger.warning("task.waiting", reason=reason, error=None if isinstance(error, DsrError) else error)
             async with partner_transaction(self._store.pool, partner) as connection:
+                await self._lock(connection, task)
                 if await self._store.wait(connection, task, reason, pause):
                     await self._waiting(connection, task, reason)

@@ -1,0 +1,142 @@
+"""Governance, as the rights services ask it."""
+
+from collections.abc import Awaitable, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+import grpc
+from dsr.authority.v1 import authority_pb2 as pb
+from dsr.authority.v1.authority_pb2_grpc import AuthorityServiceStub
+from dsr.connector.v1.grant_pb2 import CollectionInstruction
+from dsr.credentials import AUTHORITY_AUDIENCE
+from dsr.v1.subject_pb2 import Identity
+
+from dsrkit.channels import Channels
+from dsrkit.errors import CODES, DsrError, from_rpc_error
+from dsrkit.requests.model import Dossier, Request, Right
+from dsrkit.tasks import Task
+
+TIMEOUT = 10.0
+T = TypeVar("T")
+
+
+class Authority:
+    """A client of `AuthorityService` for one right. GOVERNANCE_UNAVAILABLE when it can't be reached."""
+
+    def __init__(self, channels: Channels, address: str, right: Right) -> None:
+        self._channels = channels
+        self._stub = AuthorityServiceStub(channels.get(address))
+        self._right = right
+
+    async def authorize(self, request: pb.AuthorizeRequest) -> pb.AuthorizeResponse:
+        """May this request be started?"""
+        request.right = self._right.number
+        return await self._call(self._stub.Authorize(request, timeout=TIMEOUT, metadata=self._metadata()))
+
+    async def instructions(
+        self, request: Request, sources: Sequence[str], dossier: Dossier
+    ) -> pb.GetInstructionsResponse:
+        """Instructions as of now. INSTRUCTION_REFUSED when the work is no longer allowed."""
+        message = pb.GetInstructionsRequest(
+            partner=request.partner,
+            right=self._right.number,
+            data_map_revision=request.data_map_revision,
+            data_sources=sources,
+            identities=identities(dossier),
+        )
+        answer = await self._call(self._stub.GetInstructions(message, timeout=TIMEOUT, metadata=self._metadata()))
+        if answer.HasField("refusal"):
+            rule, article = answer.refusal.rule, answer.refusal.article
+            raise DsrError(
+                "INSTRUCTION_REFUSED", f"Governance refuses ({rule}, {article}).", rule=rule, article=article
+            )
+        return answer
+
+    async def grant(
+        self,
+        request: Request,
+        task: Task,
+        dossier: Dossier,
+        *,
+        plan_digest: str = "",
+        approver: str = "",
+        approved: Sequence[CollectionInstruction] = (),
+    ) -> pb.IssueGrantResponse:
+        """A grant for one attempt of one task."""
+        message = pb.IssueGrantRequest(
+            source=task.source or "",
+            right=self._right.number,
+            request=self._right.name(request.partner, request.id),
+            task=task.name,
+            attempt=task.attempt,
+            data_map_revision=request.data_map_revision,
+            plan_digest=plan_digest,
+            approver=approver,
+            approved=approved,
+            identities=identities(dossier),
+        )
+        return await self._call(self._stub.IssueGrant(message, timeout=TIMEOUT, metadata=self._metadata()))
+
+    async def check_approver(self, partner: str, actors: Sequence[str], token_id: str) -> None:
+        """FOUR_EYES or PERSON_REQUIRED unless this person may approve."""
+        message = pb.CheckApproverRequest(partner=partner, actors=actors, token_id=token_id)
+        await self._call(self._stub.CheckApprover(message, timeout=TIMEOUT, metadata=self._metadata()))
+
+    async def register(self, request: Request, dossier: Dossier) -> Sequence[pb.OpenWork]:
+        """Registers open work on the person; returns other open work on the same one."""
+        message = pb.RegisterWorkRequest(
+            request=self._right.name(request.partner, request.id),
+            right=self._right.number,
+            identities=identities(dossier),
+        )
+        answer = await self._call(self._stub.RegisterWork(message, timeout=TIMEOUT, metadata=self._metadata()))
+        return answer.others
+
+    async def close(self, request: Request, bundle_expire_time: datetime | None) -> None:
+        """Says that the request no longer works on the person."""
+        message = pb.CloseWorkRequest(request=self._right.name(request.partner, request.id))
+        if bundle_expire_time is not None:
+            message.bundle_expire_time.FromDatetime(bundle_expire_time)
+        await self._call(self._stub.CloseWork(message, timeout=TIMEOUT, metadata=self._metadata()))
+
+    async def oblige(self, request: Request) -> pb.ObligeBundleEndResponse:
+        """Obliges the other rights to end bundles of the person."""
+        message = pb.ObligeBundleEndRequest(request=self._right.name(request.partner, request.id))
+        return await self._call(self._stub.ObligeBundleEnd(message, timeout=TIMEOUT, metadata=self._metadata()))
+
+    async def obligations(self) -> Sequence[pb.Obligation]:
+        """Open obligations of this right."""
+        message = pb.ListObligationsRequest(right=self._right.number)
+        answer = await self._call(self._stub.ListObligations(message, timeout=TIMEOUT, metadata=self._metadata()))
+        return answer.obligations
+
+    async def acknowledge(self, obligation: pb.Obligation) -> None:
+        """Says that an obligation is fulfilled."""
+        message = pb.AcknowledgeObligationRequest(id=obligation.id, request=obligation.request)
+        await self._call(self._stub.AcknowledgeObligation(message, timeout=TIMEOUT, metadata=self._metadata()))
+
+    async def report(self, entries: Sequence[pb.ReportEntry]) -> None:
+        """Hands over what the outbox holds."""
+        message = pb.ReportRequest(entries=entries)
+        await self._call(self._stub.Report(message, timeout=TIMEOUT, metadata=self._metadata()))
+
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        return self._channels.metadata(AUTHORITY_AUDIENCE)
+
+    async def _call(self, call: Awaitable[T]) -> T:
+        try:
+            return await call
+        except grpc.aio.AioRpcError as error:
+            raise _translate(error) from None
+
+
+def identities(dossier: Dossier) -> list[Identity]:
+    """The identities that stand for the person, as messages."""
+    return [Identity(type=i.type, value=i.value) for i in dossier.followed()]
+
+
+def _translate(error: grpc.aio.AioRpcError) -> DsrError:
+    info = from_rpc_error(error)
+    if info is not None and info.reason in CODES and info.reason != "STORE_UNAVAILABLE":
+        return DsrError(info.reason, error.details() or info.reason, **dict(info.metadata))
+    return DsrError("GOVERNANCE_UNAVAILABLE", "Governance can't be reached, so nothing new may start. Retry.")

@@ -1,0 +1,165 @@
+"""Wires a rights service: the parts that are alike, in the order they are opened."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import uvloop
+from dsr.credentials import PLATFORM_AUDIENCE, Credential
+
+from dsrkit import log, telemetry
+from dsrkit.auth import Authenticator, TrustStore
+from dsrkit.channels import Channels
+from dsrkit.db import open_pool
+from dsrkit.requests.authority import Authority
+from dsrkit.requests.bundle import Bundles
+from dsrkit.requests.close import Close
+from dsrkit.requests.connector import Connectors, Limits
+from dsrkit.requests.export import Export, Spool
+from dsrkit.requests.flow import Advance, Flow
+from dsrkit.requests.locate import Locate
+from dsrkit.requests.model import Right
+from dsrkit.requests.servicer import Parts
+from dsrkit.requests.store import RequestStore
+from dsrkit.requests.watch import EventHub
+from dsrkit.server import open_server
+from dsrkit.tasks import TaskStore, Worker
+from dsrkit.tasks.worker import Chore, Step
+from dsrkit.vault import Vault
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a rights service is told by its environment."""
+
+    listen: str
+    """`DSR_LISTEN`: `host:port`; port 0 takes a free one."""
+    database_url: str
+    """`DSR_DATABASE_URL`: of the service's own role."""
+    trust: Path
+    """`DSR_TRUST`: the trust file."""
+    credential: Path
+    """`DSR_CREDENTIAL`: the service's own signing key."""
+    governance_address: str
+    """`DSR_GOVERNANCE_ADDRESS`: `host:port`."""
+    state_dir: Path
+    """`DSR_STATE_DIR`: spool and bundles, ciphertext only; no versions, no snapshots."""
+    keys_dir: Path
+    """`DSR_KEYS_DIR`: wrapped keys; apart from everything that is backed up."""
+    role: str = "all"
+    """`DSR_ROLE`: `api`, `worker` or `all`."""
+    otlp_endpoint: str = ""
+    """`DSR_OTLP_ENDPOINT`: `host:port` of an OpenTelemetry collector; empty: none."""
+    connector_idle_seconds: float = 60.0
+    """`DSR_CONNECTOR_IDLE_SECONDS`: how long a connector may be silent."""
+    heartbeat_seconds: float = 10.0
+    """`DSR_HEARTBEAT_SECONDS`: after which silence another worker takes over a task."""
+
+
+@dataclass(frozen=True)
+class Toolbox:
+    """What steps of any right work with."""
+
+    config: Config
+    parts: Parts
+    connectors: Connectors
+    locate: Locate
+    export: Export
+    spool: Spool
+    bundles: Bundles
+    close: Close
+
+
+@asynccontextmanager
+async def open_toolbox(config: Config, right: Right, advance: Advance, *, with_anchors: bool) -> AsyncIterator[Toolbox]:
+    """Opens everything a rights service needs, and closes it in reverse."""
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(open_pool(config.database_url, right.noun, max_size=16))
+        channels = await stack.enter_async_context(Channels(Credential.load(config.credential)))
+        tasks = TaskStore(pool, right.noun)
+        store = RequestStore(pool, right, tasks)
+        vault = Vault(config.keys_dir)
+        flow = Flow(store, vault, advance)
+        authority = Authority(channels, config.governance_address, right)
+        hub = EventHub(pool, store.channel)
+        connectors = Connectors(channels, Limits(idle=config.connector_idle_seconds))
+        spool = Spool(config.state_dir / "spool")
+        bundles = Bundles(store, vault, config.state_dir / "bundles", spool)
+        parts = Parts(right, store, flow, vault, authority, hub, asyncio.Event())
+        yield Toolbox(
+            config=config,
+            parts=parts,
+            connectors=connectors,
+            locate=Locate(flow, authority, connectors, with_anchors=with_anchors),
+            export=Export(flow, authority, connectors, spool),
+            spool=spool,
+            bundles=bundles,
+            close=Close(store, flow, vault, authority, spool),
+        )
+
+
+async def ship(tools: Toolbox) -> None:
+    """Chore: hands processing records and state changes to governance."""
+    store = tools.parts.store
+    for partner in await store.outbox_partners():
+        entries = await store.outbox(partner)
+        for identifier, entry in entries:
+            entry.id = str(identifier)
+        if entries:
+            await tools.parts.authority.report([entry for _, entry in entries])
+            await store.shipped(partner, [identifier for identifier, _ in entries])
+
+
+async def run(
+    config: Config,
+    tools: Toolbox,
+    service_name: str,
+    register: Callable[[grpc.aio.Server], None],
+    steps: Mapping[str, Step],
+    chores: Sequence[Chore] = (),
+) -> None:
+    """Serves RPCs and works on tasks, as `config.role` says, until told to end; then drains."""
+    flow = tools.parts.flow
+    shared: dict[str, Step] = {
+        "register": tools.locate.register,
+        "locate": tools.locate.locate,
+        "close": tools.close.close,
+    }
+    worker = Worker(
+        tools.parts.store.tasks,
+        {**shared, **steps},
+        flow.lock,
+        flow.settle,
+        flow.waiting,
+        [(0.5, lambda: ship(tools)), *chores],
+        heartbeat_seconds=config.heartbeat_seconds,
+    )
+    authenticator = Authenticator(TrustStore(config.trust), [PLATFORM_AUDIENCE])
+    serves, works = config.role in ("api", "all"), config.role in ("worker", "all")
+    async with open_server(
+        listen=config.listen,
+        registrations=[register] if serves else [],
+        service_names=[service_name] if serves else [],
+        authenticator=authenticator,
+        interceptors=telemetry.server_interceptors(),
+        draining=tools.parts.draining,
+    ) as running:
+        listening = asyncio.create_task(tools.parts.hub.listen())
+        working = asyncio.create_task(worker.run()) if works else None
+        await running.wait_for_termination()
+        log.get_logger().info("draining")
+        worker.stop()
+        if working is not None:
+            await working
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+
+
+def main(service: str, body: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Runs a process: uvloop, logs."""
+    log.configure(service)
+    uvloop.run(body())
