@@ -1,0 +1,34 @@
+"""What every test may use: a PostgreSQL of its own, and an environment without settings of the developer's."""
+
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.local.postgres import Cluster
+
+
+def pytest_configure() -> None:
+    """Processes refuse unknown DSR_* variables, and tests mustn't depend on a developer's shell."""
+    for name in [name for name in os.environ if name.startswith("DSR_")]:
+        del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A PostgreSQL 18 for the session, without durability. It ends with the test run, however that ends."""
+    with tempfile.TemporaryDirectory(prefix="dsr-test-") as folder:
+        Path(folder).chmod(0o755)  # for root the server runs as nobody, who must reach its data
+        with Cluster.start(Path(folder) / "postgres", fsync=False) as cluster:
+            yield cluster
+
+
+@pytest.fixture
+def database(postgres: Cluster) -> Iterator[str]:
+    """The DSN of a fresh, empty database, for the superuser."""
+    name = f"test_{secrets.token_hex(6)}"
+    yield postgres.create_database(name)
+    postgres.drop_database(name)
