@@ -1,0 +1,148 @@
+"""The filesystem kind: files whose path carries a person's identity. Docs: docs/connectors/filesystem.md."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+from dsr.connector.v1 import connector_pb2 as pb
+from dsr.connector.v1.grant_pb2 import Grant
+from dsr.v1.subject_pb2 import Identity
+
+from connectors.backend import SourceConfig
+from connectors.filesystem import describe, export, tree, verify
+from connectors.filesystem.erase import Eraser
+from connectors.filesystem.find import Search
+from connectors.filesystem.fingerprint import Digests
+from connectors.filesystem.found import Found
+from connectors.filesystem.journal import Journal
+from connectors.filesystem.judge import counts
+from connectors.filesystem.options import Options
+from connectors.filesystem.threads import Threads
+from connectors.filesystem.walk import Watch
+from dsrkit.errors import DsrError
+
+_SIGN_OF_LIFE = 5.0
+"""Seconds of searching between two `progress`."""
+
+
+class FilesystemBackend:
+    """One folder of one partner. ValueError for options that can't be used."""
+
+    def __init__(self, config: SourceConfig) -> None:
+        self._options = Options.model_validate(config.options)
+        if config.state_dir.absolute().is_relative_to(self._options.root):
+            raise ValueError("root: the host's state folder lies below it; move one of them")
+        self._source = config.source
+        self._state_dir = config.state_dir
+        self._digests = Digests(config.fingerprint_key)
+        self._threads = Threads()
+        self._journal = Journal(config.state_dir, config.source, self._digests)
+
+    async def describe(self) -> pb.DescribeResponse:
+        """What the options declare, and what is wrong with the folder."""
+        with tree.translated(self._source):
+            return await self._threads.run(partial(describe.describe, self._options))
+
+    async def probe(self) -> pb.ProbeResponse:
+        """Whether the folder is there and permits what is declared."""
+        with tree.translated(self._source):
+            return await self._threads.run(partial(describe.probe, self._options, self._state_dir))
+
+    async def locate(self, request: pb.LocateRequest) -> AsyncIterator[pb.LocateResponse]:
+        """Counts, fingerprints, further identities and the places of files."""
+        async for found in self._search(request.subjects):
+            if isinstance(found, pb.Progress):
+                yield pb.LocateResponse(progress=found)
+                continue
+            for subject, files in zip(request.subjects, found, strict=True):
+                if request.with_anchors:
+                    for anchors in verify.anchors(subject.subject_ref, files):
+                        yield pb.LocateResponse(anchors=anchors)
+                located = pb.Located(
+                    subject_ref=subject.subject_ref,
+                    collections=counts(self._digests, files),
+                    identities=self._identities(subject, files),
+                    findings=files.blocking(),
+                )
+                yield pb.LocateResponse(located=located)
+
+    async def export(self, request: pb.ExportRequest, grant: Grant) -> AsyncIterator[pb.ExportResponse]:
+        """The person's files as JSON Lines."""
+        export.check_instructions(self._options, grant)
+        start = datetime.now(UTC)
+        (found,) = await self._find([request.subject])
+        async for message in export.stream(self._options, self._source, grant, found, start, self._threads):
+            yield message
+
+    async def erase(self, request: pb.EraseRequest, grant: Grant) -> AsyncIterator[pb.EraseResponse]:
+        """Removes files; a retry finishes and tells what was done."""
+        export.check_instructions(self._options, grant)
+        eraser = Eraser(self._options, self._source, self._digests, self._journal, self._threads, self._find)
+        async for message in eraser.run(request, grant):
+            yield message
+
+    async def verify(self, request: pb.VerifyRequest) -> AsyncIterator[pb.VerifyResponse]:
+        """Files that still bear an identity, and whatever stands where files stood."""
+        anchored = [verify.anchored_paths(self._options, i, s) for i, s in enumerate(request.subjects)]
+        instructions = {instruction.collection: instruction for instruction in request.instructions}
+        async for found in self._search([subject.subject for subject in request.subjects]):
+            if isinstance(found, pb.Progress):
+                yield pb.VerifyResponse(progress=found)
+                continue
+            with tree.translated(self._source):
+                standing = await self._threads.run(partial(verify.standing, self._options, anchored))
+            for subject, files, left in zip(request.subjects, found, standing, strict=True):
+                yield verify.verified(subject.subject.subject_ref, files, left, instructions)
+
+    async def close(self) -> None:
+        """Lets the threads end."""
+        self._threads.close()
+
+    async def _find(self, subjects: Sequence[pb.Subject]) -> list[Found]:
+        result: list[Found] = []
+        async for found in self._search(subjects):
+            if not isinstance(found, pb.Progress):
+                result = found
+        return result
+
+    async def _search(self, subjects: Sequence[pb.Subject]) -> AsyncIterator[pb.Progress | list[Found]]:
+        """Signs of life, then what was found, subject by subject."""
+        watch = Watch(self._source)
+        search = Search(self._options, watch, subjects)
+        work = asyncio.create_task(self._threads.run(partial(self._run, search), watch.cancelled.set))
+        try:
+            while not (await asyncio.wait({work}, timeout=_SIGN_OF_LIFE))[0]:
+                yield pb.Progress(records=watch.seen)
+            yield work.result()
+        finally:
+            work.cancel()
+            await asyncio.wait({work})
+
+    def _run(self, search: Search) -> list[Found]:
+        with tree.translated(self._source):
+            private = describe.is_private(self._options)
+        if not private:
+            raise DsrError(
+                "BACKEND_UNENCRYPTED",
+                "The folder is on a network file system that isn't encrypted on the wire. Mount it with encryption.",
+                source=self._source,
+            )
+        return search.run()
+
+    def _identities(self, subject: pb.Subject, found: Found) -> list[pb.FoundIdentity]:
+        """Other names of the person that stand in the paths of its files."""
+        known = {(identity.type, identity.value) for identity in subject.identities}
+        identities: dict[tuple[str, str, str], pb.FoundIdentity] = {}
+        for name, records in found.records.items():
+            collection = self._options.collections[name]
+            for variable, value in {pair for record in records.values() for pair in record.values}:
+                kind = collection.type_of(variable)
+                # What isn't text can't be asked for elsewhere.
+                if (kind, value) not in known and value.isprintable():
+                    identities[name, kind, value] = pb.FoundIdentity(
+                        identity=Identity(type=kind, value=value),
+                        collection=name,
+                        unique=collection.identity[variable].unique,
+                    )
+        return [identities[key] for key in sorted(identities)]
