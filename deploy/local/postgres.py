@@ -96,8 +96,8 @@ class Cluster:
 
     def create_database(self, name: str, template: str | None = None) -> str:
         """Creates a database and returns its DSN; with `template` as its copy, while nobody is connected to that."""
-        clause = f" TEMPLATE {_identifier(template)} STRATEGY FILE_COPY" if template else ""
-        self.execute(f"CREATE DATABASE {_identifier(name)}{clause}")
+        source = _identifier(template or "template1")
+        self.execute(f"CREATE DATABASE {_identifier(name)} TEMPLATE {source} STRATEGY FILE_COPY")
         return self.dsn(name)
 
     def drop_database(self, name: str) -> None:

@@ -1,0 +1,74 @@
+# `make help` lists what there is. Needs Python 3.11 to 3.13 and nothing else: everything is installed into .venv,
+# from PyPI, by hash-locked requirements.
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The first Python that is new and not too new; on macOS `python3` is often older.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+# Arguments for pytest: `make test T="tests/unit -k calendar"`.
+T ?=
+# `make run ONCE=1` ends after the story, with 0 if every expectation held.
+ONCE ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint gen check-gen conformance chaos bench lock clean
+
+##@ Use
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/.run ## Start the whole platform here and show a request of each kind; ONCE=1: then end
+	@exec $(BIN)/python -m deploy.local $(if $(ONCE),--once)
+
+clean: ## Remove what was installed, generated or stored here
+	@if [ -L .data/postgres ]; then rm -rf "$$(readlink .data/postgres)"; fi
+	rm -rf $(VENV) .build .data dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name '*.egg-info' -type d -prune -exec rm -rf {} +
+
+##@ Develop
+test: $(VENV)/.dev ## Run the tests; T="…" are arguments for pytest
+	$(BIN)/pytest $(T)
+
+conformance: $(VENV)/.dev ## Run the connector contract's own tests against our connectors
+	$(BIN)/pytest tests/conformance $(T)
+
+chaos: $(VENV)/.dev ## Kill processes in the middle of their work and see that nothing is lost
+	$(BIN)/pytest tests/chaos $(T)
+
+bench: $(VENV)/.dev ## Measure what the documents claim about speed
+	$(BIN)/python -m bench
+
+lint: $(VENV)/.dev check-gen ## Check style, types, import directions and contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/mypy tests
+	$(BIN)/lint-imports
+	$(BIN)/buf lint protos
+	scripts/breaking.sh
+
+gen: $(VENV)/.dev ## Generate code from protos/
+	scripts/gen.sh
+
+check-gen: $(VENV)/.dev ## Fail if generated code isn't what protos/ says
+	scripts/check-gen.sh
+
+lock: $(VENV)/.dev ## Lock requirements anew; P="name …" upgrades these, P=--upgrade all
+	$(BIN)/pip install --quiet uv
+	$(BIN)/python scripts/lock.py $(P)
+
+# What is installed is remembered by stamps, so that the second time takes no time.
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; give one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "$(PYTHON) lacks venv; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements.txt pyproject.toml contracts/pyproject.toml | $(BIN)/python
+	scripts/setup.sh requirements.txt
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt pyproject.toml contracts/pyproject.toml | $(BIN)/python
+	scripts/setup.sh requirements-dev.txt
+	@touch $@ $(VENV)/.run
