@@ -77,10 +77,16 @@ class Authority:
         )
         return await self._call(self._stub.IssueGrant(message, timeout=TIMEOUT, metadata=self._metadata()))
 
-    async def check_approver(self, partner: str, actors: Sequence[str], token_id: str) -> None:
-        """FOUR_EYES or PERSON_REQUIRED unless this person may approve."""
-        message = pb.CheckApproverRequest(partner=partner, actors=actors, token_id=token_id)
-        await self._call(self._stub.CheckApprover(message, timeout=TIMEOUT, metadata=self._metadata()))
+    async def record_approval(self, request: Request, plan_digest: str, token: str) -> str:
+        """Has governance check the approver's own token, and record the approval. Returns the approver's opaque id."""
+        message = pb.RecordApprovalRequest(
+            request=self._right.name(request.partner, request.id),
+            plan_digest=plan_digest,
+            token=token,
+            creators=request.creator_actors,
+        )
+        answer = await self._call(self._stub.RecordApproval(message, timeout=TIMEOUT, metadata=self._metadata()))
+        return answer.approver
 
     async def register(self, request: Request, dossier: Dossier) -> Sequence[pb.OpenWork]:
         """Registers open work on the person; returns other open work on the same one."""

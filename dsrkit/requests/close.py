@@ -38,4 +38,4 @@ class Close:
 
 def _keeps_bundle(request: Request) -> bool:
     bundle = request.facts.get("bundle")
-    return bool(bundle) and bundle["state"] == "AVAILABLE" and request.state == "COMPLETED"
+    return bundle is not None and bundle["state"] == "AVAILABLE" and request.state == "COMPLETED"

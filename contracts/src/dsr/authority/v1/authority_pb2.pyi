@@ -398,53 +398,62 @@ class IssueGrantResponse(_message.Message):
 Global___IssueGrantResponse: _TypeAlias = IssueGrantResponse  # noqa: Y015
 
 @_typing.final
-class CheckApproverRequest(_message.Message):
-    """Request of CheckApprover."""
+class RecordApprovalRequest(_message.Message):
+    """Request of RecordApproval."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    PARTNER_FIELD_NUMBER: _builtins.int
-    ACTORS_FIELD_NUMBER: _builtins.int
-    TOKEN_ID_FIELD_NUMBER: _builtins.int
-    partner: _builtins.str
-    """Required. `partners/{partner}`."""
-    token_id: _builtins.str
-    """Required. The single-use id of the credential."""
+    REQUEST_FIELD_NUMBER: _builtins.int
+    PLAN_DIGEST_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    CREATORS_FIELD_NUMBER: _builtins.int
+    request: _builtins.str
+    """Required. The erasure request."""
+    plan_digest: _builtins.str
+    """Required. The digest approved."""
+    token: _builtins.str
+    """Required. The approver's bearer token, as it came."""
     @_builtins.property
-    def actors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Required. Everybody in the approver's credential, as `issuer#subject`: the person first, then its `act` chain."""
+    def creators(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Required. Everybody in the creator's credential, as `issuer#subject`."""
 
     def __init__(
         self,
         *,
-        partner: _builtins.str = ...,
-        actors: _abc.Iterable[_builtins.str] | None = ...,
-        token_id: _builtins.str = ...,
+        request: _builtins.str = ...,
+        plan_digest: _builtins.str = ...,
+        token: _builtins.str = ...,
+        creators: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actors", b"actors", "partner", b"partner", "token_id", b"token_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["creators", b"creators", "plan_digest", b"plan_digest", "request", b"request", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CheckApproverRequest: _TypeAlias = CheckApproverRequest  # noqa: Y015
+Global___RecordApprovalRequest: _TypeAlias = RecordApprovalRequest  # noqa: Y015
 
 @_typing.final
-class CheckApproverResponse(_message.Message):
-    """Response of CheckApprover."""
+class RecordApprovalResponse(_message.Message):
+    """Response of RecordApproval."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    APPROVER_FIELD_NUMBER: _builtins.int
+    approver: _builtins.str
+    """Opaque id of the approver."""
     def __init__(
         self,
+        *,
+        approver: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approver", b"approver"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CheckApproverResponse: _TypeAlias = CheckApproverResponse  # noqa: Y015
+Global___RecordApprovalResponse: _TypeAlias = RecordApprovalResponse  # noqa: Y015
 
 @_typing.final
 class RegisterWorkRequest(_message.Message):

@@ -50,10 +50,10 @@ class AuthorityServiceStub(object):
                 request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.IssueGrantRequest.SerializeToString,
                 response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.IssueGrantResponse.FromString,
                 _registered_method=True)
-        self.CheckApprover = channel.unary_unary(
-                '/dsr.authority.v1.AuthorityService/CheckApprover',
-                request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.CheckApproverRequest.SerializeToString,
-                response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.CheckApproverResponse.FromString,
+        self.RecordApproval = channel.unary_unary(
+                '/dsr.authority.v1.AuthorityService/RecordApproval',
+                request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.RecordApprovalRequest.SerializeToString,
+                response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.RecordApprovalResponse.FromString,
                 _registered_method=True)
         self.RegisterWork = channel.unary_unary(
                 '/dsr.authority.v1.AuthorityService/RegisterWork',
@@ -113,8 +113,10 @@ class AuthorityServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def CheckApprover(self, request, context):
-        """Does this person hold the approver role by grants of two others? Errors: FOUR_EYES.
+    def RecordApproval(self, request, context):
+        """Checks and records the approval of a plan: governance verifies the approver's own credential, so that a captured
+        service can't approve by itself. Without a recorded approval no ERASE grant is signed. Idempotent.
+        Errors: FOUR_EYES, PERSON_REQUIRED, CREDENTIAL_INVALID, ROLE_REQUIRED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -182,10 +184,10 @@ def add_AuthorityServiceServicer_to_server(servicer, server):
                     request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.IssueGrantRequest.FromString,
                     response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.IssueGrantResponse.SerializeToString,
             ),
-            'CheckApprover': grpc.unary_unary_rpc_method_handler(
-                    servicer.CheckApprover,
-                    request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.CheckApproverRequest.FromString,
-                    response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.CheckApproverResponse.SerializeToString,
+            'RecordApproval': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordApproval,
+                    request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.RecordApprovalRequest.FromString,
+                    response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.RecordApprovalResponse.SerializeToString,
             ),
             'RegisterWork': grpc.unary_unary_rpc_method_handler(
                     servicer.RegisterWork,
@@ -311,7 +313,7 @@ class AuthorityService(object):
             _registered_method=True)
 
     @staticmethod
-    def CheckApprover(request,
+    def RecordApproval(request,
             target,
             options=(),
             channel_credentials=None,
@@ -324,9 +326,9 @@ class AuthorityService(object):
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/dsr.authority.v1.AuthorityService/CheckApprover',
-            dsr_dot_authority_dot_v1_dot_authority__pb2.CheckApproverRequest.SerializeToString,
-            dsr_dot_authority_dot_v1_dot_authority__pb2.CheckApproverResponse.FromString,
+            '/dsr.authority.v1.AuthorityService/RecordApproval',
+            dsr_dot_authority_dot_v1_dot_authority__pb2.RecordApprovalRequest.SerializeToString,
+            dsr_dot_authority_dot_v1_dot_authority__pb2.RecordApprovalResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,8 +41,11 @@ class AuthorityServiceStub:
     """
     IssueGrant: _grpc.UnaryUnaryMultiCallable[_authority_pb2.IssueGrantRequest, _authority_pb2.IssueGrantResponse]
     """Signs a grant for one operation of one task. Errors: NOT_FOUND, INSTRUCTION_REFUSED, PLAN_CHANGED."""
-    CheckApprover: _grpc.UnaryUnaryMultiCallable[_authority_pb2.CheckApproverRequest, _authority_pb2.CheckApproverResponse]
-    """Does this person hold the approver role by grants of two others? Errors: FOUR_EYES."""
+    RecordApproval: _grpc.UnaryUnaryMultiCallable[_authority_pb2.RecordApprovalRequest, _authority_pb2.RecordApprovalResponse]
+    """Checks and records the approval of a plan: governance verifies the approver's own credential, so that a captured
+    service can't approve by itself. Without a recorded approval no ERASE grant is signed. Idempotent.
+    Errors: FOUR_EYES, PERSON_REQUIRED, CREDENTIAL_INVALID, ROLE_REQUIRED.
+    """
     RegisterWork: _grpc.UnaryUnaryMultiCallable[_authority_pb2.RegisterWorkRequest, _authority_pb2.RegisterWorkResponse]
     """Registers a request as open work on a person, or adds identities to it, and says which other open work
     is on the same person. Identities are kept as keyed HMACs only.
@@ -73,8 +76,11 @@ class AuthorityServiceAsyncStub(AuthorityServiceStub):
     """
     IssueGrant: _aio.UnaryUnaryMultiCallable[_authority_pb2.IssueGrantRequest, _authority_pb2.IssueGrantResponse]  # type: ignore[assignment]
     """Signs a grant for one operation of one task. Errors: NOT_FOUND, INSTRUCTION_REFUSED, PLAN_CHANGED."""
-    CheckApprover: _aio.UnaryUnaryMultiCallable[_authority_pb2.CheckApproverRequest, _authority_pb2.CheckApproverResponse]  # type: ignore[assignment]
-    """Does this person hold the approver role by grants of two others? Errors: FOUR_EYES."""
+    RecordApproval: _aio.UnaryUnaryMultiCallable[_authority_pb2.RecordApprovalRequest, _authority_pb2.RecordApprovalResponse]  # type: ignore[assignment]
+    """Checks and records the approval of a plan: governance verifies the approver's own credential, so that a captured
+    service can't approve by itself. Without a recorded approval no ERASE grant is signed. Idempotent.
+    Errors: FOUR_EYES, PERSON_REQUIRED, CREDENTIAL_INVALID, ROLE_REQUIRED.
+    """
     RegisterWork: _aio.UnaryUnaryMultiCallable[_authority_pb2.RegisterWorkRequest, _authority_pb2.RegisterWorkResponse]  # type: ignore[assignment]
     """Registers a request as open work on a person, or adds identities to it, and says which other open work
     is on the same person. Identities are kept as keyed HMACs only.
@@ -122,12 +128,15 @@ class AuthorityServiceServicer(metaclass=_abc_1.ABCMeta):
         """Signs a grant for one operation of one task. Errors: NOT_FOUND, INSTRUCTION_REFUSED, PLAN_CHANGED."""
 
     @_abc_1.abstractmethod
-    def CheckApprover(
+    def RecordApproval(
         self,
-        request: _authority_pb2.CheckApproverRequest,
+        request: _authority_pb2.RecordApprovalRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_authority_pb2.CheckApproverResponse, _abc.Awaitable[_authority_pb2.CheckApproverResponse]]:
-        """Does this person hold the approver role by grants of two others? Errors: FOUR_EYES."""
+    ) -> _typing.Union[_authority_pb2.RecordApprovalResponse, _abc.Awaitable[_authority_pb2.RecordApprovalResponse]]:
+        """Checks and records the approval of a plan: governance verifies the approver's own credential, so that a captured
+        service can't approve by itself. Without a recorded approval no ERASE grant is signed. Idempotent.
+        Errors: FOUR_EYES, PERSON_REQUIRED, CREDENTIAL_INVALID, ROLE_REQUIRED.
+        """
 
     @_abc_1.abstractmethod
     def RegisterWork(

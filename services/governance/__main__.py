@@ -1,0 +1,80 @@
+"""Wires governance: `python -m services.governance`."""
+
+import asyncio
+import os
+
+import httpx
+from dsr.authority.v1.authority_pb2_grpc import add_AuthorityServiceServicer_to_server
+from dsr.credentials import AUTHORITY_AUDIENCE, PLATFORM_AUDIENCE, Credential
+from dsr.v1.governance_pb2_grpc import add_GovernanceServiceServicer_to_server
+
+from dsrkit import log, telemetry
+from dsrkit.auth import Authenticator, TrustStore
+from dsrkit.config import from_env
+from dsrkit.db import open_pool
+from dsrkit.grants import GrantSigner
+from dsrkit.requests.runtime import main
+from dsrkit.server import open_server
+from dsrkit.tasks import TaskStore, Worker
+from dsrkit.vault import Vault
+from services.governance import steps
+from services.governance.authority import AuthorityServicer
+from services.governance.config import Config
+from services.governance.egress import EgressGuard
+from services.governance.servicer import GovernanceServicer
+from services.governance.store import SCHEMA, GovernanceStore
+
+SERVICES = ("dsr.v1.GovernanceService", "dsr.authority.v1.AuthorityService")
+
+
+async def run() -> None:
+    """Opens everything in order, serves until told to end, closes in reverse."""
+    config = from_env(Config, os.environ)
+    telemetry.configure(SCHEMA, config.otlp_endpoint)
+    egress = EgressGuard.parse(config.private_egress)
+    trust = TrustStore(config.trust)
+    key = Credential.load(config.signing_key)
+    async with (
+        open_pool(config.database_url, SCHEMA, max_size=16) as pool,
+        httpx.AsyncClient(follow_redirects=False, trust_env=False) as client,
+    ):
+        store = GovernanceStore(pool, TaskStore(pool, SCHEMA))
+        vault = Vault(config.keys_dir)
+        governance = GovernanceServicer(store, vault, egress)
+        authority = AuthorityServicer(
+            store,
+            vault,
+            GrantSigner(key.key_id, key.private_key),
+            Authenticator(trust, [PLATFORM_AUDIENCE]),
+            config.dpo_contact,
+        )
+        worker = Worker(
+            store.tasks,
+            {"deliver": steps.Deliver(store, vault, egress, client).deliver},
+            steps.lock,
+            steps.settle,
+            steps.waiting,
+            [(3600.0, store.purge)],
+        )
+        serves, works = config.role in ("api", "all"), config.role in ("worker", "all")
+        registrations = [
+            lambda server: add_GovernanceServiceServicer_to_server(governance, server),
+            lambda server: add_AuthorityServiceServicer_to_server(authority, server),
+        ]
+        async with open_server(
+            listen=config.listen,
+            registrations=registrations if serves else [],
+            service_names=SERVICES if serves else [],
+            authenticator=Authenticator(trust, [PLATFORM_AUDIENCE, AUTHORITY_AUDIENCE]),
+            interceptors=telemetry.server_interceptors(),
+        ) as running:
+            working = asyncio.create_task(worker.run()) if works else None
+            await running.wait_for_termination()
+            log.get_logger().info("draining")
+            worker.stop()
+            if working is not None:
+                await working
+
+
+if __name__ == "__main__":
+    main(SCHEMA, run)

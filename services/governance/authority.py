@@ -1,0 +1,279 @@
+"""AuthorityService: what the rights services ask, and report."""
+
+import ipaddress
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from dsr.authority.v1 import authority_pb2 as pb
+from dsr.authority.v1.authority_pb2_grpc import AuthorityServiceServicer
+from dsr.connector.v1.grant_pb2 import Grant
+from dsr.v1 import governance_pb2, request_pb2
+from dsr.v1.subject_pb2 import Identity
+from google.protobuf import json_format
+
+from dsrkit.auth import Authenticator, current_caller, require_fresh_person
+from dsrkit.db import Connection, partner_transaction
+from dsrkit.errors import DsrError, invalid
+from dsrkit.grants import GrantSigner
+from dsrkit.requests.view import parse_partner, parse_uuid4
+from dsrkit.vault import Vault
+from services.governance import messages
+from services.governance.digests import identity_digests
+from services.governance.domain import Facts, instructions, refuse, same_instructions, suspended
+from services.governance.store import GovernanceStore
+
+DEFAULT_DAILY_CAP = 1000
+_SERVICES = {pb.RIGHT_ACCESS: "access", pb.RIGHT_PORTABILITY: "portability", pb.RIGHT_ERASURE: "erasure"}
+
+
+class AuthorityServicer(AuthorityServiceServicer):
+    """Proto to domain and back, nothing else."""
+
+    def __init__(
+        self,
+        store: GovernanceStore,
+        vault: Vault,
+        signer: GrantSigner,
+        partners: Authenticator,
+        dpo_contact: str,
+    ) -> None:
+        self._store = store
+        self._vault = vault
+        self._signer = signer
+        self._partners = partners
+        self._dpo_contact = dpo_contact
+
+    async def Authorize(self, request: pb.AuthorizeRequest, context: Any) -> pb.AuthorizeResponse:
+        _check_right(request.right)
+        request_id = parse_uuid4(request.request_id, "request_id")
+        async with partner_transaction(self._store.pool, parse_partner(request.partner, "partner")) as connection:
+            row = await self._store.need(connection, "partner", "resource")
+            partner = messages.partner(row)
+            sources = await self._store.rows(connection, "data_sources", "", 10_000)
+            registered = [source["name"] for source in sources]
+            for index, source in enumerate(request.data_sources):
+                if source not in registered:
+                    raise invalid(f"data_sources[{index}]", "is not a data source of this partner")
+            current = await self._store.row(connection, "data_map", 0)
+            data_map = messages.data_map(current) if current else governance_pb2.DataMap()
+            facts = Facts(
+                right=request.right,
+                standing=row["standing"],
+                mapped=[source.source for source in data_map.sources],
+                registered=registered,
+                wanted=list(request.data_sources),
+                verification=request.verification,
+            )
+            refusal = refuse(facts, self._dpo_contact)
+            if refusal is not None:
+                return pb.AuthorizeResponse(refusal=refusal, partner=partner, data_map_revision=data_map.revision)
+            cap = partner.daily_request_cap or DEFAULT_DAILY_CAP
+            admitted = await self._store.need(connection, "admitted", "resource", request.principal, request_id)
+            if admitted["count"] >= cap:
+                text = f"This principal started {cap} requests within 24 hours."
+                raise DsrError("RATE_LIMITED", text, retry_after=timedelta(hours=1), limit=str(cap))
+            await self._store.row(connection, "admit", request_id, request.principal)
+        return pb.AuthorizeResponse(
+            data_map_revision=data_map.revision, partner=partner, data_sources=facts.wanted or registered
+        )
+
+    async def GetInstructions(self, request: pb.GetInstructionsRequest, context: Any) -> pb.GetInstructionsResponse:
+        _check_right(request.right)
+        partner_name = parse_partner(request.partner, "partner")
+        async with partner_transaction(self._store.pool, partner_name) as connection:
+            row = await self._store.need(connection, "partner", "resource")
+            refusal = suspended(row["standing"], self._dpo_contact)
+            if refusal is not None:
+                return pb.GetInstructionsResponse(refusal=refusal)
+            sources = await self._instructions(
+                connection,
+                request.right,
+                partner_name,
+                request.data_map_revision,
+                request.data_sources,
+                request.identities,
+            )
+            return pb.GetInstructionsResponse(sources=sources, partner=messages.partner(row))
+
+    async def _instructions(
+        self,
+        connection: Connection,
+        right: "pb.Right.ValueType",
+        partner: str,
+        revision: int,
+        names: Sequence[str],
+        identities: Sequence[Identity],
+    ) -> list[pb.SourceInstructions]:
+        row = await self._store.need(connection, "data_map", "data map", revision)
+        maps = {source.source: source for source in messages.data_map(row).sources}
+        digests = await identity_digests(self._vault, partner, [(i.type, i.value) for i in identities])
+        holds = await self._store.holds(connection, names, digests)
+        found = []
+        for name in names:
+            source = await self._store.need(connection, "data_source", "data source", name)
+            if name not in maps:
+                raise invalid("data_sources", "is not in the pinned data map")
+            told, retentions = instructions(right, maps[name], [h for h in holds if h.source == name])
+            found.append(
+                pb.SourceInstructions(
+                    data_source=messages.data_source(source),
+                    map=maps[name],
+                    instructions=told,
+                    retentions=retentions,
+                )
+            )
+        return found
+
+    async def IssueGrant(self, request: pb.IssueGrantRequest, context: Any) -> pb.IssueGrantResponse:
+        _check_right(request.right)
+        erases = request.right == pb.RIGHT_ERASURE
+        partner = parse_partner(request.source, "source")
+        if parse_partner(request.request, "request") != partner:
+            raise invalid("request", "belongs to another partner than the source")
+        if current_caller().subject != _SERVICES[request.right]:
+            raise DsrError("ROLE_REQUIRED", "This service has no part in that right.", roles="ROLE_SERVICE")
+        async with partner_transaction(self._store.pool, partner) as connection:
+            row = await self._store.need(connection, "partner", "resource")
+            refusal = suspended(row["standing"], self._dpo_contact)
+            if refusal is not None:
+                raise DsrError(
+                    "INSTRUCTION_REFUSED",
+                    f"Governance refuses ({refusal.rule}, {refusal.article}).",
+                    rule=refusal.rule,
+                    article=refusal.article,
+                )
+            source = (
+                await self._instructions(
+                    connection, request.right, partner, request.data_map_revision, [request.source], request.identities
+                )
+            )[0]
+            approver = ""
+            if erases:
+                approver = await self._approver(connection, request)
+                changed = same_instructions(request.approved, source.instructions)
+                if changed:
+                    text = "Instructions have changed since the approval."
+                    raise DsrError("PLAN_CHANGED", text, changes=",".join(changed))
+        grant = Grant(
+            source=request.source,
+            operation=Grant.OPERATION_ERASE if erases else Grant.OPERATION_EXPORT,
+            task=request.task,
+            attempt=request.attempt,
+            plan_digest=request.plan_digest,
+            approver=approver,
+            instructions=request.approved if erases else source.instructions,
+            request=request.request,
+        )
+        signed = self._signer.sign(grant, datetime.now(UTC))
+        return pb.IssueGrantResponse(grant=signed, connector_address=source.data_source.connector_address)
+
+    async def _approver(self, connection: Connection, request: pb.IssueGrantRequest) -> str:
+        row = await self._store.row(connection, "approver", request.request, request.plan_digest)
+        if row is None:
+            raise DsrError("FOUR_EYES", "No approval of this plan is on record.", why="NOT_APPROVED")
+        return str(row["approver"])
+
+    async def RecordApproval(self, request: pb.RecordApprovalRequest, context: Any) -> pb.RecordApprovalResponse:
+        partner = parse_partner(request.request, "request")
+        caller = self._partners.verify(request.token)
+        if caller.partner != partner or "ROLE_APPROVER" not in caller.roles:
+            raise DsrError("ROLE_REQUIRED", "This needs the role ROLE_APPROVER.", roles="ROLE_APPROVER")
+        require_fresh_person(caller)
+        if set(caller.actors) & set(request.creators):
+            raise DsrError("FOUR_EYES", "Creator and approver must be different people.", why="SAME_PERSON")
+        async with partner_transaction(self._store.pool, partner) as connection:
+            holds = await self._store.need(connection, "holds_role", "resource", caller.principal, "ROLE_APPROVER")
+            if not holds["exists"]:
+                text = "The approver role was not granted to this person by two others."
+                raise DsrError("FOUR_EYES", text, why="ROLE_NOT_GRANTED")
+            purpose = f"approve {request.request} {request.plan_digest}"
+            await self._store.use_token(connection, caller.token_id, purpose)
+            await self._store.row(connection, "record_approval", request.request, request.plan_digest, caller.principal)
+        return pb.RecordApprovalResponse(approver=caller.principal)
+
+    async def RegisterWork(self, request: pb.RegisterWorkRequest, context: Any) -> pb.RegisterWorkResponse:
+        _check_right(request.right)
+        partner = parse_partner(request.request, "request")
+        digests = await identity_digests(self._vault, partner, [(i.type, i.value) for i in request.identities])
+        async with partner_transaction(self._store.pool, partner) as connection:
+            # One at a time per partner, so that of two requests at least one sees the other.
+            await self._store.need(connection, "lock_partner", "resource")
+            await self._store.row(connection, "register_work", request.request, request.right)
+            await self._store.row(connection, "add_work_identities", request.request, digests)
+            rows = await self._store.rows(connection, "other_work", request.request)
+        others = [pb.OpenWork(request=row["request"], right=row["right"], older=row["older"]) for row in rows]
+        return pb.RegisterWorkResponse(others=others)
+
+    async def CloseWork(self, request: pb.CloseWorkRequest, context: Any) -> pb.CloseWorkResponse:
+        until = request.bundle_expire_time.ToDatetime(UTC) if request.HasField("bundle_expire_time") else None
+        partner = parse_partner(request.request, "request")
+        async with partner_transaction(self._store.pool, partner) as connection:
+            await self._store.row(connection, "close_work", request.request, until)
+            if until is None:
+                await self._store.row(connection, "forget_work", request.request)
+        return pb.CloseWorkResponse()
+
+    async def ObligeBundleEnd(self, request: pb.ObligeBundleEndRequest, context: Any) -> pb.ObligeBundleEndResponse:
+        partner = parse_partner(request.request, "request")
+        async with partner_transaction(self._store.pool, partner) as connection:
+            await self._store.row(connection, "oblige", request.request)
+            row = await self._store.need(connection, "obliged", "resource", request.request)
+        return pb.ObligeBundleEndResponse(open=row["open"], total=row["total"])
+
+    async def ListObligations(self, request: pb.ListObligationsRequest, context: Any) -> pb.ListObligationsResponse:
+        _check_right(request.right)
+        rows = await self._store.open_obligations(request.right)
+        found = [pb.Obligation(id=str(r["id"]), request=r["request"], erasure=r["erasure"]) for r in rows]
+        return pb.ListObligationsResponse(obligations=found)
+
+    async def AcknowledgeObligation(
+        self, request: pb.AcknowledgeObligationRequest, context: Any
+    ) -> pb.AcknowledgeObligationResponse:
+        partner = parse_partner(request.request, "request")
+        async with partner_transaction(self._store.pool, partner) as connection:
+            await self._store.need(connection, "acknowledge", "obligation", _uuid(request.id, "id"), request.request)
+            await self._store.row(connection, "bundle_ended", request.request)
+            await self._store.row(connection, "forget_work", request.request)
+        return pb.AcknowledgeObligationResponse()
+
+    async def Report(self, request: pb.ReportRequest, context: Any) -> pb.ReportResponse:
+        if len(request.entries) > 500:
+            raise invalid("entries", "at most 500")
+        by_partner: dict[str, list[pb.ReportEntry]] = {}
+        for entry in request.entries:
+            by_partner.setdefault(parse_partner(entry.partner, "entries.partner"), []).append(entry)
+        for partner, entries in by_partner.items():
+            async with partner_transaction(self._store.pool, partner) as connection:
+                for entry in entries:
+                    await self._take(connection, entry)
+        return pb.ReportResponse()
+
+    async def _take(self, connection: Connection, entry: pb.ReportEntry) -> None:
+        identifier = _uuid(entry.id, "entries.id")
+        if entry.WhichOneof("entry") == "change":
+            change = entry.change
+            body = {
+                "request": change.request,
+                "state": request_pb2.RequestState.Name(change.state).removeprefix("REQUEST_STATE_"),
+                "time": json_format.MessageToDict(change.change_time),  # type: ignore[arg-type]
+            }
+            await self._store.deliver(connection, identifier, body)
+            return
+        record = entry.record
+        ip = ipaddress.ip_address(record.originating_ip) if record.originating_ip else None
+        args = (record.actor, record.operation, record.request, record.source, record.outcome, record.records)
+        await self._store.row(connection, "add_record", identifier, *args, record.record_time.ToDatetime(UTC), ip)
+
+
+def _check_right(right: int) -> None:
+    if right not in _SERVICES:
+        raise invalid("right", "must be one of the three rights")
+
+
+def _uuid(text: str, field: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise invalid(field, "must be a UUID") from None

@@ -1,0 +1,28 @@
+"""What governance is told by its environment."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Config:
+    """One line per variable."""
+
+    listen: str
+    """`DSR_LISTEN`: `host:port`; port 0 takes a free one."""
+    database_url: str
+    """`DSR_DATABASE_URL`: of the service's own role."""
+    trust: Path
+    """`DSR_TRUST`: the trust file."""
+    signing_key: Path
+    """`DSR_SIGNING_KEY`: credential file of the key that signs grants."""
+    keys_dir: Path
+    """`DSR_KEYS_DIR`: wrapped keys; apart from everything that is backed up."""
+    dpo_contact: str
+    """`DSR_DPO_CONTACT`: the operator's data protection officer, named in every refusal (policy P18)."""
+    role: str = "all"
+    """`DSR_ROLE`: `api`, `worker` or `all`."""
+    private_egress: str = ""
+    """`DSR_PRIVATE_EGRESS`: networks (CIDR, comma-separated) that may be dialled although they are private."""
+    otlp_endpoint: str = ""
+    """`DSR_OTLP_ENDPOINT`: `host:port` of an OpenTelemetry collector; empty: none."""

@@ -1,0 +1,309 @@
+"""GovernanceService: what partners keep and read."""
+
+import base64
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid5
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import pyrage
+from dsr.v1 import governance_pb2 as pb
+from dsr.v1 import options_pb2
+from dsr.v1.governance_pb2_grpc import GovernanceServiceServicer
+
+from dsrkit.auth import current_caller
+from dsrkit.db import Connection, partner_transaction
+from dsrkit.errors import DsrError, invalid, not_found
+from dsrkit.requests.servicer import page_size
+from dsrkit.requests.view import known_enum, parse_partner, parse_uuid4
+from dsrkit.vault import Vault
+from services.governance import messages
+from services.governance.digests import identity_digests
+from services.governance.domain import check_map
+from services.governance.egress import EgressGuard
+from services.governance.store import GovernanceStore
+
+Make = Callable[[Connection, UUID], Awaitable[str]]
+_LONGEST_LIFETIME = timedelta(days=30)
+
+
+class GovernanceServicer(GovernanceServiceServicer):
+    """Proto to domain and back, nothing else."""
+
+    def __init__(self, store: GovernanceStore, vault: Vault, egress: EgressGuard) -> None:
+        self._store = store
+        self._vault = vault
+        self._egress = egress
+
+    async def _once(self, partner: str, message: Any, method: str, make: Make) -> str:
+        """Carries out a mutation once per `request_id`; returns the name of what it made."""
+        request_id = parse_uuid4(message.request_id, "request_id")
+        body = message.DESCRIPTOR.full_name.encode() + b"\0" + message.SerializeToString(deterministic=True)
+        digest = await self._vault.digest(partner, body)
+        async with partner_transaction(self._store.pool, partner) as connection:
+            made = await self._store.replay(connection, method, request_id, digest)
+            if made is None:
+                made = await make(connection, uuid5(request_id, partner))
+                await self._store.remember(connection, method, request_id, digest, made)
+        return made
+
+    async def CreatePartner(self, request: pb.CreatePartnerRequest, context: Any) -> pb.Partner:
+        wanted = request.partner
+        parts = wanted.name.split("/")
+        if len(parts) != 2 or parts[0] != "partners" or not messages.ID.fullmatch(parts[1]):
+            raise invalid("partner.name", "must be partners/{id}; ids: 3 to 40 of a-z, 0-9 and hyphen")
+        _check_partner(wanted)
+
+        async def make(connection: Connection, base: UUID) -> str:
+            body = messages.to_json(wanted)
+            if await self._store.row(connection, "create_partner", body) is None:
+                raise DsrError("ALREADY_EXISTS", "There is a partner of this name.", resource_type="partner")
+            for number, person in enumerate(wanted.contract_approvers):
+                args = (uuid5(base, str(number)), person, "ROLE_APPROVER", "CONFIRMED", "contract", [])
+                await self._store.need(connection, "create_role_grant", "role grant", *args)
+            return wanted.name
+
+        await self._once(wanted.name, request, "CreatePartner", make)
+        return await self._partner(wanted.name)
+
+    async def GetPartner(self, request: pb.GetPartnerRequest, context: Any) -> pb.Partner:
+        if len(request.name.split("/")) != 2:
+            raise not_found("resource")
+        return await self._partner(parse_partner(request.name, "name"))
+
+    async def SetPartnerStanding(self, request: pb.SetPartnerStandingRequest, context: Any) -> pb.Partner:
+        known_enum(request.standing, pb.Partner.Standing, "standing")
+        name = parse_partner(request.name, "name")
+        standing = pb.Partner.Standing.Name(request.standing).removeprefix("STANDING_")
+        async with partner_transaction(self._store.pool, name) as connection:
+            return messages.partner(await self._store.need(connection, "set_standing", "resource", standing))
+
+    async def _partner(self, name: str) -> pb.Partner:
+        async with partner_transaction(self._store.pool, name) as connection:
+            return messages.partner(await self._store.need(connection, "partner", "resource"))
+
+    async def CreateDataSource(self, request: pb.CreateDataSourceRequest, context: Any) -> pb.DataSource:
+        wanted, partner = request.data_source, parse_partner(request.parent)
+        messages.child_id(wanted.name, "dataSources", "data_source.name")
+        if parse_partner(wanted.name, "data_source.name") != partner:
+            raise invalid("data_source.name", "must be a data source of this partner")
+        known_enum(wanted.custody, pb.DataSource.Custody, "data_source.custody")
+        _check_country(wanted.location.country, "data_source.location.country")
+        host, _, port = wanted.connector_address.rpartition(":")
+        if not host or not port.isdigit() or not 0 < int(port) < 65536:
+            raise invalid("data_source.connector_address", "must be host:port")
+        await self._egress.resolve(host.strip("[]"), int(port), "data_source.connector_address")
+
+        async def make(connection: Connection, _: UUID) -> str:
+            await self._store.need(connection, "partner", "resource")
+            body = messages.to_json(wanted)
+            if await self._store.row(connection, "create_data_source", wanted.name, body) is None:
+                raise DsrError("ALREADY_EXISTS", "There is a data source of this name.", resource_type="data source")
+            return wanted.name
+
+        name = await self._once(partner, request, "CreateDataSource", make)
+        return await self._data_source(partner, name)
+
+    async def GetDataSource(self, request: pb.GetDataSourceRequest, context: Any) -> pb.DataSource:
+        return await self._data_source(parse_partner(request.name, "name"), request.name)
+
+    async def _data_source(self, partner: str, name: str) -> pb.DataSource:
+        async with partner_transaction(self._store.pool, partner) as connection:
+            return messages.data_source(await self._store.need(connection, "data_source", "resource", name))
+
+    async def ListDataSources(self, request: pb.ListDataSourcesRequest, context: Any) -> pb.ListDataSourcesResponse:
+        partner, size = parse_partner(request.parent), page_size(request.page_size)
+        after = base64.urlsafe_b64decode(request.page_token).decode() if request.page_token else ""
+        async with partner_transaction(self._store.pool, partner) as connection:
+            rows = await self._store.rows(connection, "data_sources", after, size + 1)
+        response = pb.ListDataSourcesResponse(data_sources=[messages.data_source(row) for row in rows[:size]])
+        if len(rows) > size:
+            response.next_page_token = base64.urlsafe_b64encode(rows[size - 1]["name"].encode()).decode()
+        return response
+
+    async def CreateDataMap(self, request: pb.CreateDataMapRequest, context: Any) -> pb.DataMap:
+        partner = parse_partner(request.parent)
+        wrong = check_map(request.data_map)
+        if wrong:
+            raise invalid(*wrong)
+
+        async def make(connection: Connection, _: UUID) -> str:
+            await self._store.need(connection, "lock_partner", "resource")
+            for index, source in enumerate(request.data_map.sources):
+                if await self._store.row(connection, "data_source", source.source) is None:
+                    raise invalid(f"data_map.sources[{index}].source", "is not a data source of this partner")
+            body = messages.to_json(request.data_map)
+            row = await self._store.need(connection, "create_data_map", "resource", body)
+            return f"{partner}/dataMaps/{row['revision']}"
+
+        name = await self._once(partner, request, "CreateDataMap", make)
+        return await self._data_map(partner, name)
+
+    async def GetDataMap(self, request: pb.GetDataMapRequest, context: Any) -> pb.DataMap:
+        return await self._data_map(parse_partner(request.name, "name"), request.name)
+
+    async def _data_map(self, partner: str, name: str) -> pb.DataMap:
+        parts = name.split("/")
+        if len(parts) != 4 or parts[2] != "dataMaps" or not (parts[3] == "current" or parts[3].isdecimal()):
+            raise not_found("resource")
+        revision = 0 if parts[3] == "current" else int(parts[3][:18]) or -1
+        async with partner_transaction(self._store.pool, partner) as connection:
+            return messages.data_map(await self._store.need(connection, "data_map", "resource", revision))
+
+    async def PlaceHold(self, request: pb.PlaceHoldRequest, context: Any) -> pb.Hold:
+        wanted, partner = request.hold, parse_partner(request.parent)
+        review_time = wanted.review_time.ToDatetime(UTC)
+        if review_time <= datetime.now(UTC):
+            raise invalid("hold.review_time", "must be in the future")
+        subject = None
+        if wanted.HasField("subject"):
+            pair = (wanted.subject.type, wanted.subject.value)
+            subject = (await identity_digests(self._vault, partner, [pair]))[0]
+
+        async def make(connection: Connection, base: UUID) -> str:
+            await self._store.need(connection, "data_source", "data source", wanted.source)
+            args = (base, wanted.source, wanted.collection, subject, wanted.reason, wanted.legal_reference, review_time)
+            await self._store.need(connection, "create_hold", "resource", *args)
+            return str(base)
+
+        identifier = await self._once(partner, request, "PlaceHold", make)
+        async with partner_transaction(self._store.pool, partner) as connection:
+            return messages.hold(await self._store.need(connection, "hold", "resource", UUID(identifier)))
+
+    async def ReleaseHold(self, request: pb.ReleaseHoldRequest, context: Any) -> pb.Hold:
+        identifier = messages.child_uuid(request.name, "holds", "resource")
+        async with partner_transaction(self._store.pool, parse_partner(request.name, "name")) as connection:
+            return messages.hold(await self._store.need(connection, "release_hold", "resource", identifier))
+
+    async def ListHolds(self, request: pb.ListHoldsRequest, context: Any) -> pb.ListHoldsResponse:
+        rows, token = await self._page(request, "holds")
+        return pb.ListHoldsResponse(holds=[messages.hold(row) for row in rows], next_page_token=token)
+
+    async def GrantRole(self, request: pb.GrantRoleRequest, context: Any) -> pb.RoleGrant:
+        wanted, partner, caller = request.role_grant, parse_partner(request.parent), current_caller()
+        if wanted.role != options_pb2.ROLE_APPROVER:
+            raise invalid("role_grant.role", "must be ROLE_APPROVER")
+        if wanted.grantee.count("#") != 1:
+            raise invalid("role_grant.grantee", "must be issuer#subject")
+        if wanted.grantee in caller.actors:
+            raise DsrError("FOUR_EYES", "Nobody grants a role to themselves.", why="GRANTEE_IS_GRANTER")
+
+        async def make(connection: Connection, base: UUID) -> str:
+            await self._store.use_token(connection, caller.token_id, f"grant {base}")
+            args = (base, wanted.grantee, "ROLE_APPROVER", "PROPOSED", caller.principal, list(caller.actors))
+            await self._store.need(connection, "create_role_grant", "resource", *args)
+            return str(base)
+
+        return await self._role_grant(partner, UUID(await self._once(partner, request, "GrantRole", make)))
+
+    async def _role_grant(self, partner: str, identifier: UUID) -> pb.RoleGrant:
+        async with partner_transaction(self._store.pool, partner) as connection:
+            return messages.role_grant(await self._store.need(connection, "role_grant", "resource", identifier))
+
+    async def ConfirmRoleGrant(self, request: pb.ConfirmRoleGrantRequest, context: Any) -> pb.RoleGrant:
+        partner, caller = parse_partner(request.name, "name"), current_caller()
+        identifier = messages.child_uuid(request.name, "roleGrants", "resource")
+
+        async def make(connection: Connection, _: UUID) -> str:
+            row = await self._store.need(connection, "role_grant", "resource", identifier)
+            if row["state"] != "PROPOSED":
+                text = f"The grant is {row['state']}; only a PROPOSED one can be confirmed."
+                raise DsrError("STATE_CONFLICT", text, state=row["state"], allowed="PROPOSED")
+            if {row["grantee"], *row["proposers"]} & set(caller.actors):
+                raise DsrError("FOUR_EYES", "Grantee and proposer can't confirm.", why="SAME_PERSON")
+            await self._store.use_token(connection, caller.token_id, f"confirm {identifier}")
+            await self._store.row(connection, "set_role_grant", identifier, "CONFIRMED", caller.principal)
+            return str(identifier)
+
+        return await self._role_grant(partner, UUID(await self._once(partner, request, "ConfirmRoleGrant", make)))
+
+    async def RevokeRoleGrant(self, request: pb.RevokeRoleGrantRequest, context: Any) -> pb.RoleGrant:
+        identifier = messages.child_uuid(request.name, "roleGrants", "resource")
+        async with partner_transaction(self._store.pool, parse_partner(request.name, "name")) as connection:
+            row = await self._store.need(connection, "set_role_grant", "resource", identifier, "REVOKED", None)
+            return messages.role_grant(row)
+
+    async def ListRoleGrants(self, request: pb.ListRoleGrantsRequest, context: Any) -> pb.ListRoleGrantsResponse:
+        rows, token = await self._page(request, "role_grants")
+        return pb.ListRoleGrantsResponse(role_grants=[messages.role_grant(row) for row in rows], next_page_token=token)
+
+    async def CreateWebhook(self, request: pb.CreateWebhookRequest, context: Any) -> pb.Webhook:
+        partner = parse_partner(request.parent)
+        await self._egress.check_url(request.webhook.url, "webhook.url")
+        secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+
+        async def make(connection: Connection, base: UUID) -> str:
+            await self._store.need(connection, "partner", "resource")
+            key = await self._vault.create(partner, f"webhook-{base}")
+            sealed = key.seal(secret.encode(), f"{partner}|webhook|{base}")
+            await self._store.need(connection, "create_webhook", "resource", base, request.webhook.url, sealed)
+            return str(base)
+
+        identifier = UUID(await self._once(partner, request, "CreateWebhook", make))
+        async with partner_transaction(self._store.pool, partner) as connection:
+            row = await self._store.need(connection, "webhook", "resource", identifier)
+        key = await self._vault.get(partner, f"webhook-{identifier}")
+        return messages.webhook(row, key.open(row["secret"], f"{partner}|webhook|{identifier}").decode())
+
+    async def DeleteWebhook(self, request: pb.DeleteWebhookRequest, context: Any) -> pb.DeleteWebhookResponse:
+        partner = parse_partner(request.name, "name")
+        identifier = messages.child_uuid(request.name, "webhooks", "resource")
+        async with partner_transaction(self._store.pool, partner) as connection:
+            await self._store.need(connection, "delete_webhook", "resource", identifier)
+        await self._vault.destroy(partner, f"webhook-{identifier}")
+        return pb.DeleteWebhookResponse()
+
+    async def ListWebhooks(self, request: pb.ListWebhooksRequest, context: Any) -> pb.ListWebhooksResponse:
+        rows, token = await self._page(request, "webhooks")
+        return pb.ListWebhooksResponse(webhooks=[messages.webhook(row) for row in rows], next_page_token=token)
+
+    async def ListProcessingRecords(
+        self, request: pb.ListProcessingRecordsRequest, context: Any
+    ) -> pb.ListProcessingRecordsResponse:
+        since = request.after_time.ToDatetime(UTC) if request.HasField("after_time") else None
+        until = request.before_time.ToDatetime(UTC) if request.HasField("before_time") else None
+        filters = (request.source, request.operation, since, until)
+        rows, token = await self._page(request, "records", *filters, time_field="record_time")
+        return pb.ListProcessingRecordsResponse(
+            processing_records=[messages.record(row) for row in rows], next_page_token=token
+        )
+
+    async def _page(
+        self, request: Any, statement: str, *filters: Any, time_field: str = "create_time"
+    ) -> tuple[Sequence[Any], str]:
+        size = page_size(request.page_size)
+        after = messages.position(request.page_token)
+        async with partner_transaction(self._store.pool, parse_partner(request.parent)) as connection:
+            rows = await self._store.rows(connection, statement, *filters, *after, size + 1)
+        more = len(rows) > size
+        return rows[:size], messages.token(rows[size - 1][time_field], rows[size - 1]["id"]) if more else ""
+
+
+def _check_partner(partner: pb.Partner) -> None:
+    _check_country(partner.country, "partner.country")
+    try:
+        ZoneInfo(partner.time_zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise invalid("partner.time_zone", "must be an IANA time zone such as Europe/Dublin") from None
+    for field, most in (("erasure_grace_period", None), ("bundle_lifetime", _LONGEST_LIFETIME)):
+        if partner.HasField(field):  # type: ignore[arg-type]
+            length = getattr(partner, field).ToTimedelta()
+            if length < timedelta() or (most is not None and length > most):
+                raise invalid(f"partner.{field}", "must not be negative" + (" and at most 30 days" if most else ""))
+    if partner.bundle_recipient:
+        try:
+            pyrage.x25519.Recipient.from_str(partner.bundle_recipient)
+        except pyrage.RecipientError:
+            raise invalid("partner.bundle_recipient", "must be an age recipient (age1…)") from None
+    if partner.daily_request_cap < 0:
+        raise invalid("partner.daily_request_cap", "must not be negative")
+    for index, person in enumerate(partner.contract_approvers):
+        if person.count("#") != 1:
+            raise invalid(f"partner.contract_approvers[{index}]", "must be issuer#subject")
+
+
+def _check_country(country: str, field: str) -> None:
+    if len(country) != 2 or not country.isascii() or not country.isalpha() or not country.isupper():
+        raise invalid(field, "must be ISO 3166-1 alpha-2, such as IE")

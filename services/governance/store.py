@@ -1,0 +1,101 @@
+"""All SQL of governance."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from dsrkit.db import Connection, load_sql, partner_transaction, sweeper_transaction
+from dsrkit.errors import DsrError, not_found
+from dsrkit.tasks import NewTask, TaskStore
+from services.governance.domain import Hold
+
+SCHEMA = "governance"
+_SQL = load_sql("services.governance")
+Position = tuple[datetime, UUID] | None
+
+
+class GovernanceStore:
+    """Statements by name, in a transaction of one partner; what needs more than a statement has a method."""
+
+    def __init__(self, pool: asyncpg.Pool, tasks: TaskStore) -> None:
+        self.pool = pool
+        self.tasks = tasks
+
+    async def row(self, connection: Connection, statement: str, *args: Any) -> asyncpg.Record | None:
+        """One row of a named statement."""
+        return await connection.fetchrow(_SQL[statement], *args)
+
+    async def rows(self, connection: Connection, statement: str, *args: Any) -> list[asyncpg.Record]:
+        """All rows of a named statement."""
+        return list(await connection.fetch(_SQL[statement], *args))
+
+    async def need(self, connection: Connection, statement: str, resource: str, *args: Any) -> asyncpg.Record:
+        """One row, or NOT_FOUND."""
+        row = await connection.fetchrow(_SQL[statement], *args)
+        if row is None:
+            raise not_found(resource)
+        return row
+
+    async def replay(self, connection: Connection, method: str, request_id: UUID, digest: bytes) -> str | None:
+        """The resource this call made before. REQUEST_ID_REUSED when its body was another."""
+        row = await connection.fetchrow(_SQL["mutation"], request_id)
+        if row is None:
+            return None
+        if (row["method"], row["body_digest"]) != (method, digest):
+            raise DsrError(
+                "REQUEST_ID_REUSED",
+                "request_id was used before with another body; make a new UUID4.",
+                field="request_id",
+            )
+        return str(row["resource"])
+
+    async def remember(
+        self, connection: Connection, method: str, request_id: UUID, digest: bytes, resource: str
+    ) -> None:
+        """Remembers what a call made."""
+        await connection.execute(_SQL["add_mutation"], request_id, method, digest, resource)
+
+    async def holds(self, connection: Connection, sources: Sequence[str], digests: Sequence[bytes]) -> list[Hold]:
+        """Holds in force on these sources, for everybody or for the person of these identities."""
+        return [
+            Hold(
+                name=f"{row['partner']}/holds/{row['id']}",
+                source=row["source"],
+                collection=row["collection"],
+                reason=row["reason"],
+                legal_reference=row["legal_reference"],
+                review_time=row["review_time"],
+            )
+            for row in await connection.fetch(_SQL["holds_in_force"], list(sources), list(digests))
+        ]
+
+    async def use_token(self, connection: Connection, token_id: str, purpose: str) -> None:
+        """A token approves one thing once. PERSON_REQUIRED when it was used for another."""
+        if await connection.fetchrow(_SQL["use_token"], token_id, purpose) is None:
+            before = await connection.fetchval(_SQL["token_purpose"], token_id)
+            if before != purpose:
+                raise DsrError("PERSON_REQUIRED", "This token was used before; sign in again.", why="TOKEN_REUSED")
+
+    async def deliver(self, connection: Connection, notice: UUID, body: dict[str, Any]) -> None:
+        """Takes in a state change, once, and plans its delivery to every webhook."""
+        if await connection.fetchrow(_SQL["add_notice"], notice, body) is not None:
+            webhooks = await connection.fetch(_SQL["enabled_webhooks"])
+            tasks = [NewTask("deliver", str(row["id"]), input={"webhook": str(row["id"]), **body}) for row in webhooks]
+            await self.tasks.insert(connection, notice, tasks)
+
+    async def open_obligations(self, right: int) -> list[asyncpg.Record]:
+        """Open obligations of a right, over all partners: ids only."""
+        async with sweeper_transaction(self.pool, SCHEMA) as connection:
+            return list(await connection.fetch(_SQL["open_obligations"], right))
+
+    async def purge(self) -> None:
+        """Chore: processing records end after a year (policy P7); used tokens, admissions and notices much earlier."""
+        async with sweeper_transaction(self.pool, SCHEMA) as connection:
+            partners = [row["partner"] for row in await connection.fetch(_SQL["partners"])]
+        for partner in partners:
+            async with partner_transaction(self.pool, partner) as connection:
+                for statement in ("purge_records", "purge_tokens", "purge_admissions", "purge_notices"):
+                    await connection.execute(_SQL[statement])
