@@ -135,7 +135,7 @@ class Gateway:
         message = await self._message(route, values, request)
         try:
             work = self._call(exchange, route, message, metadata)
-            exchange.status = await unless_gone(exchange.receive, work)
+            exchange.status = await unless_gone(exchange.receive, lambda: exchange.complete, work)
         except grpc.aio.AioRpcError as error:
             raise problems.from_rpc(error, route.rpc.input_type, route.body) from None
 
@@ -172,7 +172,7 @@ class Gateway:
                     if len(body) > limit:
                         raise _too_large(limit)
         except TimeoutError:
-            raise problems.from_http(408, "The body took too long to arrive.", {"Connection": "close"}) from None
+            raise problems.from_http(408, "The body took too long to arrive.") from None
         if body and not route.body:
             raise invalid("body", "this method takes none")
         if body:
@@ -207,6 +207,7 @@ class _Exchange:
         self.status = 0
         self.outcome = "OK"
         self.started = False
+        self.complete = False
         self._send = send
 
     async def send(self, message: ASGIMessage) -> None:
@@ -217,6 +218,8 @@ class _Exchange:
             present = {name for name, _ in message["headers"]}
             extra = [header for header in COMMON_HEADERS if header[0] not in present]
             message = {**message, "headers": [*message["headers"], *extra]}
+        elif message["type"] == "http.response.body":
+            self.complete = not message.get("more_body", False)
         await self._send(message)
 
     async def respond(self, response: Response) -> None:
@@ -259,8 +262,7 @@ def _require_json(request: Request) -> None:
 
 def _too_large(limit: int) -> Problem:
     error = DsrError("MESSAGE_TOO_LARGE", f"The body is larger than {limit} bytes. Send less.", limit=str(limit))
-    # What was not read would be taken for the next request.
-    return problems.from_dsr(error, 413, {"Connection": "close"})
+    return problems.from_dsr(error, 413)
 
 
 def _not_allowed(allowed: Sequence[str]) -> Problem:

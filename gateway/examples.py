@@ -8,7 +8,7 @@ from google.api import field_behavior_pb2
 from google.protobuf import duration_pb2, timestamp_pb2
 from google.protobuf.descriptor import FieldDescriptor
 
-from gateway.routes import Route
+from gateway.routes import Kind, Route
 from gateway.schemas import behavior
 
 _TEXTS = {
@@ -65,12 +65,12 @@ def url_of(route: Route) -> str:
 
 def curl(route: Route) -> str:
     """A command to copy."""
-    lines = [
-        f"curl -H \"Authorization: Bearer $TOKEN\" '$DSR{url_of(route)}'".replace("'$DSR", '"$DSR').rstrip("'") + '"'
-    ]
+    lines = [f'curl "$DSR{url_of(route)}"', '  -H "Authorization: Bearer $TOKEN"']
     body = body_of(route)
     if body is not None:
         lines += ["  -H 'Content-Type: application/json'", f"  -d '{json.dumps(body, indent=2, ensure_ascii=False)}'"]
+    if route.kind is not Kind.RESOURCE:
+        lines.append("  -N" if route.kind is Kind.EVENTS else "  -OJ")
     if route.http_method not in ("GET", "POST") or (route.http_method == "POST" and body is None):
         lines.append(f"  -X {route.http_method}")
     return " \\\n".join(lines)

@@ -14,6 +14,10 @@ MAX_HEAD = 16 * 1024
 MAX_HEADERS = 64
 HEAD_SECONDS = 10.0
 """In which a head must have arrived."""
+LINGER_SECONDS = 5.0
+LINGER_BYTES = 8 * 1024 * 1024
+"""How long, and how much of, a body that nobody reads may still arrive after its answer. Closing at once would make
+many clients lose the answer, because they send all of a body before they read."""
 CIPHER_BITS = 256
 
 
@@ -30,6 +34,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._reading_head = True
         self._head_bytes = 0
+        self._discarded = 0
         self._timer: asyncio.TimerHandle | None = None
         self._refusal: Problem | None = None
 
@@ -74,10 +79,26 @@ class BoundedProtocol(HttpToolsProtocol):
         self._reading_head = False
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        super().on_body(body)
+        if self.cycle.response_complete:
+            self._discarded += len(body)
+            if self._discarded > LINGER_BYTES:
+                self.transport.abort()
+
     def on_message_complete(self) -> None:
         self._reading_head = True
         self._head_bytes = 0
+        self._stop_timer()
         super().on_message_complete()
+        if self.cycle.response_complete:
+            self._start_timer()  # the answer went before; nothing else limits the wait for the next request
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self._reading_head and not self.transport.is_closing():
+            self._discarded = 0
+            self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
     def send_400_response(self, msg: str) -> None:
         """Called by uvicorn for whatever its parser rejects."""

@@ -1,7 +1,7 @@
 """Writes streamed answers to a client that may be slow, or gone."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from starlette.types import Receive, Send
@@ -49,14 +49,17 @@ class Sender:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`; cancels it and raises ClientGone as soon as the client has gone."""
+async def unless_gone(receive: Receive, answered: Callable[[], bool], work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`; cancels it and raises ClientGone as soon as the client has gone.
+
+    `answered` says whether the answer is complete: then too `receive` reports a disconnect, and it means nothing.
+    """
     task, gone = asyncio.create_task(work), asyncio.create_task(_disconnect(receive))
     try:
         await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
+        if not task.done() and not answered():
             raise ClientGone
-        return task.result()
+        return await task
     finally:
         task.cancel()
         gone.cancel()

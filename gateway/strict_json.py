@@ -9,8 +9,8 @@ MAX_DEPTH = 32
 MAX_VALUES = 50_000
 
 
-def parse(body: bytes) -> Any:
-    """The value of a JSON text. FIELD_INVALID with field `body`, or MESSAGE_TOO_LARGE with the limit."""
+def parse(body: bytes) -> dict[str, Any]:
+    """The object that a JSON text is. FIELD_INVALID with field `body`, or MESSAGE_TOO_LARGE with the limit."""
     try:
         value = json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
     except RecursionError:
@@ -23,6 +23,8 @@ def parse(body: bytes) -> Any:
     except ValueError:
         raise invalid("body", "a number has too many digits") from None
     _measure(value)
+    if not isinstance(value, dict):
+        raise invalid("body", "it must be an object")
     return value
 
 
