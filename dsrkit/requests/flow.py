@@ -143,7 +143,9 @@ def latest(tasks: Sequence[Task], step: str) -> dict[str, Task]:
 
 
 def _locate_step(tasks: Sequence[Task]) -> str:
-    return "relocate" if any(t.step == "relocate" for t in tasks) else "locate"
+    """The step of the newest round: rounds of location and relocation alternate, and go up."""
+    found = [t for t in tasks if t.step in ("locate", "relocate")]
+    return max(found, key=lambda t: t.round).step if found else "locate"
 
 
 def new_id(partner: str, request_id: uuid.UUID) -> uuid.UUID:

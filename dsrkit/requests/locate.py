@@ -12,6 +12,9 @@ from dsrkit.requests.model import Dossier, Found, Move, Request
 from dsrkit.requests.resolution import SourceResult, resolve
 from dsrkit.tasks import Done, NewTask, Task
 
+ROUND_BASE = 100
+"""Rounds of different purposes begin at different hundreds."""
+
 
 class Locate:
     """Steps `register` and `locate` (and `relocate`, the same with what is known by then)."""
@@ -82,7 +85,7 @@ def next_round(
         for source, task in sorted(rounds.items())
     ]
     number = max((task.round for task in rounds.values()), default=0)
-    resolution = resolve(dossier, results, number)
+    resolution = resolve(dossier, results, number % ROUND_BASE)
     if resolution.ambiguous:
         return Move("AWAITING_CONTROLLER", dossier=resolution.dossier)
     if resolution.ask:

@@ -22,7 +22,7 @@ from dsrkit.db import Connection, partner_transaction
 from dsrkit.errors import DsrError, invalid, reason_value
 from dsrkit.requests import view
 from dsrkit.requests.authority import Authority
-from dsrkit.requests.bundle import PIECE
+from dsrkit.requests.bundle import PIECE, Bundles
 from dsrkit.requests.flow import Flow, new_id
 from dsrkit.requests.locate import after_decision
 from dsrkit.requests.model import TERMINAL, Candidate, Dossier, Move, Request, Right
@@ -258,6 +258,32 @@ class RequestRpcs:
         """Keyed digest of a call's body, for its idempotency key."""
         body = message.DESCRIPTOR.full_name.encode() + b"\0" + message.SerializeToString(deterministic=True)
         return await self.parts.vault.digest(partner, body)
+
+
+async def download_bundle(
+    parts: Parts, bundles: Bundles, message: Any, response: Callable[..., Any]
+) -> AsyncIterator[Any]:
+    """Streams a request's bundle, and records that it was fetched. BUNDLE_GONE, OUT_OF_RANGE."""
+    caller = current_caller()
+    partner, identifier = view.parse_name(message.name, parts.right)
+    async with partner_transaction(parts.store.pool, partner) as connection:
+        request = await parts.store.get(connection, identifier)
+        await parts.store.record_call(connection, caller, f"Download{parts.right.noun.title()}Bundle", request)
+    key = await bundles.key(request)
+    bundle = request.facts["bundle"]
+    info = request_pb2.DownloadInfo(
+        size_bytes=bundle["size"],
+        etag=f'"{bundle["sha256"]}"',
+        sha256=bundle["sha256"],
+        filename=bundle["filename"],
+        media_type=bundle["media_type"],
+    )
+
+    def read(offset: int, length: int) -> Iterator[bytes]:
+        return bundles.read(request, key, offset, length)
+
+    async for piece in serve_bytes(info, message, response, read, parts.draining):
+        yield piece
 
 
 async def serve_bytes(

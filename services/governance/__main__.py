@@ -14,7 +14,7 @@ from dsrkit.config import from_env
 from dsrkit.db import open_pool
 from dsrkit.grants import GrantSigner
 from dsrkit.requests.runtime import main
-from dsrkit.server import open_server
+from dsrkit.server import is_loopback, open_server
 from dsrkit.tasks import TaskStore, Worker
 from dsrkit.vault import Vault
 from services.governance import steps
@@ -45,7 +45,7 @@ async def run() -> None:
             store,
             vault,
             GrantSigner(key.key_id, key.private_key),
-            Authenticator(trust, [PLATFORM_AUDIENCE]),
+            Authenticator(trust, [PLATFORM_AUDIENCE], loopback=is_loopback(config.listen)),
             config.dpo_contact,
         )
         worker = Worker(

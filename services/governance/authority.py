@@ -17,11 +17,12 @@ from dsrkit.auth import Authenticator, current_caller, require_fresh_person
 from dsrkit.db import Connection, partner_transaction
 from dsrkit.errors import DsrError, invalid
 from dsrkit.grants import GrantSigner
+from dsrkit.instructions import differences
 from dsrkit.requests.view import parse_partner, parse_uuid4
 from dsrkit.vault import Vault
 from services.governance import messages
 from services.governance.digests import identity_digests
-from services.governance.domain import Facts, instructions, refuse, same_instructions, suspended
+from services.governance.domain import Facts, instructions, refuse, suspended
 from services.governance.store import GovernanceStore
 
 DEFAULT_DAILY_CAP = 1000
@@ -152,7 +153,7 @@ class AuthorityServicer(AuthorityServiceServicer):
             approver = ""
             if erases:
                 approver = await self._approver(connection, request)
-                changed = same_instructions(request.approved, source.instructions)
+                changed = differences(request.approved, source.instructions)
                 if changed:
                     text = "Instructions have changed since the approval."
                     raise DsrError("PLAN_CHANGED", text, changes=",".join(changed))
@@ -257,7 +258,7 @@ class AuthorityServicer(AuthorityServiceServicer):
             body = {
                 "request": change.request,
                 "state": request_pb2.RequestState.Name(change.state).removeprefix("REQUEST_STATE_"),
-                "time": json_format.MessageToDict(change.change_time),  # type: ignore[arg-type]
+                "time": json_format.MessageToDict(change.change_time),
             }
             await self._store.deliver(connection, identifier, body)
             return

@@ -135,25 +135,6 @@ def _retain(collection: str, reason: str) -> CollectionInstruction:
     return CollectionInstruction(collection=collection, action=CollectionInstruction.ACTION_RETAIN, reason=reason)
 
 
-def same_instructions(approved: Sequence[CollectionInstruction], current: Sequence[CollectionInstruction]) -> list[str]:
-    """Collections for which today's action isn't the approved one. Caps are the plan's own and not compared."""
-    return sorted(
-        name
-        for name, instruction in _essence(approved).items() | _essence(current).items()
-        if _essence(approved).get(name) != _essence(current).get(name)
-    )
-
-
-def _essence(instructions: Sequence[CollectionInstruction]) -> dict[str, bytes]:
-    plain = {}
-    for instruction in instructions:
-        copy = CollectionInstruction()
-        copy.CopyFrom(instruction)
-        copy.ClearField("cap")
-        plain[copy.collection] = copy.SerializeToString(deterministic=True)
-    return plain
-
-
 def check_map(data_map: governance_pb2.DataMap) -> tuple[str, str] | None:
     """What is wrong with a data map, as field path and reason; None when it can be used."""
     seen: set[str] = set()

@@ -61,7 +61,7 @@ class GovernanceServicer(GovernanceServiceServicer):
             if await self._store.row(connection, "create_partner", body) is None:
                 raise DsrError("ALREADY_EXISTS", "There is a partner of this name.", resource_type="partner")
             for number, person in enumerate(wanted.contract_approvers):
-                args = (uuid5(base, str(number)), person, "ROLE_APPROVER", "CONFIRMED", "contract", [])
+                args: tuple[Any, ...] = (uuid5(base, str(number)), person, "ROLE_APPROVER", "CONFIRMED", "contract", [])
                 await self._store.need(connection, "create_role_grant", "role grant", *args)
             return wanted.name
 

@@ -1,0 +1,158 @@
+"""What an erasure would do, and whether that is still what was approved. Pure."""
+
+import hashlib
+import hmac
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+from dsr.authority.v1.authority_pb2 import SourceInstructions
+from dsr.connector.v1.grant_pb2 import CollectionInstruction
+from google.protobuf import json_format
+
+from dsrkit.requests.model import Dossier, Request
+from dsrkit.tasks import Task
+from services.erasure.domain import DESTROYS, change
+
+_HEADROOM = 10
+
+
+def cap(records: int) -> int:
+    """The most records an approval covers: a tenth more than were found, and at least ten more."""
+    return records + max(_HEADROOM, records // 10)
+
+
+def make(
+    request: Request,
+    dossier: Dossier,
+    revision: int,
+    located: Mapping[str, Task],
+    told: Sequence[SourceInstructions],
+    grace_seconds: float,
+    secret: bytes,
+    now: str,
+) -> dict[str, Any]:
+    """The plan: collection by collection what is done, what blocks it, and the digest over all of it."""
+    collections: list[dict[str, Any]] = []
+    findings: list[dict[str, Any]] = []
+    instructions: dict[str, list[Any]] = {}
+    for source in told:
+        name = source.data_source.name
+        counts: Mapping[str, int] = located[name].result["collections"]
+        actions = {i.collection: i for i in source.instructions}
+        retentions = {r.collection: r for r in source.retentions}
+        for collection, records in sorted(counts.items()):
+            instruction = actions.get(collection)
+            if instruction is None:
+                findings.append(_finding("COLLECTION_NOT_MAPPED", name, collection, "Add it to the data map."))
+                continue
+            entry = _collection(name, instruction, records)
+            retention = retentions.get(collection)
+            if retention is not None:
+                entry["reason"], entry["legal_reference"] = retention.reason, retention.legal_reference
+                entry["hold"] = retention.hold
+                if retention.HasField("review_time"):
+                    entry["review_time"] = retention.review_time.ToJsonString()
+            collections.append(entry)
+        findings += blocking(name, located[name])
+        capped = [_capped(i, counts.get(i.collection, 0)) for i in source.instructions]
+        instructions[name] = [json_format.MessageToDict(i, preserving_proto_field_name=True) for i in capped]
+    plan = {
+        "revision": revision,
+        "create_time": now,
+        "collections": collections,
+        "findings": findings,
+        "grace_seconds": grace_seconds,
+        "instructions": instructions,
+    }
+    return {**plan, "digest": digest(request, dossier, plan, secret)}
+
+
+def _collection(source: str, instruction: CollectionInstruction, records: int) -> dict[str, Any]:
+    action = CollectionInstruction.Action.Name(instruction.action).removeprefix("ACTION_")
+    return {
+        "source": source,
+        "collection": instruction.collection,
+        "records": records,
+        "action": action,
+        "cap": cap(records) if action in DESTROYS else 0,
+        "reason": "",
+        "legal_reference": "",
+        "hold": "",
+        "review_time": "",
+        "fields": [a.field for a in instruction.anonymise],
+    }
+
+
+def _capped(instruction: CollectionInstruction, records: int) -> CollectionInstruction:
+    copy = CollectionInstruction()
+    copy.CopyFrom(instruction)
+    copy.cap = cap(records)
+    return copy
+
+
+def _finding(code: str, source: str, collection: str, detail: str) -> dict[str, Any]:
+    return {"code": code, "source": source, "collection": collection, "detail": detail}
+
+
+def blocking(source: str, located: Task) -> list[dict[str, Any]]:
+    """What a source reports that keeps this person from being erased."""
+    return [
+        _finding(f["code"], source, f["collection"], f["detail"]) for f in located.result["findings"] if f["blocks"]
+    ]
+
+
+def digest(request: Request, dossier: Dossier, plan: Mapping[str, Any], secret: bytes) -> str:
+    """SHA-256 over identities (as keyed HMACs), collections, actions and caps."""
+    names = sorted(hmac.digest(secret, f"{i.type}\0{i.value}".encode(), "sha256").hex() for i in dossier.followed())
+    people = sorted(f"{c.candidate}:{c.decision}" for c in dossier.candidates)
+    covered = ("source", "collection", "action", "cap", "reason", "legal_reference", "hold", "fields")
+    body = {
+        "request": str(request.id),
+        "data_map_revision": request.data_map_revision,
+        "revision": plan["revision"],
+        "identities": names,
+        "people": people,
+        "collections": [{key: c[key] for key in covered} for c in plan["collections"]],
+        "instructions": plan["instructions"],
+    }
+    return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def approved_instructions(plan: Mapping[str, Any], source: str) -> list[CollectionInstruction]:
+    """The instructions of a source, as they were approved."""
+    return [json_format.ParseDict(i, CollectionInstruction()) for i in plan["instructions"].get(source, ())]
+
+
+def changes(
+    plan: Mapping[str, Any],
+    relocated: Mapping[str, Task],
+    told: Sequence[SourceInstructions],
+    differ: Callable[[Sequence[CollectionInstruction], Sequence[CollectionInstruction]], Sequence[str]],
+) -> list[dict[str, Any]]:
+    """How what is there now goes beyond what was approved. Growth within the caps isn't a change."""
+    found: list[dict[str, Any]] = []
+    for source in told:
+        name = source.data_source.name
+        differing = differ(approved_instructions(plan, name), source.instructions)
+        found += [change("ACTION_CHANGED", name, collection) for collection in differing]
+        found += grown(plan, name, relocated[name].result["collections"])
+        known = {(f["code"], f["collection"]) for f in plan["findings"]}
+        for finding in blocking(name, relocated[name]):
+            if (finding["code"], finding["collection"]) not in known:
+                found.append(change("NEW_FINDING", name, finding["collection"]))
+    return found
+
+
+def grown(plan: Mapping[str, Any], source: str, counts: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Collections of a source that hold more of the person than was approved."""
+    planned = {c["collection"]: c for c in plan["collections"] if c["source"] == source}
+    found = []
+    for collection, records in sorted(counts.items()):
+        entry = planned.get(collection)
+        if entry is None:
+            if records:
+                found.append(change("NEW_COLLECTION", source, collection, 0, records))
+        elif entry["action"] in DESTROYS and records > entry["cap"]:
+            found.append(change("CAP_EXCEEDED", source, collection, entry["cap"], records))
+    return found

@@ -1,0 +1,209 @@
+"""ErasureService: messages in and out, nothing else."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+import orjson
+from dsr.v1 import erasure_pb2 as pb
+from dsr.v1 import request_pb2
+from dsr.v1.erasure_pb2_grpc import ErasureServiceServicer
+from google.protobuf import json_format
+
+from dsrkit.auth import current_caller
+from dsrkit.db import Connection, partner_transaction
+from dsrkit.errors import DsrError
+from dsrkit.requests import view
+from dsrkit.requests.model import Request
+from dsrkit.requests.servicer import Parts, RequestRpcs, conflict, serve_bytes
+from dsrkit.tasks import NewTask, Task
+from services.erasure.domain import effective
+
+_WAITS_FOR_APPROVAL = frozenset({"PLANNED", "PLAN_CHANGED"})
+
+
+class ErasureServicer(ErasureServiceServicer):
+    """The RPCs of the right."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._rpcs = RequestRpcs(parts, pb.ErasureRequest, _fill)
+        self._parts = parts
+
+    async def CreateErasureRequest(self, request: pb.CreateErasureRequestRequest, context: Any) -> pb.ErasureRequest:
+        wanted = request.erasure_request
+        view.known_enum(wanted.ground, pb.ErasureRequest.Ground, "erasure_request.ground")
+        facts = {"validate_only": wanted.validate_only, "ground": int(wanted.ground)}
+        created: pb.ErasureRequest = await self._rpcs.create(request, facts)
+        return created
+
+    async def GetErasureRequest(self, request: pb.GetErasureRequestRequest, context: Any) -> pb.ErasureRequest:
+        found: pb.ErasureRequest = await self._rpcs.get(request)
+        return found
+
+    async def ListErasureRequests(
+        self, request: pb.ListErasureRequestsRequest, context: Any
+    ) -> pb.ListErasureRequestsResponse:
+        page: pb.ListErasureRequestsResponse = await self._rpcs.list(request, pb.ListErasureRequestsResponse())
+        return page
+
+    async def CancelErasureRequest(self, request: pb.CancelErasureRequestRequest, context: Any) -> pb.ErasureRequest:
+        cancelled: pb.ErasureRequest = await self._rpcs.cancel(request)
+        return cancelled
+
+    async def ExtendErasureRequestDeadline(
+        self, request: pb.ExtendErasureRequestDeadlineRequest, context: Any
+    ) -> pb.ErasureRequest:
+        extended: pb.ErasureRequest = await self._rpcs.extend(request)
+        return extended
+
+    async def ResolveErasureRequestIdentities(
+        self, request: pb.ResolveErasureRequestIdentitiesRequest, context: Any
+    ) -> pb.ErasureRequest:
+        resolved: pb.ErasureRequest = await self._rpcs.resolve(request)
+        return resolved
+
+    async def WatchErasureRequest(
+        self, request: pb.WatchErasureRequestRequest, context: Any
+    ) -> AsyncIterator[pb.WatchErasureRequestResponse]:
+        async for event in self._rpcs.watch(request, pb.WatchErasureRequestResponse):
+            yield event
+
+    async def ApproveErasureRequest(self, request: pb.ApproveErasureRequestRequest, context: Any) -> pb.ErasureRequest:
+        partner, identifier = view.parse_name(request.name, self._parts.right)
+        async with partner_transaction(self._parts.store.pool, partner) as connection:
+            row = await self._parts.store.get(connection, identifier)
+        if not _approved(row, request.plan_digest):
+            _check_approvable(row, request.plan_digest)
+            # Governance sees the person's own token, not our word for it. A call, so before the row is locked.
+            await self._parts.authority.record_approval(row, request.plan_digest, _token(context))
+
+        async def change(connection: Connection, current: Request) -> None:
+            if _approved(current, request.plan_digest):
+                return
+            _check_approvable(current, request.plan_digest)
+            now = datetime.now(UTC)
+            starts = effective(now, current.facts["plan"]["grace_seconds"])
+            approval = {
+                "approver": current_caller().principal,
+                "plan_digest": request.plan_digest,
+                "approve_time": now.isoformat(),
+                "effective_time": starts.isoformat(),
+            }
+            facts = {**current.facts, "approval": approval, "plan_changes": []}
+            saved = await self._parts.store.save(connection, replace(current, state="APPROVED", facts=facts))
+            await self._parts.store.add_event(connection, saved, "state.changed")
+            await self._parts.store.tasks.insert(connection, identifier, [NewTask("grace", due_time=starts)])
+
+        approved: pb.ErasureRequest = await self._rpcs.mutate(request, "Approve", change)
+        return approved
+
+    async def DownloadErasureReport(
+        self, request: pb.DownloadErasureReportRequest, context: Any
+    ) -> AsyncIterator[pb.DownloadErasureReportResponse]:
+        partner, identifier = view.parse_name(request.name, self._parts.right)
+        async with partner_transaction(self._parts.store.pool, partner) as connection:
+            row = await self._parts.store.get(connection, identifier)
+        if "report" not in row.facts:
+            raise conflict(row, "COMPLETED or PARTIALLY_ERASED")
+        document = _document(row, self._parts)
+        info = request_pb2.DownloadInfo(
+            size_bytes=len(document),
+            sha256=sha256(document).hexdigest(),
+            etag=f'"{sha256(document).hexdigest()}"',
+            filename=f"erasure-{identifier}.json",
+            media_type="application/json",
+        )
+
+        def read(offset: int, length: int) -> Iterator[bytes]:
+            return iter([document[offset : offset + length]])
+
+        pieces = serve_bytes(info, request, pb.DownloadErasureReportResponse, read, self._parts.draining)
+        async for piece in pieces:
+            yield piece
+
+
+def _approved(request: Request, digest: str) -> bool:
+    approval = request.facts.get("approval")
+    return approval is not None and approval["plan_digest"] == digest
+
+
+def _check_approvable(request: Request, digest: str) -> None:
+    if request.state not in _WAITS_FOR_APPROVAL:
+        raise conflict(request, "PLANNED or PLAN_CHANGED")
+    if request.facts["validate_only"]:
+        text = "A preview (validate_only) can't be approved; create a request without it."
+        raise DsrError("STATE_CONFLICT", text, state="PLANNED", allowed="a request without validate_only")
+    plan = request.facts["plan"]
+    if plan["digest"] != digest:
+        text = "The plan is another by now; read it and approve its digest."
+        raise DsrError("PLAN_STALE", text, current_plan_digest=plan["digest"])
+    if plan["findings"]:
+        codes = sorted({f["code"] for f in plan["findings"]})
+        text = "The plan has findings that must be mended first."
+        raise DsrError("PLAN_BLOCKED", text, findings=",".join(codes))
+
+
+def _token(context: Any) -> str:
+    for key, value in context.invocation_metadata():
+        if key == "authorization":
+            return str(value).removeprefix("Bearer ")
+    raise DsrError("CREDENTIAL_MISSING", "Present a token: authorization: Bearer <token>.")
+
+
+def _fill(message: pb.ErasureRequest, request: Request, tasks: Sequence[Task] | None) -> None:
+    facts = request.facts
+    message.validate_only = facts["validate_only"]
+    message.ground = facts["ground"]
+    if facts.get("plan"):
+        _fill_plan(message.plan, facts["plan"])
+    if facts.get("approval"):
+        approval = facts["approval"]
+        message.approval.approver = approval["approver"]
+        message.approval.plan_digest = approval["plan_digest"]
+        message.approval.approve_time.FromDatetime(datetime.fromisoformat(approval["approve_time"]))
+        message.approval.effective_time.FromDatetime(datetime.fromisoformat(approval["effective_time"]))
+    if facts.get("report"):
+        _fill_report(message.report, facts["report"])
+    for change in facts.get("plan_changes") or ():
+        kind = pb.ErasureRequest.PlanChange.Kind.Value(f"KIND_{change['kind']}")
+        message.plan_changes.add(**{**change, "kind": kind})
+
+
+def _fill_plan(message: pb.ErasureRequest.Plan, plan: Mapping[str, Any]) -> None:
+    message.digest = plan["digest"]
+    message.revision = plan["revision"]
+    message.create_time.FromDatetime(datetime.fromisoformat(plan["create_time"]))
+    message.grace_period.FromSeconds(int(plan["grace_seconds"]))
+    for collection in plan["collections"]:
+        entry = message.collections.add(
+            source=collection["source"],
+            collection=collection["collection"],
+            records=collection["records"],
+            action=pb.ErasureRequest.Action.Value(f"ACTION_{collection['action']}"),
+            cap=collection["cap"],
+            reason=collection["reason"],
+            legal_reference=collection["legal_reference"],
+            hold=collection["hold"],
+            fields=collection["fields"],
+        )
+        if collection["review_time"]:
+            entry.review_time.FromJsonString(collection["review_time"])
+    for finding in plan["findings"]:
+        message.findings.add(**finding)
+
+
+def _fill_report(message: pb.ErasureRequest.Report, report: Mapping[str, Any]) -> None:
+    message.verify_time.FromDatetime(datetime.fromisoformat(report["verify_time"]))
+    message.bundles_ended = report["bundles_ended"]
+    for outcome in report["outcomes"]:
+        result = pb.ErasureRequest.Outcome.Result.Value(f"RESULT_{outcome['result']}")
+        message.outcomes.add(**{**outcome, "result": result})
+
+
+def _document(request: Request, parts: Parts) -> bytes:
+    resource = pb.ErasureRequest()
+    view.fill(resource, parts.right, request, None, None)
+    _fill(resource, request, None)
+    return orjson.dumps(json_format.MessageToDict(resource), option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
