@@ -117,6 +117,19 @@ class TrustFile:
             _replace(self.path, json.dumps(data, indent=2), 0o644)
 
 
+def make_grant_key(credential: Path, public: Path) -> str:
+    """Makes the key by which governance signs grants: `credential` for governance, `public` (a JWK set) for connectors.
+
+    Called again, it adds a key to the set, so that connectors believe both while the new one comes into use.
+    """
+    key_id, private, jwk = _new_key()
+    keys = json.loads(public.read_text())["keys"] if public.exists() else []
+    public.parent.mkdir(parents=True, exist_ok=True)
+    _replace(public, json.dumps({"keys": [*keys, jwk]}, indent=2), 0o644)
+    _write_secret(credential, {"issuer": "urn:dsr:grants", "key_id": key_id, "private_key": private})
+    return key_id
+
+
 def _find(data: dict[str, Any], issuer: str) -> dict[str, Any]:
     for entry in data["issuers"]:
         if entry["issuer"] == issuer:

@@ -7,7 +7,8 @@ from typing import Any
 from dsr.authority.v1.authority_pb2 import Retention
 from dsr.v1.governance_pb2 import CollectionMap, Origin
 
-from dsrkit.filenames import Names, safe
+from dsrkit import payload
+from dsrkit.filenames import Names
 from dsrkit.filerecords import holds_files
 from dsrkit.parts import Part, Report, SourceReport, inconsistent
 from services.access.package import words
@@ -101,8 +102,8 @@ class Source:
 def gather(report: Report, parts: Sequence[Part]) -> list[Source]:
     """The sources of the request in its order, each collection of the data map with its part.
 
-    Raises DsrError SOURCE_INCONSISTENT for a part of a collection that the data map doesn't name: its connector was
-    never told to export it.
+    Raises DsrError SOURCE_INCONSISTENT for a part of a collection that the data map doesn't name, and for a field that
+    holds other people's data: its connector was never told to export them.
     """
     left = {(part.source, part.collection): part for part in parts}
     if len(left) < len(parts):
@@ -116,24 +117,21 @@ def gather(report: Report, parts: Sequence[Part]) -> list[Source]:
             part = left.pop((name, entry.collection), None)
             if part is not None and not part.records:
                 part = None  # a connector may announce a collection and then find nothing in it
+            if part and {f.field for f in entry.fields if f.third_party} & {f.name for f in part.fields}:
+                raise inconsistent(part, "it has a field that was to be left out")
             collections.append(
                 Collection(
                     map=entry,
                     part=part,
                     retentions=[r for r in source.instructions.retentions if r.collection == entry.collection],
                     anchor=f"c{sum(len(s.collections) for s in sources) + len(collections) + 1}",
-                    path=names.unique(folder(name), f"{safe(entry.collection)}.jsonl") if part else None,
+                    path=payload.path(names, part, ".jsonl") if part else None,
                 )
             )
         sources.append(Source(source, collections))
     for part in left.values():
         raise inconsistent(part, "it has a collection that the data map doesn't name")
     return sources
-
-
-def folder(source: str) -> str:
-    """Where a source's records are in the bag."""
-    return f"data/{safe(source.rpartition('/')[2])}"
 
 
 def processing(report: Report, sources: Sequence[Source]) -> dict[str, Any]:

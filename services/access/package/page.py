@@ -172,6 +172,11 @@ def render(report: Report, sources: Sequence[Source]) -> Iterator[bytes]:
         report=report,
         sources=sources,
         found=found,
+        titles={
+            (source.report.instructions.data_source.name, c.map.collection): c.map.title
+            for source in sources
+            for c in source.collections
+        },
         names={source.report.instructions.data_source.name: source for source in sources},
         total=sum(collection.records for collection in found),
         style=Markup(style),  # noqa: S704  # our own file
