@@ -1,11 +1,13 @@
 """Wires a rights service: the parts that are alike, in the order they are opened."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import grpc
 import uvloop
@@ -14,6 +16,7 @@ from dsr.credentials import PLATFORM_AUDIENCE, Credential
 from dsrkit import log, telemetry
 from dsrkit.auth import Authenticator, TrustStore
 from dsrkit.channels import Channels
+from dsrkit.config import ConfigError, from_env
 from dsrkit.db import open_pool
 from dsrkit.requests.authority import Authority
 from dsrkit.requests.bundle import Bundles
@@ -26,10 +29,12 @@ from dsrkit.requests.model import Right
 from dsrkit.requests.servicer import Parts
 from dsrkit.requests.store import RequestStore
 from dsrkit.requests.watch import EventHub
-from dsrkit.server import open_server
+from dsrkit.server import RunningServer, open_server
 from dsrkit.tasks import TaskStore, Worker
 from dsrkit.tasks.worker import Chore, Step
 from dsrkit.vault import Vault
+
+C = TypeVar("C")
 
 
 @dataclass(frozen=True)
@@ -114,15 +119,16 @@ async def ship(tools: Toolbox) -> None:
             await store.shipped(partner, [identifier for identifier, _ in entries])
 
 
-async def run(
+@asynccontextmanager
+async def serving(
     config: Config,
     tools: Toolbox,
     service_name: str,
     register: Callable[[grpc.aio.Server], None],
     steps: Mapping[str, Step],
     chores: Sequence[Chore] = (),
-) -> None:
-    """Serves RPCs and works on tasks, as `config.role` says, until told to end; then drains."""
+) -> AsyncIterator[RunningServer]:
+    """Serves RPCs and works on tasks, as `config.role` says; drains at the end."""
     flow = tools.parts.flow
     shared: dict[str, Step] = {
         "register": tools.locate.register,
@@ -150,16 +156,28 @@ async def run(
     ) as running:
         listening = asyncio.create_task(tools.parts.hub.listen())
         working = asyncio.create_task(worker.run()) if works else None
-        await running.wait_for_termination()
-        log.get_logger().info("draining")
-        worker.stop()
-        if working is not None:
-            await working
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
+        try:
+            yield running
+        finally:
+            log.get_logger().info("draining")
+            worker.stop()
+            if working is not None:
+                await working
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
 
 
-def main(service: str, body: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Runs a process: uvloop, logs."""
+def main(service: str, open_service: Callable[[C], AbstractAsyncContextManager[RunningServer]], kind: type[C]) -> None:
+    """Runs a process: reads its environment, serves until told to end, drains."""
     log.configure(service)
+    try:
+        config = from_env(kind, os.environ)
+    except ConfigError as error:
+        sys.exit(f"{service}: {error}")
+
+    async def body() -> None:
+        async with open_service(config) as running:
+            await running.wait_for_termination()
+
+    telemetry.configure(service, getattr(config, "otlp_endpoint", ""))
     uvloop.run(body())

@@ -1,7 +1,8 @@
 """Wires governance: `python -m services.governance`."""
 
 import asyncio
-import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import httpx
 from dsr.authority.v1.authority_pb2_grpc import add_AuthorityServiceServicer_to_server
@@ -10,11 +11,10 @@ from dsr.v1.governance_pb2_grpc import add_GovernanceServiceServicer_to_server
 
 from dsrkit import log, telemetry
 from dsrkit.auth import Authenticator, TrustStore
-from dsrkit.config import from_env
 from dsrkit.db import open_pool
 from dsrkit.grants import GrantSigner
 from dsrkit.requests.runtime import main
-from dsrkit.server import is_loopback, open_server
+from dsrkit.server import RunningServer, is_loopback, open_server
 from dsrkit.tasks import TaskStore, Worker
 from dsrkit.vault import Vault
 from services.governance import steps
@@ -27,10 +27,9 @@ from services.governance.store import SCHEMA, GovernanceStore
 SERVICES = ("dsr.v1.GovernanceService", "dsr.authority.v1.AuthorityService")
 
 
-async def run() -> None:
-    """Opens everything in order, serves until told to end, closes in reverse."""
-    config = from_env(Config, os.environ)
-    telemetry.configure(SCHEMA, config.otlp_endpoint)
+@asynccontextmanager
+async def open_service(config: Config) -> AsyncIterator[RunningServer]:
+    """Opens everything in order, closes it in reverse."""
     egress = EgressGuard.parse(config.private_egress)
     trust = TrustStore(config.trust)
     key = Credential.load(config.signing_key)
@@ -69,12 +68,14 @@ async def run() -> None:
             interceptors=telemetry.server_interceptors(),
         ) as running:
             working = asyncio.create_task(worker.run()) if works else None
-            await running.wait_for_termination()
-            log.get_logger().info("draining")
-            worker.stop()
-            if working is not None:
-                await working
+            try:
+                yield running
+            finally:
+                log.get_logger().info("draining")
+                worker.stop()
+                if working is not None:
+                    await working
 
 
 if __name__ == "__main__":
-    main(SCHEMA, run)
+    main(SCHEMA, open_service, Config)

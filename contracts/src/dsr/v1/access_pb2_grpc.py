@@ -105,7 +105,7 @@ class AccessServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CancelAccessRequest(self, request, context):
-        """Cancels a request that is not done. A bundle that was made is destroyed.
+        """Cancels a request that is not done. What was copied so far is destroyed.
         Cancelling a cancelled request returns it. Errors: NOT_FOUND, STATE_CONFLICT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -43,7 +43,7 @@ class AccessServiceStub:
     ListAccessRequests: _grpc.UnaryUnaryMultiCallable[_access_pb2.ListAccessRequestsRequest, _access_pb2.ListAccessRequestsResponse]
     """Lists a partner's requests, newest first. Errors: FIELD_INVALID."""
     CancelAccessRequest: _grpc.UnaryUnaryMultiCallable[_access_pb2.CancelAccessRequestRequest, _access_pb2.AccessRequest]
-    """Cancels a request that is not done. A bundle that was made is destroyed.
+    """Cancels a request that is not done. What was copied so far is destroyed.
     Cancelling a cancelled request returns it. Errors: NOT_FOUND, STATE_CONFLICT.
     """
     ExtendAccessRequestDeadline: _grpc.UnaryUnaryMultiCallable[_access_pb2.ExtendAccessRequestDeadlineRequest, _access_pb2.AccessRequest]
@@ -79,7 +79,7 @@ class AccessServiceAsyncStub(AccessServiceStub):
     ListAccessRequests: _aio.UnaryUnaryMultiCallable[_access_pb2.ListAccessRequestsRequest, _access_pb2.ListAccessRequestsResponse]  # type: ignore[assignment]
     """Lists a partner's requests, newest first. Errors: FIELD_INVALID."""
     CancelAccessRequest: _aio.UnaryUnaryMultiCallable[_access_pb2.CancelAccessRequestRequest, _access_pb2.AccessRequest]  # type: ignore[assignment]
-    """Cancels a request that is not done. A bundle that was made is destroyed.
+    """Cancels a request that is not done. What was copied so far is destroyed.
     Cancelling a cancelled request returns it. Errors: NOT_FOUND, STATE_CONFLICT.
     """
     ExtendAccessRequestDeadline: _aio.UnaryUnaryMultiCallable[_access_pb2.ExtendAccessRequestDeadlineRequest, _access_pb2.AccessRequest]  # type: ignore[assignment]
@@ -136,7 +136,7 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.CancelAccessRequestRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.AccessRequest, _abc.Awaitable[_access_pb2.AccessRequest]]:
-        """Cancels a request that is not done. A bundle that was made is destroyed.
+        """Cancels a request that is not done. What was copied so far is destroyed.
         Cancelling a cancelled request returns it. Errors: NOT_FOUND, STATE_CONFLICT.
         """
 

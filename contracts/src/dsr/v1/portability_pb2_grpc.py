@@ -107,7 +107,7 @@ class PortabilityServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CancelPortabilityRequest(self, request, context):
-        """Cancels a request that is not done. A bundle that was made is destroyed.
+        """Cancels a request that is not done. What was copied so far is destroyed.
         Cancelling a cancelled request returns it. Errors: NOT_FOUND, STATE_CONFLICT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

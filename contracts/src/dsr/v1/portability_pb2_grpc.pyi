@@ -45,7 +45,7 @@ class PortabilityServiceStub:
     ListPortabilityRequests: _grpc.UnaryUnaryMultiCallable[_portability_pb2.ListPortabilityRequestsRequest, _portability_pb2.ListPortabilityRequestsResponse]
     """Lists a partner's requests, newest first. Errors: FIELD_INVALID."""
     CancelPortabilityRequest: _grpc.UnaryUnaryMultiCallable[_portability_pb2.CancelPortabilityRequestRequest, _portability_pb2.PortabilityRequest]
-    """Cancels a request that is not done. A bundle that was made is destroyed.
+    """Cancels a request that is not done. What was copied so far is destroyed.
     Cancelling a cancelled request returns it. Errors: NOT_FOUND, STATE_CONFLICT.
     """
     ExtendPortabilityRequestDeadline: _grpc.UnaryUnaryMultiCallable[_portability_pb2.ExtendPortabilityRequestDeadlineRequest, _portability_pb2.PortabilityRequest]
@@ -83,7 +83,7 @@ class PortabilityServiceAsyncStub(PortabilityServiceStub):
     ListPortabilityRequests: _aio.UnaryUnaryMultiCallable[_portability_pb2.ListPortabilityRequestsRequest, _portability_pb2.ListPortabilityRequestsResponse]  # type: ignore[assignment]
     """Lists a partner's requests, newest first. Errors: FIELD_INVALID."""
     CancelPortabilityRequest: _aio.UnaryUnaryMultiCallable[_portability_pb2.CancelPortabilityRequestRequest, _portability_pb2.PortabilityRequest]  # type: ignore[assignment]
-    """Cancels a request that is not done. A bundle that was made is destroyed.
+    """Cancels a request that is not done. What was copied so far is destroyed.
     Cancelling a cancelled request returns it. Errors: NOT_FOUND, STATE_CONFLICT.
     """
     ExtendPortabilityRequestDeadline: _aio.UnaryUnaryMultiCallable[_portability_pb2.ExtendPortabilityRequestDeadlineRequest, _portability_pb2.PortabilityRequest]  # type: ignore[assignment]
@@ -142,7 +142,7 @@ class PortabilityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _portability_pb2.CancelPortabilityRequestRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_portability_pb2.PortabilityRequest, _abc.Awaitable[_portability_pb2.PortabilityRequest]]:
-        """Cancels a request that is not done. A bundle that was made is destroyed.
+        """Cancels a request that is not done. What was copied so far is destroyed.
         Cancelling a cancelled request returns it. Errors: NOT_FOUND, STATE_CONFLICT.
         """
 
