@@ -1,0 +1,256 @@
+"""Erase: one person is one transaction, wholly or not at all.
+
+Order within it: keep other attempts out; answer from the journal if done; find and lock; compare with what was expected;
+caps; what blocks; anonymise; delete, children before parents; count again; note in the journal.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from dsr.connector.v1 import connector_pb2 as pb
+from dsr.connector.v1.grant_pb2 import CollectionInstruction, Grant
+
+from connectors.relational.closure import Closure, load
+from connectors.relational.compiler import Compiler
+from connectors.relational.describe import finding_message
+from connectors.relational.dialect import Database, Session
+from connectors.relational.instructions import by_collection, constants
+from connectors.relational.journal import Journal
+from connectors.relational.model import Collection, Finding
+from connectors.relational.order import deletion_order
+from connectors.relational.outside import at_erase
+from connectors.relational.sql import Sql, Values, conjunction, fill, join
+from connectors.relational.summary import Summary, summarise
+from dsrkit.errors import DsrError
+
+_DELETE = CollectionInstruction.ACTION_DELETE
+_ANONYMISE = CollectionInstruction.ACTION_ANONYMISE
+_RETAIN = CollectionInstruction.ACTION_RETAIN
+_TOUCHED = (_DELETE, _ANONYMISE)
+_TRIES = 3
+"""Of a person's transaction, when the database chose it as the victim of a deadlock."""
+
+
+@dataclass(frozen=True)
+class Eraser:
+    """Erases under one grant. `max_records`: most records of one person that may be touched; 0 is no cap."""
+
+    database: Database
+    compiler: Compiler
+    journal: Journal
+    grant: Grant
+    key: bytes
+    max_records: int
+
+    @cached_property
+    def instructions(self) -> Mapping[str, CollectionInstruction]:
+        return by_collection(self.compiler.model, self.grant.instructions)
+
+    async def run(self, subjects: Sequence[pb.EraseSubject]) -> AsyncIterator[pb.EraseResponse]:
+        """The contract's Erase. A person whose rows are locked by others is passed over, and SOURCE_BUSY comes last."""
+        _ = self.instructions  # wrong ones are refused before anything is begun
+        async with self.database.transaction(self.compiler.model) as session:
+            await self.journal.claim(session, self.grant.task, self.grant.attempt)
+        busy: DsrError | None = None
+        for subject in subjects:
+            try:
+                erased = await self._person(subject)
+            except DsrError as error:
+                if error.reason != "SOURCE_BUSY":
+                    raise
+                busy = error
+                continue
+            erased.subject_ref = subject.subject.subject_ref
+            yield pb.EraseResponse(erased=erased)
+        if busy is not None:
+            raise busy
+
+    async def _person(self, subject: pb.EraseSubject) -> pb.Erased:
+        for last in [False] * (_TRIES - 1) + [True]:
+            try:
+                async with self.database.transaction(self.compiler.model) as session:
+                    return await self._transaction(session, subject)
+            except _LeaveAlone as decision:
+                return decision.erased
+            except DsrError as error:
+                if last or error.metadata.get("why") != "DEADLOCK":
+                    raise
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    async def _transaction(self, session: Session, subject: pb.EraseSubject) -> pb.Erased:
+        digest = self.journal.subject(subject.subject)
+        done = await self.journal.hold(session, self.grant.task, self.grant.attempt, digest)
+        if done is not None:
+            return done
+        self._check_caps({count.collection: count.records for count in subject.expected})
+        loaded = await load(session, self.compiler, [subject.subject])
+        touched = {name for name, instruction in self.instructions.items() if instruction.action in _TOUCHED}
+        records = await Closure(self.compiler, session, loaded, touched).run()
+        summaries = (await summarise(session, self.compiler, records, self.key)).get(0, [])
+        self._check_expected(subject, summaries, records)
+        self._check_caps(records)
+        self._check_findings(summaries)
+        if blocking := await at_erase(session, self.compiler, records, self.instructions):
+            raise _LeaveAlone(_blocked(blocking))
+        outcomes = [self._outcome(summary) for summary in summaries if summary.collection in self.instructions]
+        await self._anonymise(session, records)
+        await self._delete(session, records)
+        await self.journal.record(session, self.grant.task, self.grant.attempt, digest, outcomes)
+        return pb.Erased(outcome=pb.Erased.OUTCOME_ERASED, collections=outcomes)
+
+    # Refusals, before anything is changed
+
+    def _check_expected(
+        self, subject: pb.EraseSubject, summaries: Sequence[Summary], records: Mapping[str, int]
+    ) -> None:
+        """The set of records is the one that Locate found, and none vanished while it was being locked."""
+        expected = {count.collection: (count.records, count.fingerprint) for count in subject.expected if count.records}
+        found = {summary.collection: (summary.records, summary.fingerprint) for summary in summaries}
+        if expected != found or {name: count for name, (count, _) in found.items()} != dict(records):
+            raise _LeaveAlone(pb.Erased(outcome=pb.Erased.OUTCOME_CHANGED))
+
+    def _check_caps(self, records: Mapping[str, int]) -> None:
+        touched = 0
+        for name, number in records.items():
+            instruction = self.instructions.get(name)
+            if instruction is not None and instruction.action in _TOUCHED:
+                touched += number
+                if instruction.cap and number > instruction.cap:
+                    raise _LeaveAlone(pb.Erased(outcome=pb.Erased.OUTCOME_CAP_EXCEEDED))
+        if self.max_records and touched > self.max_records:
+            raise _LeaveAlone(pb.Erased(outcome=pb.Erased.OUTCOME_CAP_EXCEEDED))
+
+    def _check_findings(self, summaries: Sequence[Summary]) -> None:
+        involved = {summary.collection for summary in summaries}
+        blocking = [
+            finding
+            for finding in self.compiler.model.findings
+            if finding.blocks and not involved.isdisjoint(finding.concerns)
+        ]
+        for summary in summaries:
+            name, instruction = summary.collection, self.instructions.get(summary.collection)
+            if instruction is not None and instruction.action == CollectionInstruction.ACTION_UNSPECIFIED:
+                detail = "There are records and the instruction names no action. Say DELETE, ANONYMISE or RETAIN."
+                blocking.append(Finding("ACTION_MISSING", name, detail, True))
+            elif instruction is not None and instruction.action == _DELETE and summary.shared:
+                detail = (
+                    "Some of these records concern other people too (a SHARED reference). Anonymise or retain them."
+                )
+                blocking.append(Finding("SHARED_RECORDS", name, detail, True))
+        if blocking:
+            raise _LeaveAlone(_blocked(blocking))
+
+    # Changes
+
+    async def _anonymise(self, session: Session, records: Mapping[str, int]) -> None:
+        for name in records:
+            instruction = self.instructions.get(name)
+            if instruction is None or instruction.action != _ANONYMISE:
+                continue
+            collection, values = self.compiler.model.collections[name], self.compiler.values()
+            sql = self.compiler.dialect.update(
+                self.compiler.table(collection),
+                self._assignments(collection, instruction, values),
+                self.compiler.keys(collection, values.bind(records[name])),
+                self.compiler.addressed(collection),
+            )
+            self._agree(name, "anonymised", await session.run(values.statement(sql)), records[name])
+            if collection.table.keyed:
+                values = self.compiler.values()
+                found = self.compiler.found(collection, values.bind(records[name]))
+                empty = emptied(self.compiler, collection, instruction, values)
+                sql = fill("SELECT count(*) FROM {found} WHERE {empty}", found=found, empty=empty)
+                self._agree(name, "anonymised", (await session.rows(values.statement(sql)))[0][0], records[name])
+
+    def _assignments(self, collection: Collection, instruction: CollectionInstruction, values: Values) -> Sql:
+        dialect, columns = self.compiler.dialect, collection.table.column
+        parts = []
+        for name, text in constants(instruction).items():
+            value = Sql("NULL") if text is None else dialect.constant(columns[name], values.bind(text))
+            parts.append(fill("{column} = {value}", column=dialect.quote(name), value=value))
+        return join(", ", parts)
+
+    async def _delete(self, session: Session, records: Mapping[str, int]) -> None:
+        names = [name for name in records if self._action(name) == _DELETE]
+        for step in deletion_order(self.compiler.model, names):
+            values = self.compiler.values()
+            parts = [
+                (
+                    self.compiler.table(collection),
+                    self.compiler.keys(collection, values.bind(records[collection.name])),
+                    self.compiler.addressed(collection),
+                )
+                for collection in step
+            ]
+            if len(parts) == 1:
+                gone = [await session.run(values.statement(self.compiler.dialect.delete(*parts[0])))]
+            else:
+                sql = self.compiler.dialect.delete_together(parts)
+                gone = list((await session.rows(values.statement(sql)))[0])
+            for collection, number in zip(step, gone, strict=True):
+                self._agree(collection.name, "deleted", number, records[collection.name])
+        await self._check_gone(session, [self.compiler.model.collections[name] for name in names], records)
+
+    async def _check_gone(self, session: Session, gone: Sequence[Collection], records: Mapping[str, int]) -> None:
+        """A trigger may put rows back that a delete counted."""
+        if not gone:
+            return
+        values = self.compiler.values()
+        parts = [
+            fill("SELECT count(*) FROM {found}", found=self.compiler.found(c, values.bind(records[c.name])))
+            for c in gone
+        ]
+        for collection, row in zip(gone, await session.rows(values.statement(join(" UNION ALL ", parts))), strict=True):
+            self._agree(collection.name, "left behind", row[0], 0)
+
+    def _agree(self, name: str, what: str, number: int, planned: int) -> None:
+        """SOURCE_INCONSISTENT, and with it a rollback, unless the database did exactly what was asked: row-level security,
+        triggers and rules can skip rows in silence."""
+        if number != planned:
+            message = (
+                f"{name}: {number} records were {what} where {planned} had to be, so nothing was changed. "
+                "Look for row-level security, triggers and rules on the table."
+            )
+            why = f"{name}: {number} {what}, {planned} planned"
+            raise DsrError("SOURCE_INCONSISTENT", message, source=self.grant.source, why=why)
+
+    def _outcome(self, summary: Summary) -> pb.CollectionOutcome:
+        outcome = pb.CollectionOutcome(collection=summary.collection)
+        match self._action(summary.collection):
+            case CollectionInstruction.ACTION_DELETE:
+                outcome.deleted = summary.records
+            case CollectionInstruction.ACTION_ANONYMISE:
+                outcome.anonymised = summary.records
+            case _:
+                outcome.retained = summary.records
+        return outcome
+
+    def _action(self, name: str) -> int:
+        instruction = self.instructions.get(name)
+        return CollectionInstruction.ACTION_UNSPECIFIED if instruction is None else instruction.action
+
+
+def emptied(compiler: Compiler, collection: Collection, instruction: CollectionInstruction, values: Values) -> Sql:
+    """Whether the row of `t` is as ANONYMISE leaves it."""
+    dialect, conditions = compiler.dialect, []
+    for name, text in constants(instruction).items():
+        column = compiler.column(Sql("t"), name)
+        if text is None:
+            conditions.append(fill("{column} IS NULL", column=column))
+        else:
+            wanted = dialect.text(dialect.constant(collection.table.column[name], values.bind(text)))
+            conditions.append(dialect.same(dialect.text(column), wanted))
+    return conjunction(conditions)
+
+
+class _LeaveAlone(Exception):
+    """The person stays as it is, for the reason in `erased`."""
+
+    def __init__(self, erased: pb.Erased) -> None:
+        super().__init__()
+        self.erased = erased
+
+
+def _blocked(findings: Sequence[Finding]) -> pb.Erased:
+    return pb.Erased(outcome=pb.Erased.OUTCOME_BLOCKED, findings=map(finding_message, findings))

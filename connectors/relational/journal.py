@@ -1,0 +1,79 @@
+"""What was erased, noted in the source's own database in the transaction that erased it.
+
+No personal data: a task, an attempt, a keyed digest of the subject, counts.
+"""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dsr.connector.v1 import connector_pb2 as pb
+
+from connectors.relational.sql import Sql, Statement
+from dsrkit.errors import DsrError
+
+
+class Runs(Protocol):
+    """The part of a session that a journal needs."""
+
+    async def rows(self, statement: Statement) -> Sequence[Sequence[Any]]: ...
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The journal of one source. `statements`: claim, hold, serialise, recall, record, in the database's dialect."""
+
+    source: str
+    key: bytes
+    statements: Mapping[str, Sql]
+
+    async def claim(self, session: Runs, task: str, attempt: int) -> None:
+        """Notes that `attempt` works on the task. ATTEMPT_SUPERSEDED if a newer one does. Waits for an older one's person."""
+        if not await session.rows(Statement(self.statements["claim"], (self.source, task, attempt))):
+            raise superseded()
+
+    async def hold(self, session: Runs, task: str, attempt: int, subject: bytes) -> pb.Erased | None:
+        """Keeps newer attempts, and this one's twin, out until the transaction ends. What was done to the subject before."""
+        lock = int.from_bytes(hashlib.sha256(b"\0".join([task.encode(), subject])).digest()[:8], "big", signed=True)
+        await session.rows(Statement(self.statements["serialise"], (lock,)))
+        if not await session.rows(Statement(self.statements["hold"], (self.source, task, attempt))):
+            raise superseded()
+        rows = await session.rows(Statement(self.statements["recall"], (self.source, task, subject)))
+        if not rows:
+            return None
+        return pb.Erased(
+            outcome=pb.Erased.OUTCOME_REPLAYED,
+            collections=[pb.CollectionOutcome(**counts) for counts in json.loads(rows[0][0])],
+        )
+
+    async def record(
+        self, session: Runs, task: str, attempt: int, subject: bytes, collections: Iterable[pb.CollectionOutcome]
+    ) -> None:
+        """Notes what was done, to be committed with it."""
+        counts = json.dumps(
+            [
+                {
+                    "collection": outcome.collection,
+                    "deleted": outcome.deleted,
+                    "anonymised": outcome.anonymised,
+                    "retained": outcome.retained,
+                }
+                for outcome in collections
+            ]
+        )
+        await session.rows(Statement(self.statements["record"], (self.source, task, subject, attempt, counts)))
+
+    def subject(self, subject: pb.Subject) -> bytes:
+        """A keyed digest of who the subject is: a retry finds it whatever reference it uses."""
+        who = {
+            "identities": sorted([identity.type, identity.value] for identity in subject.identities),
+            "people": sorted([choice.collection, sorted(choice.people)] for choice in subject.people),
+        }
+        return hmac.new(self.key, b"journal\0" + json.dumps(who).encode(), hashlib.sha256).digest()
+
+
+def superseded() -> DsrError:
+    return DsrError("ATTEMPT_SUPERSEDED", "A newer attempt of the task is at work; this one stops.")

@@ -1,0 +1,190 @@
+"""Verify: what is left. Starts from identities and anchors, and looks in every column declared to hold such a value; it
+never joins from rows that an erasure took away."""
+
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dsr.connector.v1 import connector_pb2 as pb
+from dsr.connector.v1.grant_pb2 import CollectionInstruction
+from dsr.v1.subject_pb2 import Identity
+
+from connectors.relational.closure import Loaded, load
+from connectors.relational.compiler import Compiler
+from connectors.relational.dialect import ANCHORS, Columns, Database, Session
+from connectors.relational.erase import emptied
+from connectors.relational.instructions import by_collection
+from connectors.relational.matching import anchor_values
+from connectors.relational.model import Collection
+from connectors.relational.sql import Sql, Values, conjunction, fill, join
+from dsrkit.errors import invalid
+
+_MOST_ROUTES = 62
+"""Ways into one collection that are told apart (bits of an integer); further ones share the last."""
+
+Place = tuple[str, tuple[str, ...]]
+"""A collection and the columns that others refer to."""
+
+
+@dataclass
+class _Anchored:
+    """Anchor values by place, ready to be loaded: (subject, slot, v1, v2 …)."""
+
+    places: dict[Place, int] = field(default_factory=dict)
+    rows: list[tuple[object, ...]] = field(default_factory=list)
+    numbers: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+
+
+async def verify(database: Database, compiler: Compiler, request: pb.VerifyRequest) -> AsyncGenerator[pb.VerifyResponse]:
+    """The contract's Verify."""
+    model = compiler.model
+    instructions = by_collection(model, request.instructions, "instructions")
+    subjects, anchored = _starting_points(compiler, request.subjects)
+    remnants: dict[int, dict[str, pb.Remnant]] = defaultdict(dict)
+    async with database.snapshot(model) as session:
+        loaded = await load(session, compiler, subjects)
+        if anchored.rows:
+            columns: Columns = {"subject": "integer", "slot": "integer"} | {
+                f"v{n}": "text" for n in range(1, model.widest + 1)
+            }
+            await session.load(compiler.dialect.temporary(ANCHORS), columns, anchored.rows)
+        for collection in model.collections.values():
+            instruction = instructions.get(collection.name)
+            await _look(session, compiler, collection, instruction, loaded, anchored, remnants)
+    for number, subject in enumerate(subjects):
+        verified = pb.Verified(subject_ref=subject.subject_ref, remnants=remnants[number].values())
+        yield pb.VerifyResponse(verified=verified)
+
+
+def _starting_points(compiler: Compiler, requested: Sequence[pb.VerifySubject]) -> tuple[list[pb.Subject], _Anchored]:
+    """Subjects with the identities that their anchors add, and the anchors that are keys."""
+    model, anchored, subjects = compiler.model, _Anchored(), []
+    for number, entry in enumerate(requested):
+        subject = pb.Subject()
+        subject.CopyFrom(entry.subject)
+        for anchor in entry.anchors:
+            collection = model.collections.get(anchor.collection)
+            if collection is None or any(name not in collection.table.column for name in anchor.fields):
+                raise invalid("subjects.anchors", "they name a collection or field that the source no longer has")
+            place = (anchor.collection, tuple(anchor.fields))
+            types = {i.type for i in collection.identities if (i.column.name,) == place[1]}
+            for value in anchor.values:
+                elements = anchor_values(value)
+                if len(elements) != len(place[1]) or len(elements) > max(model.widest, 1):
+                    raise invalid("subjects.anchors.values", "an anchor has one element per field, as Locate gave it")
+                subject.identities.extend(Identity(type=kind, value=elements[0]) for kind in types if elements[0])
+                if place[1] in model.targets(place[0]):
+                    slot = anchored.places.setdefault(place, len(anchored.places))
+                    anchored.numbers[slot] += 1
+                    padding = [None] * (model.widest - len(elements))
+                    anchored.rows.append((number, slot, *elements, *padding))
+        subjects.append(subject)
+    return subjects, anchored
+
+
+async def _look(
+    session: Session,
+    compiler: Compiler,
+    collection: Collection,
+    instruction: CollectionInstruction | None,
+    loaded: Loaded,
+    anchored: _Anchored,
+    remnants: dict[int, dict[str, pb.Remnant]],
+) -> None:
+    values = compiler.values()
+    routes = _routes(compiler, collection, loaded, anchored, values)
+    if not routes:
+        return
+    template = (
+        "SELECT h.subject, h.routes, CASE WHEN {explained} THEN 1 ELSE 0 END, count(*)"
+        " FROM (SELECT subject, {columns}, bit_or(route) AS routes FROM ({parts}) u (subject, {columns}, route)"
+        " GROUP BY subject, {columns}) h JOIN {table} t ON {address} GROUP BY 1, 2, 3"
+    )
+    parts = [
+        fill("SELECT q{n}.*, {bit} FROM ({query}) q{n}", n=n, bit=1 << min(n, _MOST_ROUTES - 1), query=query)
+        for n, (_, query) in enumerate(routes)
+    ]
+    sql = fill(
+        template,
+        explained=_explained(compiler, collection, instruction, values),
+        columns=compiler.key_columns(collection),
+        parts=join(" UNION ALL ", parts),
+        table=compiler.table(collection),
+        address=compiler.addressed(collection, keys=Sql("h")),
+    )
+    for subject, bits, explained, count in await session.rows(values.statement(sql)):
+        remnant = remnants[subject].setdefault(collection.name, pb.Remnant(collection=collection.name))
+        if explained:
+            remnant.explained += count
+        else:
+            remnant.unexplained += count
+            shown = {
+                name for n, (names, _) in enumerate(routes) if bits >> min(n, _MOST_ROUTES - 1) & 1 for name in names
+            }
+            remnant.fields[:] = sorted(shown.union(remnant.fields))
+
+
+def _routes(
+    compiler: Compiler, collection: Collection, loaded: Loaded, anchored: _Anchored, values: Values
+) -> list[tuple[tuple[str, ...], Sql]]:
+    """(fields in which a row shows, search), each yielding subject and address columns."""
+    chosen = collection.number in loaded.chosen
+    found = []
+    for identity in collection.identities:
+        if number := loaded.slots.get(identity.slot):
+            found.append(((identity.column.name,), compiler.seed(collection, identity, number, chosen, values)))
+    for (name, fields), slot in anchored.places.items():
+        if name == collection.name:
+            found.append(
+                (fields, _anchor_search(compiler, collection, fields, (), slot, anchored.numbers, chosen, values))
+            )
+        for reference in collection.references:
+            if reference.followed and reference.target == name and reference.target_columns == fields:
+                columns, when = reference.columns, reference.when
+                search = _anchor_search(compiler, collection, columns, when, slot, anchored.numbers, chosen, values)
+                found.append((columns, search))
+    return found
+
+
+def _anchor_search(
+    compiler: Compiler,
+    collection: Collection,
+    columns: Sequence[str],
+    when: Sequence[tuple[str, str]],
+    slot: int,
+    numbers: Mapping[int, int],
+    chosen: bool,
+    values: Values,
+) -> Sql:
+    template = (
+        "SELECT a.subject, {address} FROM (SELECT * FROM {anchors} WHERE slot = {slot} LIMIT {limit}) a"
+        " JOIN {table} t ON {pairs} WHERE {conditions}"
+    )
+    limit = values.bind(numbers[slot])
+    table, dialect = collection.table, compiler.dialect
+    pairs = (
+        dialect.equals_text(compiler.column(Sql("t"), name), table.column[name], Sql(f"a.v{n}"))
+        for n, name in enumerate(columns, 1)
+    )
+    conditions = [*compiler.when(table, when, values)]
+    conditions.append(compiler.conditions(collection, values, chosen=chosen, subject=Sql("a.subject")))
+    return fill(
+        template,
+        address=compiler.address_columns(collection),
+        anchors=dialect.temporary(ANCHORS),
+        slot=slot,
+        limit=limit,
+        table=compiler.table(collection),
+        pairs=conjunction(pairs),
+        conditions=conjunction(conditions),
+    )
+
+
+def _explained(
+    compiler: Compiler, collection: Collection, instruction: CollectionInstruction | None, values: Values
+) -> Sql:
+    if instruction is not None and instruction.action == CollectionInstruction.ACTION_RETAIN:
+        return Sql("TRUE")
+    if instruction is not None and instruction.action == CollectionInstruction.ACTION_ANONYMISE:
+        return emptied(compiler, collection, instruction, values)
+    return Sql("FALSE")
