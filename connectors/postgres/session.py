@@ -13,7 +13,7 @@ from connectors.postgres.errors import translated
 from connectors.postgres.options import Address, PostgresOptions, address
 from connectors.postgres.types import quote
 from connectors.relational.catalogue import Catalogue
-from connectors.relational.dialect import Columns, Dialect
+from connectors.relational.dialect import Columns, Dialect, Session
 from connectors.relational.journal import Journal
 from connectors.relational.model import Model
 from connectors.relational.sql import Sql, Statement, fill, join
@@ -115,7 +115,7 @@ class PostgresDatabase:
             async with connection.transaction(isolation="read_committed"):
                 yield PostgresSession(connection)
 
-    async def now(self, session: PostgresSession) -> datetime:
+    async def now(self, session: Session) -> datetime:
         (row,) = await session.rows(Statement(Sql("SELECT statement_timestamp()")))
         instant: datetime = row[0]
         return instant

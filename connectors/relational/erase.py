@@ -4,7 +4,7 @@ Order within it: keep other attempts out; answer from the journal if done; find 
 caps; what blocks; anonymise; delete, children before parents; count again; note in the journal.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -47,7 +47,7 @@ class Eraser:
     def instructions(self) -> Mapping[str, CollectionInstruction]:
         return by_collection(self.compiler.model, self.grant.instructions)
 
-    async def run(self, subjects: Sequence[pb.EraseSubject]) -> AsyncIterator[pb.EraseResponse]:
+    async def run(self, subjects: Sequence[pb.EraseSubject]) -> AsyncGenerator[pb.EraseResponse, None]:
         """The contract's Erase. A person whose rows are locked by others is passed over, and SOURCE_BUSY comes last."""
         _ = self.instructions  # wrong ones are refused before anything is begun
         async with self.database.transaction(self.compiler.model) as session:

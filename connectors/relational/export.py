@@ -22,7 +22,7 @@ PIECE = 1 << 20
 
 async def export(
     database: Database, compiler: Compiler, request: pb.ExportRequest, grant: Grant, max_age: timedelta
-) -> AsyncIterator[pb.ExportResponse]:
+) -> AsyncGenerator[pb.ExportResponse, None]:
     """The contract's Export. SOURCE_TIMEOUT when the snapshot grows older than `max_age`, which a slow reader can cause:
     an old snapshot keeps the database from cleaning up behind everybody's writes."""
     instructions = by_collection(compiler.model, grant.instructions)
@@ -47,7 +47,7 @@ async def export(
 
 async def _collection(
     session: Session, compiler: Compiler, name: str, number: int, instruction: CollectionInstruction, source: str
-) -> AsyncIterator[pb.ExportResponse]:
+) -> AsyncGenerator[pb.ExportResponse, None]:
     collection = compiler.model.collections[name]
     columns, withheld = exported(collection, instruction)
     shown = {column.name for column in columns}

@@ -35,7 +35,7 @@ class _Anchored:
     numbers: dict[int, int] = field(default_factory=lambda: defaultdict(int))
 
 
-async def verify(database: Database, compiler: Compiler, request: pb.VerifyRequest) -> AsyncGenerator[pb.VerifyResponse]:
+async def verify(database: Database, compiler: Compiler, request: pb.VerifyRequest) -> AsyncGenerator[pb.VerifyResponse, None]:
     """The contract's Verify."""
     model = compiler.model
     instructions = by_collection(model, request.instructions, "instructions")
@@ -44,9 +44,7 @@ async def verify(database: Database, compiler: Compiler, request: pb.VerifyReque
     async with database.snapshot(model) as session:
         loaded = await load(session, compiler, subjects)
         if anchored.rows:
-            columns: Columns = {"subject": "integer", "slot": "integer"} | {
-                f"v{n}": "text" for n in range(1, model.widest + 1)
-            }
+            columns: Columns = {"subject": "integer", "slot": "integer", **_widths(model.widest)}
             await session.load(compiler.dialect.temporary(ANCHORS), columns, anchored.rows)
         for collection in model.collections.values():
             instruction = instructions.get(collection.name)
@@ -54,6 +52,10 @@ async def verify(database: Database, compiler: Compiler, request: pb.VerifyReque
     for number, subject in enumerate(subjects):
         verified = pb.Verified(subject_ref=subject.subject_ref, remnants=remnants[number].values())
         yield pb.VerifyResponse(verified=verified)
+
+
+def _widths(widest: int) -> Columns:
+    return {f"v{number}": "text" for number in range(1, widest + 1)}
 
 
 def _starting_points(compiler: Compiler, requested: Sequence[pb.VerifySubject]) -> tuple[list[pb.Subject], _Anchored]:
@@ -129,7 +131,7 @@ def _routes(
 ) -> list[tuple[tuple[str, ...], Sql]]:
     """(fields in which a row shows, search), each yielding subject and address columns."""
     chosen = collection.number in loaded.chosen
-    found = []
+    found: list[tuple[tuple[str, ...], Sql]] = []
     for identity in collection.identities:
         if number := loaded.slots.get(identity.slot):
             found.append(((identity.column.name,), compiler.seed(collection, identity, number, chosen, values)))
