@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 UV = Path(sys.executable).with_name("uv")
@@ -16,7 +17,7 @@ RUN, DEV = ROOT / "requirements.txt", ROOT / "requirements-dev.txt"
 HEADER = "# Written by `make lock` from pyproject.toml and contracts/pyproject.toml. Don't edit.\n"
 
 
-def project(path: Path) -> dict[str, object]:
+def project(path: Path) -> dict[str, Any]:
     """The parsed pyproject.toml of a folder."""
     return tomllib.loads((path / "pyproject.toml").read_text())
 
@@ -41,10 +42,10 @@ def main(upgrade: list[str]) -> None:
         root["project"]["dependencies"],
         contracts["project"]["dependencies"],
         contracts["build-system"]["requires"],
-    ]  # type: ignore[index]
+    ]
     run = [line for part in parts for line in part if line != OWN]
     options = [option for name in upgrade for option in (["--upgrade"] if name == "--upgrade" else ["-P", name])]
-    compile_to(DEV, run + root["dependency-groups"]["dev"], options)  # type: ignore[index]
+    compile_to(DEV, run + root["dependency-groups"]["dev"], options)
     compile_to(RUN, run, ["--constraint", DEV.name])
 
 
