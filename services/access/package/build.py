@@ -31,8 +31,8 @@ def build(report: Report, parts: Sequence[Part]) -> Iterator[bytes]:
         "External-Description": "Copy of personal data and information on its processing (Art. 15 GDPR)",
         "Contact-Name": report.partner.privacy_contact,
     }
-    page_file = (File("index.html", page.render(report, sources)) for _ in range(1))
-    return bag.write(base(report), report.package_time, info, _payload(report, sources), page_file)
+    tags = [File("index.html", page.render(report, sources))]
+    return bag.write(base(report), report.package_time, info, _payload(report, sources), tags)
 
 
 def _payload(report: Report, sources: Sequence[Source]) -> Iterator[File]:

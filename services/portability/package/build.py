@@ -17,6 +17,7 @@ from services.portability.package.parquet import to_parquet
 from services.portability.package.tables import Table, csv_fields, to_csv
 
 Format = PortabilityRequest.Format
+_FORMATS = {"csv": Format.FORMAT_CSV, "parquet": Format.FORMAT_PARQUET}
 _DIALECT = {"$schema": f"{datapackage.PROFILE}tabledialect.json", "delimiter": ",", "lineTerminator": "\r\n"}
 
 
@@ -32,19 +33,15 @@ def build(report: Report, parts: Sequence[Part], formats: Collection[Format.Valu
     part: what was yielded is then no package.
     """
     sources = scope.gather(report, parts)
-    chosen = [
-        name for name, value in (("csv", Format.FORMAT_CSV), ("parquet", Format.FORMAT_PARQUET)) if value in formats
-    ]
+    wanted = [name for name, value in _FORMATS.items() if value in formats] or ["csv"]
     info = {
         "Source-Organization": report.partner.display_name,
         "External-Identifier": report.request,
         "External-Description": "Personal data in machine-readable form (Art. 20 GDPR)",
         "Contact-Name": report.partner.privacy_contact,
     }
-    wanted = chosen or ["csv"]
-    # Made after the payload, when it is known what tables had to leave out.
-    tags = (File.of("README.txt", readme.render(report, sources, wanted)) for _ in range(1))
-    return bag.write(base(report), report.package_time, info, _payload(report, sources, wanted), tags)
+    payload_files, tags = _payload(report, sources, wanted), _tags(report, sources, wanted)
+    return bag.write(base(report), report.package_time, info, payload_files, tags)
 
 
 def _payload(report: Report, sources: Sequence[scope.Source], formats: Sequence[str]) -> Iterator[File]:
@@ -78,10 +75,8 @@ def _collection(
         table = Table(part, files)
         file = File(payload.path(names, part, ".csv"), to_csv(table), UNKNOWN_SIZE, DENSE)
         yield file
-        schema = _schema(table)
-        resources.append(
-            datapackage.table(file, "text/csv", "csv", schema, dialect=_DIALECT, **_told(collection, table))
-        )
+        more = {"dialect": _DIALECT} | _told(collection, table)
+        resources.append(datapackage.table(file, "text/csv", "csv", _schema(table), **more))
     if "parquet" in formats:
         table = Table(part, files)
         file = File(payload.path(names, part, ".parquet"), to_parquet(table), UNKNOWN_SIZE, STORED)
@@ -111,3 +106,8 @@ def _told(collection: scope.Collection, table: Table) -> dict[str, str]:
     if note and note not in collection.notes:
         collection.notes.append(note)
     return {"title": collection.title} | ({"description": note} if note else {})
+
+
+def _tags(report: Report, sources: Sequence[scope.Source], formats: Sequence[str]) -> Iterator[File]:
+    # A generator, so that the text is made after the payload, when it is known what tables had to leave out.
+    yield File.of("README.txt", readme.render(report, sources, formats))

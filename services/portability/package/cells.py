@@ -1,8 +1,8 @@
 """Cells of a CSV file that is safe to open in a spreadsheet, and that a machine can undo.
 
-A spreadsheet takes a cell that begins with `=`, `+`, `-` or `@` for a formula (OWASP, CSV injection; ASVS 1.2.10). Where
-its list separator is a semicolon it also cuts cells of a comma-separated file at semicolons, tabs and line breaks. So a
-`'` goes before such a character wherever a cell could begin, and before a `'` there that stands before one.
+A spreadsheet takes a cell that begins with `=`, `+`, `-` or `@` for a formula (OWASP, CSV injection; ASVS 1.2.10).
+Where its list separator is a semicolon it also cuts cells of a comma-separated file at semicolons, tabs and line
+breaks. So a `'` goes before such a character wherever a cell could begin, and before any `'` there that precede one.
 """
 
 import re
@@ -10,14 +10,19 @@ from typing import Any
 
 from dsrkit.jsonlines import Cut, Number, dumps
 
-_BEGINS = r"(?:\A|(?<=[;\t\r\n]))"
-_FORMULA = r"(?='*[=+\-@\t\r\n\0＝＋－＠])"
-_NEUTRALISE = re.compile(_BEGINS + _FORMULA)
-_RESTORE = re.compile(_BEGINS + "'" + _FORMULA)
-_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
-# As Table Schema writes what is no number.
-_LIMITS = {"NaN": "NaN", "Infinity": "INF", "-Infinity": "-INF"}
-NUMERIC = frozenset({"number", "integer"})
+PLACES = (
+    r"\A{}(?='*[=+\-@\t\r\n\0\uFF1D\uFF0B\uFF0D\uFF20])",
+    r"(?<=[;\t\r\n]){}(?='*[=+\-@\0\uFF1D\uFF0B\uFF0D\uFF20])",
+)
+RESTORE = "|".join(PLACES).replace("{}", "'")
+"""Matches what `neutralise` put in."""
+_NEUTRALISE = re.compile("|".join(PLACES).replace("{}", ""))
+_RESTORE = re.compile(RESTORE)
+
+NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+LIMITS = {"NaN": "NaN", "Infinity": "INF", "-Infinity": "-INF"}
+"""What is no number in JSON's extension and in sources, as Table Schema writes it."""
+_NUMERIC = frozenset({"number", "integer"})
 
 
 def neutralise(text: str) -> str:
@@ -40,23 +45,22 @@ def cell(value: Any, type: str) -> str | None:
             return ""
         case bool():
             return "true" if value else "false"
-        case Cut():
-            return None
-        case str() if type in NUMERIC and value in _LIMITS:
-            return _LIMITS[value]
-        case str() if (type in NUMERIC or isinstance(value, Number)) and _NUMBER.fullmatch(value):
+        case str() if type in _NUMERIC and value in LIMITS:
+            return LIMITS[value]
+        case str() if (type in _NUMERIC or isinstance(value, Number)) and NUMBER.fullmatch(value):
             return str(value)
         case str():
             return neutralise(value)
-    return None if _has_cut(value) else dumps(value).replace(";", "\\u003b")
+    return None if has_cut(value) else dumps(value).replace(";", "\\u003b")
 
 
-def _has_cut(value: Any) -> bool:
+def has_cut(value: Any) -> bool:
+    """Whether a text in the value was too long to be read."""
     match value:
         case Cut():
             return True
         case dict():
-            return any(map(_has_cut, value.values()))
+            return any(map(has_cut, value.values()))
         case list():
-            return any(map(_has_cut, value))
+            return any(map(has_cut, value))
     return False

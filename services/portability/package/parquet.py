@@ -8,13 +8,15 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
+from math import isfinite
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dsrkit.jsonlines import Cut, dumps
+from dsrkit.jsonlines import dumps
 from dsrkit.parts import Field
+from services.portability.package.cells import LIMITS, NUMBER, has_cut
 from services.portability.package.tables import Table
 
 GROUP_BYTES = 8 << 20
@@ -35,7 +37,7 @@ class Column:
 
     def see(self, value: Any) -> None:
         """Drops the types that can't hold the value."""
-        if value is None or not self._candidates:
+        if value is None or not self._candidates or has_cut(value):
             return
         self._candidates = [kind for kind in self._candidates if self._holds(kind, value)]
 
@@ -76,9 +78,9 @@ def to_parquet(table: Table) -> Iterator[bytes]:
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         for rows in _groups(table):
             arrays = []
-            for convert, column, field in zip(converts, zip(*rows, strict=True), schema, strict=True):
-                table.values_left_out += sum(isinstance(value, Cut) for value in column)
-                converted = [None if v is None or isinstance(v, Cut) else convert(v) for v in column]
+            for convert, values, field in zip(converts, zip(*rows, strict=True), schema, strict=True):
+                table.values_left_out += sum(map(has_cut, values))
+                converted = [None if v is None or has_cut(v) else convert(v) for v in values]
                 arrays.append(pa.array(converted, type=field.type))
             writer.write_table(pa.table(arrays, schema=schema))
             yield sink.taken()
@@ -133,23 +135,22 @@ def _boolean(value: Any) -> bool:
 
 
 def _integer(value: Any) -> int:
-    number = int(_of_text(value))
+    number = int(_of_number(value))
     if not -(1 << 63) <= number < 1 << 63:
         raise OverflowError
     return number
 
 
 def _decimal(value: Any) -> Decimal:
-    number = Decimal(_of_text(value))
-    if not number.is_finite():
-        raise ValueError
-    return number
+    return Decimal(_of_number(value))
 
 
 def _float(value: Any) -> float:
-    text = _of_text(value)
+    if isinstance(value, str) and value in LIMITS:
+        return float(value)
+    text = _of_number(value)
     number = float(text)
-    if number == number and abs(number) != float("inf") and Decimal(repr(number)) != Decimal(text):
+    if not isfinite(number) or Decimal(repr(number)) != Decimal(text):
         raise ValueError
     return number
 
@@ -177,6 +178,13 @@ def _of_text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError
     return value
+
+
+def _of_number(value: Any) -> str:
+    text = _of_text(value)
+    if not NUMBER.fullmatch(text):
+        raise ValueError
+    return text
 
 
 def _text(value: Any) -> str:

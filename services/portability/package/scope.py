@@ -53,8 +53,8 @@ class Source:
 def gather(report: Report, parts: Sequence[Part]) -> list[Source]:
     """The sources of the request in its order, each collection of the data map with its part.
 
-    Raises DsrError SOURCE_INCONSISTENT for a collection or a field that the right doesn't reach: its connector was never
-    told to export it.
+    Raises DsrError SOURCE_INCONSISTENT for a collection or a field that the right doesn't reach: its connector was
+    never told to export it.
     """
     left = {(part.source, part.collection): part for part in parts}
     if len(left) < len(parts):
