@@ -1,0 +1,22 @@
+"""Every rule, in the order in which they run: what changes nothing comes first, the one real erasure late."""
+
+from collections.abc import Sequence
+
+from dsr.conformance.check import Check
+from dsr.conformance.checks import calls, describe, erase, export, grants, locate, probe, subjects, verify
+
+SECTIONS: dict[str, Sequence[Check]] = {
+    "Every call": calls.CHECKS,
+    "Describe": describe.CHECKS,
+    "Probe": probe.CHECKS,
+    "Subjects of Locate, Erase and Verify": subjects.CHECKS,
+    "Locate": locate.CHECKS,
+    "Grants of Export and Erase": grants.CHECKS,
+    "Export": export.CHECKS,
+    "Erase": erase.CHECKS,
+    "Verify": verify.CHECKS,
+    "Every error": calls.ERROR_CHECKS,
+}
+"""Heading of the table in docs/connector-spec.md to its rows."""
+
+ALL: Sequence[Check] = tuple(check for checks in SECTIONS.values() for check in checks)
