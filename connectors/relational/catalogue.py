@@ -1,6 +1,6 @@
 """What a database says about itself. Read by a dialect, used by everything else; nothing here is declared or guessed."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -83,9 +83,17 @@ class Table:
     def column(self) -> Mapping[str, Column]:
         return {column.name: column for column in self.columns}
 
-    def indexed(self, columns: frozenset[str]) -> bool:
-        """Whether an index begins with some of `columns`, so that rows are found without a scan."""
-        return any(index.parts[0] in columns for index in self.indexes if not index.partial)
+    def indexed(self, columns: Collection[str], given: Collection[str] = ()) -> bool:
+        """Whether an index begins with some of `columns`, after columns that are `given` constants: no scan is needed."""
+        leads = (next((part for part in index.parts if part not in given), "") for index in self._whole())
+        return any(lead in columns for lead in leads)
+
+    def indexed_by(self, function: str, column: str) -> bool:
+        """Whether an index begins with a call of `function` on the column."""
+        return any(function + "(" in index.parts[0] and column in index.parts[0] for index in self._whole())
+
+    def _whole(self) -> list[Index]:
+        return [index for index in self.indexes if not index.partial]
 
     def unique(self, columns: frozenset[str]) -> bool:
         """Whether two rows can't share values of `columns`."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from connectors.relational.catalogue import Table
 from connectors.relational.declaration import CollectionDeclaration, RelationalOptions
-from connectors.relational.model import Collection, Finding, Model, Reference
+from connectors.relational.model import Collection, Finding, IdentityColumn, Model, Reference
 
 
 def find(model: Model, options: RelationalOptions) -> Iterator[Finding]:
@@ -39,7 +39,7 @@ def _of_collection(
         )
         yield Finding("SOFT_DELETE", name, detail)
     for identity in collection.identities:
-        if not _identity_indexed(table, identity.column.name, identity.match):
+        if not _identity_indexed(collection, identity):
             detail = f"No index serves {identity.match} on {identity.column.name}: every search reads the whole table."
             yield Finding("IDENTITY_NOT_INDEXED", name, detail)
     for reference in collection.references:
@@ -75,19 +75,24 @@ def _of_reference(model: Model, reference: Reference) -> Iterator[Finding]:
         if reference.target != reference.child:
             there = f"{reference.child} refers here by {reference.name}. {detail}"
             yield Finding("UNDECIDED_REFERENCE", reference.target, there, True, concerns)
-    searched = reference.followed or reference.enforced
-    if searched and not model.tables[reference.child].indexed(frozenset(reference.columns)):
+    collection = model.collections.get(reference.child)
+    if collection is None or reference.target not in model.collections:
+        return
+    given = {name for name, _ in (*collection.scope, *reference.when)}
+    if (reference.followed or reference.enforced) and not collection.table.indexed(reference.columns, given):
         columns = ", ".join(reference.columns)
-        detail = f"No index begins with {columns} ({reference.name}): finding or deleting what is referred to reads the whole table."
+        detail = (
+            f"No index begins with {columns} ({reference.name}): finding or deleting what is referred to reads the whole "
+            "table."
+        )
         yield Finding("REFERENCE_NOT_INDEXED", reference.child, detail)
 
 
-def _identity_indexed(table: Table, column: str, match: str) -> bool:
-    firsts = [index.parts[0] for index in table.indexes if not index.partial]
-    if match == "exact":
-        return column in firsts
-    function = "lower(" if match == "case_fold" else "regexp_replace("
-    return any(function in part and column in part for part in firsts)
+def _identity_indexed(collection: Collection, identity: IdentityColumn) -> bool:
+    table, column = collection.table, identity.column.name
+    if identity.match == "exact":
+        return table.indexed((column,), {name for name, _ in collection.scope})
+    return table.indexed_by("lower" if identity.match == "case_fold" else "regexp_replace", column)
 
 
 def _reached(model: Model) -> set[str]:

@@ -1,4 +1,7 @@
-"""Rows outside a person's plan that refer to rows which would go. A scope stops no cascade, so nothing here is scoped."""
+"""Rows outside a person's plan that refer to rows which would go. A scope stops no cascade, so nothing here is scoped.
+
+Only enforced foreign keys matter: what nothing enforces neither cascades nor forbids, and its ids may mean other rows in
+another slice."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -20,7 +23,7 @@ class _Check:
 
     def finding(self) -> Finding:
         there, name, target = self.inbound.table.full_name, self.inbound.name, self.inbound.target
-        rule = self.inbound.on_delete or "not enforced"
+        rule = self.inbound.on_delete
         if self.inside:
             detail = (
                 f"Records of {there} that are to be kept refer to these records ({name}, {rule}). Anonymise {target} instead of "
@@ -44,7 +47,7 @@ async def at_locate(
     checks = []
     for name in records:
         for inbound in compiler.model.inbound.get(name, ()):
-            if _relevant(inbound) and not _complete(compiler, inbound, chosen):
+            if inbound.enforced and not _complete(compiler, inbound, chosen):
                 checks.append(_Check(inbound, compiler.model.collections.get(inbound.table.full_name), False))
     return await _run(session, compiler, records, checks, Sql("strong"))
 
@@ -58,11 +61,11 @@ async def at_erase(
         if _action(instructions, name) != CollectionInstruction.ACTION_DELETE:
             continue
         for inbound in compiler.model.inbound.get(name, ()):
-            if not _relevant(inbound):
+            if not inbound.enforced:
                 continue
             covered = compiler.model.collections.get(inbound.table.full_name)
             checks.append(_Check(inbound, covered, False))
-            if covered is not None and inbound.enforced and not _lets_go(inbound, instructions):
+            if covered is not None and not _lets_go(inbound, instructions):
                 checks.append(_Check(inbound, covered, True))
     found = await _run(session, compiler, records, checks, Sql("TRUE"))
     return [finding for findings in found.values() for finding in findings]
@@ -85,11 +88,6 @@ async def _run(
         for place, subject in await session.rows(values.statement(join(" UNION ALL ", parts))):
             found[subject].append(checks[place].finding())
     return dict(found)
-
-
-def _relevant(inbound: Inbound) -> bool:
-    """A reference that nothing enforces binds only those who are declared to belong to what it refers to."""
-    return inbound.enforced or (inbound.reference is not None and inbound.reference.followed)
 
 
 def _complete(compiler: Compiler, inbound: Inbound, chosen: frozenset[int]) -> bool:

@@ -1,0 +1,1 @@
+"""Parts of the postgres connector that need no database."""
