@@ -191,6 +191,15 @@ def current_caller() -> Caller:
     return _current.get()
 
 
+def acting_partner(named: str) -> str:
+    """The partner in whose name the database is asked: the credential's, whatever a request names.
+
+    So that row-level security is a wall of its own: were the policy check ever missed, another partner's name in a
+    request would still find nothing. Operator staff and services are bound to no partner and name one.
+    """
+    return _current.get().partner or named
+
+
 def set_current_caller(caller: Caller) -> None:
     """Called by the interceptor; by tests of a servicer without one."""
     _current.set(caller)

@@ -16,10 +16,10 @@ from dsr.authority.v1.authority_pb2 import AuthorizeRequest
 from dsr.v1 import request_pb2, subject_pb2
 from google.protobuf.message import Message
 
-from dsrkit.auth import Caller, current_caller
+from dsrkit.auth import Caller, acting_partner, current_caller
 from dsrkit.calendar import due
 from dsrkit.db import Connection, partner_transaction
-from dsrkit.errors import DsrError, invalid, reason_value
+from dsrkit.errors import DsrError, invalid, not_found, reason_value
 from dsrkit.requests import view
 from dsrkit.requests.authority import Authority
 from dsrkit.requests.bundle import PIECE, Bundles
@@ -64,6 +64,8 @@ class RequestRpcs:
         partner = view.parse_partner(message.parent)
         if message.parent != partner:
             raise invalid("parent", "must be partners/{partner}")
+        if partner != acting_partner(partner):
+            raise not_found("resource")
         resource = getattr(message, f"{right.noun}_request")
         request_id = view.parse_uuid4(message.request_id, "request_id")
         digest = await self.digest(partner, message)
@@ -124,12 +126,12 @@ class RequestRpcs:
 
     async def get(self, message: Any) -> Any:
         """Returns a request."""
-        partner, identifier = view.parse_name(message.name, self.parts.right)
+        partner, identifier = scope(message.name, self.parts.right)
         return await self._read(partner, identifier, current_caller())
 
     async def list(self, message: Any, response: Any) -> Any:
         """Fills a page of requests."""
-        partner = view.parse_partner(message.parent)
+        partner = acting_partner(view.parse_partner(message.parent))
         size = page_size(message.page_size)
         for index, state in enumerate(message.states):
             view.known_enum(state, request_pb2.RequestState, f"states[{index}]")
@@ -209,7 +211,7 @@ class RequestRpcs:
         """One mutation of a locked request: once per `request_id`, recorded with its effect."""
         caller = current_caller()
         right, store = self.parts.right, self.parts.store
-        partner, identifier = view.parse_name(message.name, right)
+        partner, identifier = scope(message.name, right)
         request_id = view.parse_uuid4(message.request_id, "request_id")
         digest = await self.digest(partner, message)
         async with partner_transaction(store.pool, partner) as connection:
@@ -222,7 +224,7 @@ class RequestRpcs:
     async def watch(self, message: Any, response: Callable[..., Any]) -> AsyncIterator[Any]:
         """Streams events until the request is terminal, the token expires or the server drains."""
         caller = current_caller()
-        partner, identifier = view.parse_name(message.name, self.parts.right)
+        partner, identifier = scope(message.name, self.parts.right)
         if message.after_event < 0:
             raise invalid("after_event", "must not be negative")
         after = message.after_event
@@ -260,12 +262,18 @@ class RequestRpcs:
         return await self.parts.vault.digest(partner, body)
 
 
+def scope(name: str, right: Right) -> tuple[str, UUID]:
+    """The partner in whose name the database is asked, and the request's id. NOT_FOUND."""
+    partner, identifier = view.parse_name(name, right)
+    return acting_partner(partner), identifier
+
+
 async def download_bundle(
     parts: Parts, bundles: Bundles, message: Any, response: Callable[..., Any]
 ) -> AsyncIterator[Any]:
     """Streams a request's bundle, and records that it was fetched. BUNDLE_GONE, OUT_OF_RANGE."""
     caller = current_caller()
-    partner, identifier = view.parse_name(message.name, parts.right)
+    partner, identifier = scope(message.name, parts.right)
     async with partner_transaction(parts.store.pool, partner) as connection:
         request = await parts.store.get(connection, identifier)
         await parts.store.record_call(connection, caller, f"Download{parts.right.noun.title()}Bundle", request)

@@ -17,7 +17,7 @@ from dsrkit.db import Connection, partner_transaction
 from dsrkit.errors import DsrError
 from dsrkit.requests import view
 from dsrkit.requests.model import Request
-from dsrkit.requests.servicer import Parts, RequestRpcs, conflict, serve_bytes
+from dsrkit.requests.servicer import Parts, RequestRpcs, conflict, scope, serve_bytes
 from dsrkit.tasks import NewTask, Task
 from services.erasure.domain import effective
 
@@ -71,7 +71,7 @@ class ErasureServicer(ErasureServiceServicer):
             yield event
 
     async def ApproveErasureRequest(self, request: pb.ApproveErasureRequestRequest, context: Any) -> pb.ErasureRequest:
-        partner, identifier = view.parse_name(request.name, self._parts.right)
+        partner, identifier = scope(request.name, self._parts.right)
         async with partner_transaction(self._parts.store.pool, partner) as connection:
             row = await self._parts.store.get(connection, identifier)
         if not _approved(row, request.plan_digest):
@@ -102,7 +102,7 @@ class ErasureServicer(ErasureServiceServicer):
     async def DownloadErasureReport(
         self, request: pb.DownloadErasureReportRequest, context: Any
     ) -> AsyncIterator[pb.DownloadErasureReportResponse]:
-        partner, identifier = view.parse_name(request.name, self._parts.right)
+        partner, identifier = scope(request.name, self._parts.right)
         async with partner_transaction(self._parts.store.pool, partner) as connection:
             row = await self._parts.store.get(connection, identifier)
         if "report" not in row.facts:

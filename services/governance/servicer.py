@@ -13,7 +13,7 @@ from dsr.v1 import governance_pb2 as pb
 from dsr.v1 import options_pb2
 from dsr.v1.governance_pb2_grpc import GovernanceServiceServicer
 
-from dsrkit.auth import current_caller
+from dsrkit.auth import acting_partner, current_caller
 from dsrkit.db import Connection, partner_transaction
 from dsrkit.errors import DsrError, invalid, not_found
 from dsrkit.requests.servicer import page_size
@@ -71,11 +71,11 @@ class GovernanceServicer(GovernanceServiceServicer):
     async def GetPartner(self, request: pb.GetPartnerRequest, context: Any) -> pb.Partner:
         if len(request.name.split("/")) != 2:
             raise not_found("resource")
-        return await self._partner(parse_partner(request.name, "name"))
+        return await self._partner(_scope(request.name, "name"))
 
     async def SetPartnerStanding(self, request: pb.SetPartnerStandingRequest, context: Any) -> pb.Partner:
         known_enum(request.standing, pb.Partner.Standing, "standing")
-        name = parse_partner(request.name, "name")
+        name = _scope(request.name, "name")
         standing = pb.Partner.Standing.Name(request.standing).removeprefix("STANDING_")
         async with partner_transaction(self._store.pool, name) as connection:
             return messages.partner(await self._store.need(connection, "set_standing", "resource", standing))
@@ -85,7 +85,7 @@ class GovernanceServicer(GovernanceServiceServicer):
             return messages.partner(await self._store.need(connection, "partner", "resource"))
 
     async def CreateDataSource(self, request: pb.CreateDataSourceRequest, context: Any) -> pb.DataSource:
-        wanted, partner = request.data_source, parse_partner(request.parent)
+        wanted, partner = request.data_source, _scope(request.parent)
         messages.child_id(wanted.name, "dataSources", "data_source.name")
         if parse_partner(wanted.name, "data_source.name") != partner:
             raise invalid("data_source.name", "must be a data source of this partner")
@@ -107,14 +107,14 @@ class GovernanceServicer(GovernanceServiceServicer):
         return await self._data_source(partner, name)
 
     async def GetDataSource(self, request: pb.GetDataSourceRequest, context: Any) -> pb.DataSource:
-        return await self._data_source(parse_partner(request.name, "name"), request.name)
+        return await self._data_source(_scope(request.name, "name"), request.name)
 
     async def _data_source(self, partner: str, name: str) -> pb.DataSource:
         async with partner_transaction(self._store.pool, partner) as connection:
             return messages.data_source(await self._store.need(connection, "data_source", "resource", name))
 
     async def ListDataSources(self, request: pb.ListDataSourcesRequest, context: Any) -> pb.ListDataSourcesResponse:
-        partner, size = parse_partner(request.parent), page_size(request.page_size)
+        partner, size = _scope(request.parent), page_size(request.page_size)
         after = base64.urlsafe_b64decode(request.page_token).decode() if request.page_token else ""
         async with partner_transaction(self._store.pool, partner) as connection:
             rows = await self._store.rows(connection, "data_sources", after, size + 1)
@@ -124,7 +124,7 @@ class GovernanceServicer(GovernanceServiceServicer):
         return response
 
     async def CreateDataMap(self, request: pb.CreateDataMapRequest, context: Any) -> pb.DataMap:
-        partner = parse_partner(request.parent)
+        partner = _scope(request.parent)
         wrong = check_map(request.data_map)
         if wrong:
             raise invalid(*wrong)
@@ -142,7 +142,7 @@ class GovernanceServicer(GovernanceServiceServicer):
         return await self._data_map(partner, name)
 
     async def GetDataMap(self, request: pb.GetDataMapRequest, context: Any) -> pb.DataMap:
-        return await self._data_map(parse_partner(request.name, "name"), request.name)
+        return await self._data_map(_scope(request.name, "name"), request.name)
 
     async def _data_map(self, partner: str, name: str) -> pb.DataMap:
         parts = name.split("/")
@@ -153,7 +153,7 @@ class GovernanceServicer(GovernanceServiceServicer):
             return messages.data_map(await self._store.need(connection, "data_map", "resource", revision))
 
     async def PlaceHold(self, request: pb.PlaceHoldRequest, context: Any) -> pb.Hold:
-        wanted, partner = request.hold, parse_partner(request.parent)
+        wanted, partner = request.hold, _scope(request.parent)
         review_time = wanted.review_time.ToDatetime(UTC)
         if review_time <= datetime.now(UTC):
             raise invalid("hold.review_time", "must be in the future")
@@ -174,7 +174,7 @@ class GovernanceServicer(GovernanceServiceServicer):
 
     async def ReleaseHold(self, request: pb.ReleaseHoldRequest, context: Any) -> pb.Hold:
         identifier = messages.child_uuid(request.name, "holds", "resource")
-        async with partner_transaction(self._store.pool, parse_partner(request.name, "name")) as connection:
+        async with partner_transaction(self._store.pool, _scope(request.name, "name")) as connection:
             return messages.hold(await self._store.need(connection, "release_hold", "resource", identifier))
 
     async def ListHolds(self, request: pb.ListHoldsRequest, context: Any) -> pb.ListHoldsResponse:
@@ -182,7 +182,7 @@ class GovernanceServicer(GovernanceServiceServicer):
         return pb.ListHoldsResponse(holds=[messages.hold(row) for row in rows], next_page_token=token)
 
     async def GrantRole(self, request: pb.GrantRoleRequest, context: Any) -> pb.RoleGrant:
-        wanted, partner, caller = request.role_grant, parse_partner(request.parent), current_caller()
+        wanted, partner, caller = request.role_grant, _scope(request.parent), current_caller()
         if wanted.role != options_pb2.ROLE_APPROVER:
             raise invalid("role_grant.role", "must be ROLE_APPROVER")
         if wanted.grantee.count("#") != 1:
@@ -203,7 +203,7 @@ class GovernanceServicer(GovernanceServiceServicer):
             return messages.role_grant(await self._store.need(connection, "role_grant", "resource", identifier))
 
     async def ConfirmRoleGrant(self, request: pb.ConfirmRoleGrantRequest, context: Any) -> pb.RoleGrant:
-        partner, caller = parse_partner(request.name, "name"), current_caller()
+        partner, caller = _scope(request.name, "name"), current_caller()
         identifier = messages.child_uuid(request.name, "roleGrants", "resource")
 
         async def make(connection: Connection, _: UUID) -> str:
@@ -221,7 +221,7 @@ class GovernanceServicer(GovernanceServiceServicer):
 
     async def RevokeRoleGrant(self, request: pb.RevokeRoleGrantRequest, context: Any) -> pb.RoleGrant:
         identifier = messages.child_uuid(request.name, "roleGrants", "resource")
-        async with partner_transaction(self._store.pool, parse_partner(request.name, "name")) as connection:
+        async with partner_transaction(self._store.pool, _scope(request.name, "name")) as connection:
             row = await self._store.need(connection, "set_role_grant", "resource", identifier, "REVOKED", None)
             return messages.role_grant(row)
 
@@ -230,7 +230,7 @@ class GovernanceServicer(GovernanceServiceServicer):
         return pb.ListRoleGrantsResponse(role_grants=[messages.role_grant(row) for row in rows], next_page_token=token)
 
     async def CreateWebhook(self, request: pb.CreateWebhookRequest, context: Any) -> pb.Webhook:
-        partner = parse_partner(request.parent)
+        partner = _scope(request.parent)
         await self._egress.check_url(request.webhook.url, "webhook.url")
         secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
@@ -248,7 +248,7 @@ class GovernanceServicer(GovernanceServiceServicer):
         return messages.webhook(row, key.open(row["secret"], f"{partner}|webhook|{identifier}").decode())
 
     async def DeleteWebhook(self, request: pb.DeleteWebhookRequest, context: Any) -> pb.DeleteWebhookResponse:
-        partner = parse_partner(request.name, "name")
+        partner = _scope(request.name, "name")
         identifier = messages.child_uuid(request.name, "webhooks", "resource")
         async with partner_transaction(self._store.pool, partner) as connection:
             await self._store.need(connection, "delete_webhook", "resource", identifier)
@@ -275,10 +275,15 @@ class GovernanceServicer(GovernanceServiceServicer):
     ) -> tuple[Sequence[Any], str]:
         size = page_size(request.page_size)
         after = messages.position(request.page_token)
-        async with partner_transaction(self._store.pool, parse_partner(request.parent)) as connection:
+        async with partner_transaction(self._store.pool, _scope(request.parent)) as connection:
             rows = await self._store.rows(connection, statement, *filters, *after, size + 1)
         more = len(rows) > size
         return rows[:size], messages.token(rows[size - 1][time_field], rows[size - 1]["id"]) if more else ""
+
+
+def _scope(name: str, field: str = "parent") -> str:
+    """The partner in whose name the database is asked."""
+    return acting_partner(parse_partner(name, field))
 
 
 def _check_partner(partner: pb.Partner) -> None:
