@@ -1,0 +1,251 @@
+"""A thin async client: typed stubs with authentication, deadlines and retries, and what they don't do by themselves.
+
+async with connect("dsr.example:443", credential=Credential.load(path), actor="clerk-7") as platform:
+    request = await platform.access.CreateAccessRequest(...)
+    request = await platform.wait(request.name)
+    await platform.download(request.name, Path("."))
+"""
+
+import asyncio
+import ipaddress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from dsr.credentials import PLATFORM_AUDIENCE, Credential
+from dsr.downloads import Download, Progress
+from dsr.errors import DsrRpcError
+from dsr.speaker import Speaker, StreamInterceptor, TokenSource, UnaryInterceptor
+from dsr.v1 import access_pb2, erasure_pb2, portability_pb2, request_pb2
+from dsr.v1.access_pb2_grpc import AccessServiceStub
+from dsr.v1.erasure_pb2_grpc import ErasureServiceStub
+from dsr.v1.governance_pb2_grpc import GovernanceServiceStub
+from dsr.v1.portability_pb2_grpc import PortabilityServiceStub
+
+if TYPE_CHECKING:  # the typed stubs exist for type checkers only
+    from dsr.v1.access_pb2_grpc import AccessServiceAsyncStub
+    from dsr.v1.erasure_pb2_grpc import ErasureServiceAsyncStub
+    from dsr.v1.governance_pb2_grpc import GovernanceServiceAsyncStub
+    from dsr.v1.portability_pb2_grpc import PortabilityServiceAsyncStub
+
+SERVICES = ("access", "portability", "erasure", "governance")
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+RECONNECTS = 8
+"""How often in a row a stream is resumed without having got any further."""
+
+Request = access_pb2.AccessRequest | portability_pb2.PortabilityRequest | erasure_pb2.ErasureRequest
+"""A request of any of the three rights."""
+
+TERMINAL = frozenset(
+    {
+        request_pb2.REQUEST_STATE_COMPLETED,
+        request_pb2.REQUEST_STATE_PARTIALLY_ERASED,
+        request_pb2.REQUEST_STATE_REFUSED,
+        request_pb2.REQUEST_STATE_CANCELLED,
+    }
+)
+"""States in which a request is over."""
+
+UNDECIDED = frozenset(
+    {
+        request_pb2.REQUEST_STATE_AWAITING_CONTROLLER,
+        request_pb2.REQUEST_STATE_PLANNED,
+        request_pb2.REQUEST_STATE_PLAN_CHANGED,
+    }
+)
+"""States in which a request waits for the controller."""
+
+
+class Platform:
+    """The four public services. The stubs raise `DsrRpcError`; deadlines and retries are the contract's own.
+
+    A method of a stub may be given `timeout=` in seconds and `metadata=`, as with any stub of gRPC.
+    """
+
+    access: "AccessServiceAsyncStub"
+    portability: "PortabilityServiceAsyncStub"
+    erasure: "ErasureServiceAsyncStub"
+    governance: "GovernanceServiceAsyncStub"
+
+    def __init__(self, channels: Mapping[str, grpc.aio.Channel]) -> None:
+        self.access = AccessServiceStub(channels["access"])
+        self.portability = PortabilityServiceStub(channels["portability"])
+        self.erasure = ErasureServiceStub(channels["erasure"])
+        self.governance = GovernanceServiceStub(channels["governance"])
+
+    async def get(self, name: str) -> Request:
+        """The request of that name, of whichever right. ValueError for a name that is none of a request."""
+        match right_of(name):
+            case "access":
+                return await self.access.GetAccessRequest(access_pb2.GetAccessRequestRequest(name=name))
+            case "portability":
+                return await self.portability.GetPortabilityRequest(
+                    portability_pb2.GetPortabilityRequestRequest(name=name)
+                )
+            case _:
+                return await self.erasure.GetErasureRequest(erasure_pb2.GetErasureRequestRequest(name=name))
+
+    async def events(self, name: str, after_event: int = 0) -> AsyncGenerator[request_pb2.RequestEvent, None]:
+        """What happens to a request until it is terminal, each event once, over as many connections as it takes."""
+        attempts = 0
+        while True:
+            call = self._watch(name, after_event)
+            try:
+                async for item in call:
+                    attempts = 0
+                    after_event = item.event.event
+                    yield item.event
+                return
+            except DsrRpcError as error:
+                attempts += 1
+                await _pause(error, attempts)
+            finally:
+                call.cancel()
+
+    async def wait(
+        self,
+        name: str,
+        until: Collection[int] = TERMINAL,
+        *,
+        on_event: Callable[[request_pb2.RequestEvent], None] | None = None,
+    ) -> Request:
+        """Waits until the request is in one of these states (or over) and returns it.
+
+        `until` are values of `RequestState`; `TERMINAL | UNDECIDED` also stops where the controller must decide.
+        """
+        request = await self.get(name)
+        if request.state in until and on_event is None:
+            return request
+        async with aclosing(self.events(name)) as events:
+            async for event in events:
+                if on_event is not None:
+                    on_event(event)
+                # Events of the past may pass through a state long left; what counts is where the request stands now.
+                if event.state in until or event.state in TERMINAL:
+                    request = await self.get(name)
+                    if request.state in until or request.state in TERMINAL:
+                        return request
+        return await self.get(name)
+
+    async def download(self, name: str, to: Path, *, on_progress: Progress | None = None) -> Path:
+        """Downloads a request's bundle (of an erasure, its report) and returns the path of the file.
+
+        `to` is a file, or a folder in which the file gets the name that the platform suggests. What a broken
+        connection or an earlier call left is resumed, and the file appears only when its SHA-256 is right. It is
+        readable by its owner alone. DsrRpcError; ValueError when the bytes are not those announced.
+        """
+        download = Download(lambda offset: self._download(name, offset), to, on_progress)
+        attempts = 0
+        while True:
+            before = download.received
+            try:
+                return await download.run()
+            except DsrRpcError as error:
+                attempts = 1 if download.received > before else attempts + 1
+                await _pause(error, attempts)
+
+    def _watch(self, name: str, after_event: int) -> Any:
+        match right_of(name):
+            case "access":
+                return self.access.WatchAccessRequest(
+                    access_pb2.WatchAccessRequestRequest(name=name, after_event=after_event)
+                )
+            case "portability":
+                return self.portability.WatchPortabilityRequest(
+                    portability_pb2.WatchPortabilityRequestRequest(name=name, after_event=after_event)
+                )
+            case _:
+                return self.erasure.WatchErasureRequest(
+                    erasure_pb2.WatchErasureRequestRequest(name=name, after_event=after_event)
+                )
+
+    def _download(self, name: str, offset: int) -> Any:
+        match right_of(name):
+            case "access":
+                return self.access.DownloadAccessBundle(
+                    access_pb2.DownloadAccessBundleRequest(name=name, offset=offset)
+                )
+            case "portability":
+                return self.portability.DownloadPortabilityBundle(
+                    portability_pb2.DownloadPortabilityBundleRequest(name=name, offset=offset)
+                )
+            case _:
+                return self.erasure.DownloadErasureReport(
+                    erasure_pb2.DownloadErasureReportRequest(name=name, offset=offset)
+                )
+
+
+@asynccontextmanager
+async def connect(
+    target: str | Mapping[str, str],
+    *,
+    credential: Credential | None = None,
+    actor: str = "",
+    audience: str = PLATFORM_AUDIENCE,
+    token: TokenSource | None = None,
+    root_certificates: bytes | None = None,
+) -> AsyncIterator[Platform]:
+    """Opens the services at `target`: one `host:port` for all, or one for each of `SERVICES`.
+
+    Every call carries a token of its own: made from `credential` for `actor` (see `Speaker`), or got from `token`.
+    TLS is checked against `root_certificates` (PEM; the system's when absent). Plaintext goes to loopback only.
+    ValueError when a target or both ways to a token are missing.
+    """
+    if token is None:
+        if credential is None:
+            raise ValueError("give a credential, or a source of tokens")
+        token = Speaker(credential, actor, audience).token
+    addresses = {name: target for name in SERVICES} if isinstance(target, str) else dict(target)
+    missing = [name for name in SERVICES if not addresses.get(name)]
+    if missing:
+        raise ValueError(f"there is no target for {', '.join(missing)}")
+    options = [
+        ("grpc.service_config", resources.files("dsr").joinpath("grpc_service_config.json").read_text()),
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.max_reconnect_backoff_ms", 5_000),
+    ]
+    interceptors = [UnaryInterceptor(token), StreamInterceptor(token)]
+    async with AsyncExitStack() as stack:
+        channels = {}
+        for address in set(addresses.values()):
+            if _is_loopback(address):
+                channel = grpc.aio.insecure_channel(address, options, interceptors=interceptors)
+            else:
+                credentials = grpc.ssl_channel_credentials(root_certificates)
+                channel = grpc.aio.secure_channel(address, credentials, options, interceptors=interceptors)
+            channels[address] = await stack.enter_async_context(channel)
+        yield Platform({name: channels[address] for name, address in addresses.items()})
+
+
+def right_of(name: str) -> str:
+    """`access`, `portability` or `erasure`, by the name of a request. ValueError for any other name."""
+    pieces = name.split("/")
+    if len(pieces) == 4 and pieces[0] == "partners" and pieces[2].endswith("Requests") and all(pieces):
+        right = pieces[2].removesuffix("Requests")
+        if right in SERVICES[:3]:
+            return right
+    raise ValueError("that is not the name of a request: partners/{partner}/accessRequests/{id} (or another right's)")
+
+
+def _is_loopback(address: str) -> bool:
+    if address.startswith("unix:"):
+        return True
+    host = address.removeprefix("dns:///").rsplit(":", 1)[0].strip("[]")
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
+
+
+async def _pause(error: DsrRpcError, attempts: int) -> None:
+    """Waits before a stream is resumed; raises the error when resuming is no use."""
+    if error.code() is not grpc.StatusCode.UNAVAILABLE or attempts > RECONNECTS:
+        raise error
+    delay = min(0.1 * 2**attempts, 5.0)
+    if error.retry_after is not None and attempts > 1:
+        delay = max(delay, error.retry_after.total_seconds())
+    await asyncio.sleep(delay)
