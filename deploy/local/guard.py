@@ -5,8 +5,9 @@ The parent holds the other end of that pipe and never writes, so that the pipe c
 
     guard.py SIGNAL GRACE UID GID command argument…     (UID and GID -1: as now)
 
-Writes the command's process id and a newline to its standard output. The command's own output goes to the guard's
-standard error. Exits as the command does; with 128 + the number if a signal ended it.
+Writes the command's process id and a newline to its standard output, which closes when the command has ended. The
+command's own output goes to the guard's standard error. Exits as the command does; with 128 + the number if a signal
+ended it.
 """
 
 import os
@@ -42,7 +43,6 @@ def main(arguments: list[str]) -> int:
     for ended_by in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(ended_by, lambda *_: child.send_signal(number))
     os.write(1, f"{child.pid}\n".encode())
-    os.close(1)
     threading.Thread(target=end_when_lifeline_closes, daemon=True).start()
     code: int = child.wait()
     return code if code >= 0 else 128 - code

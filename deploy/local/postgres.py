@@ -94,10 +94,10 @@ class Cluster:
         """The process id of the server."""
         return self._running().pid
 
-    def create_database(self, name: str, template: str | None = None) -> str:
+    def create_database(self, name: str, template: str | None = None, owner: str = SUPERUSER) -> str:
         """Creates a database and returns its DSN; with `template` as its copy, while nobody is connected to that."""
-        source = _identifier(template or "template1")
-        self.execute(f"CREATE DATABASE {_identifier(name)} TEMPLATE {source} STRATEGY FILE_COPY")
+        source = f"TEMPLATE {_identifier(template or 'template1')} STRATEGY FILE_COPY"
+        self.execute(f"CREATE DATABASE {_identifier(name)} OWNER {_identifier(owner)} {source}")
         return self.dsn(name)
 
     def drop_database(self, name: str) -> None:
@@ -213,11 +213,12 @@ class Cluster:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of 127.0.0.1 that nobody has right now, below those that systems give to outgoing connections."""
+    while True:
+        port = 20000 + secrets.randbelow(12000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _password(path: Path) -> str:

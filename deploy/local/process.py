@@ -1,5 +1,6 @@
 """A child process that never outlives this one, however this one ends, and whose output is in a file."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -8,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 _GUARD = Path(__file__).with_name("guard.py")
 
@@ -57,9 +59,7 @@ class Process:
                 env=env,
                 start_new_session=True,
             )
-        assert guard.stdout  # noqa: S101 - tells the type checker what PIPE means
-        with guard.stdout as answer:
-            line = answer.readline()
+        line = _pipe(guard.stdout).readline()
         if not line:
             guard.wait()
             raise ProcessEnded(f"{name} can't be started:\n{tail(log)}")
@@ -75,14 +75,31 @@ class Process:
         if code is not None:
             raise ProcessEnded(f"{self.name} ended with code {code}; the end of {self.log}:\n{tail(self.log)}")
 
+    async def ended(self) -> None:
+        """Returns when it has ended, whoever ended it."""
+        loop, event, answer = asyncio.get_running_loop(), asyncio.Event(), _pipe(self._guard.stdout)
+        if answer.closed:
+            return
+        # Nothing more is ever written to this pipe: it becomes readable when the guard ends.
+        descriptor = os.dup(answer.fileno())  # a loop knows one reader per descriptor, and two may be waiting
+        loop.add_reader(descriptor, event.set)
+        try:
+            await event.wait()
+        finally:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+        await asyncio.to_thread(self.wait)
+
     def wait(self, timeout: float | None = None) -> int:
         """Waits for its end; subprocess.TimeoutExpired after `timeout` seconds."""
-        return self._guard.wait(timeout)
+        code = self._guard.wait(timeout)
+        _pipe(self._guard.stdout).close()
+        return code
 
     def ask_to_stop(self) -> None:
         """Begins to end it, and doesn't wait: the stop signal now, SIGKILL after the grace."""
         with contextlib.suppress(BrokenPipeError):
-            self._guard.stdin.close()  # type: ignore[union-attr]
+            _pipe(self._guard.stdin).close()
 
     def stop(self) -> int:
         """Ends it and waits. Returns the exit code."""
@@ -94,6 +111,12 @@ class Process:
         if self.exit_code() is None:
             os.kill(self.pid, signal.SIGKILL)
         self.stop()
+
+
+def _pipe(end: IO[bytes] | None) -> IO[bytes]:
+    if end is None:
+        raise TypeError("the guard was started without this pipe")
+    return end
 
 
 def tail(path: Path, lines: int = 20) -> str:
