@@ -30,4 +30,4 @@ def test_a_row_says_everything(check: Check) -> None:
     assert all((check.condition, check.code, check.meaning, check.caller, check.remedy))
     assert "|" not in f"{check.condition}{check.code}{check.meaning}{check.caller}"
     _, _, reason = check.code.partition(" / ")
-    assert not reason or f"ERROR_REASON_{reason}" in ErrorReason.keys()
+    assert not reason or f"ERROR_REASON_{reason}" in dict(ErrorReason.items())

@@ -1,6 +1,7 @@
 """`python -m dsr.conformance --target host:port --source … --credential … --material …`."""
 
 import asyncio
+import logging
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -58,6 +59,7 @@ def main(
     checks = [c for c in ALL if not only or any(c.rule.startswith(prefix) for prefix in only)]
     if not checks:
         raise typer.BadParameter("--only names no rule; `--spec` lists them")
+    logging.getLogger("grpc").setLevel(logging.CRITICAL)  # what it would say is in the report
     tls = grpc.ssl_channel_credentials(ca.read_bytes()) if ca else None
     results = asyncio.run(_run(checks, open_bench(target, source, who, what, key, timeout, tls)))
     if as_json:

@@ -87,7 +87,7 @@ class Bench:
                 if rpc in _STREAMING:
                     await self._read(rpc, method(request, metadata=metadata, timeout=self.timeout), messages)
                 else:
-                    messages.append(await method(request, metadata=metadata, timeout=self.timeout))
+                    messages.append(_message(rpc, await method(request, metadata=metadata, timeout=self.timeout)))
         except TimeoutError:
             raise Failed(f"{rpc} did not end within {self.timeout:g} s") from None
         except grpc.aio.AioRpcError as error:
@@ -100,7 +100,8 @@ class Bench:
 
     async def _read(self, rpc: str, stream: Any, messages: list[Any]) -> None:
         size = 0
-        async for message in stream:
+        async for received in stream:
+            message = _message(rpc, received)
             size += message.ByteSize()
             # Signs of life are not the answer, and may be many.
             if message.WhichOneof(message.DESCRIPTOR.oneofs[0].name) != "progress":
@@ -187,6 +188,13 @@ class Bench:
         if isinstance(self._memo[name], Exception):
             raise self._memo[name]
         return self._memo[name]
+
+
+def _message(rpc: str, received: Any) -> Any:
+    """grpc.aio delivers None for bytes that it can't decode."""
+    if received is None:
+        raise Failed(f"{rpc} sent bytes that are not its message")
+    return received
 
 
 @asynccontextmanager

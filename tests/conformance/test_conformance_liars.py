@@ -1,0 +1,136 @@
+"""A suite that nobody has seen fail proves nothing: every lie is caught, in bounded time."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from dsr.conformance.bench import open_bench
+from dsr.conformance.check import Check, Result, Verdict
+from dsr.conformance.checks import ALL
+from dsr.conformance.grants import GrantKey
+from dsr.conformance.material import Material
+from dsr.conformance.runner import exit_code, run
+
+from connectors.backend import Backend
+from tests.conformance import lies_erasing, lies_reading
+from tests.conformance.harness import Keys, open_backends, serve
+from tests.conformance.liar import Babbling, Liar, Trusting, serve_bare
+from tests.conformance.test_conformance_filesystem import COLLECTIONS, DOWN, MATERIAL, SOURCE, make_files
+
+TIMEOUT = 1.0
+
+LIARS: dict[Callable[[Backend], Liar], frozenset[str]] = {
+    lies_erasing.DeletesNothing: frozenset({"erase.gone", "verify.after-erasure", "erase.replayed", "erase.retained"}),
+    lies_erasing.DeletesNothingAndVerifiesIt: frozenset({"erase.gone", "verify.unexplained"}),
+    lies_erasing.CountsTooMany: frozenset({"erase.erased"}),
+    lies_erasing.ReplaysZero: frozenset({"erase.replayed"}),
+    lies_erasing.IgnoresAttempts: frozenset({"erase.superseded"}),
+    lies_erasing.IgnoresTask: frozenset({"erase.replayed", "erase.superseded"}),
+    lies_erasing.IgnoresCap: frozenset({"erase.cap"}),
+    lies_erasing.DeletesRetained: frozenset({"erase.retained", "erase.undecided"}),
+    lies_erasing.IgnoresExpected: frozenset({"erase.changed"}),
+    lies_erasing.DeletesNeighbours: frozenset({"erase.others"}),
+    lies_reading.LocatesTooFew: frozenset({"locate.present"}),
+    lies_reading.ChangesFingerprints: frozenset({"locate.repeatable"}),
+    lies_reading.ForgetsTheAbsent: frozenset({"locate.absent", "subjects.thousand"}),
+    lies_reading.MatchesPrefixes: frozenset({"locate.literal"}),
+    lies_reading.IgnoresTypes: frozenset({"locate.unknown-type"}),
+    lies_reading.HidesOutage: frozenset({"call.unreachable"}),
+    lies_reading.LeaksIdentities: frozenset({"locate.unknown-type", "error.privacy"}),
+    lies_reading.WrongHash: frozenset({"export.complete"}),
+    lies_reading.WrongTotals: frozenset({"export.complete"}),
+    lies_reading.NoTotals: frozenset({"export.complete", "export.absent"}),
+    lies_reading.GarbageLines: frozenset({"export.complete"}),
+    lies_reading.IgnoresInstructions: frozenset(
+        {"export.redacted", "export.included", "export.unnamed", "export.unknown-field"}
+    ),
+    lies_reading.EndlessExport: frozenset({"export.complete"}),
+    lies_reading.EndlessProgress: frozenset({"locate.present"}),
+    lies_reading.HangsInVerify: frozenset({"verify.unexplained"}),
+    lies_reading.HangsInDescribe: frozenset({"describe.sound"}),
+    lies_reading.DescribesNonsense: frozenset({"describe.sound"}),
+    lies_erasing.VerifiesEverything: frozenset({"verify.unexplained", "verify.explained"}),
+}
+"""Each lie, and the rules that must fail because of it."""
+
+
+def backends(folder: Path) -> tuple[Keys, dict[str, Backend]]:
+    """A fresh folder of files, and a source whose folder isn't there."""
+    make_files(folder / "files")
+    keys = Keys.make(folder)
+    options = {"root": str(folder / "files"), "collections": COLLECTIONS}
+    down = {**options, "root": str(folder / "unmounted")}
+    sources = {SOURCE: {"kind": "filesystem", "options": options}, DOWN: {"kind": "filesystem", "options": down}}
+    return keys, open_backends(keys, sources)
+
+
+async def verdicts(keys: Keys, target: str, checks: Sequence[Check]) -> list[Result]:
+    """A run of some checks."""
+    key = GrantKey.load(keys.folder / "grant-key.json")
+    async with open_bench(target, SOURCE, keys.credential, Material.parse(MATERIAL), key, TIMEOUT) as bench:
+        return [result async for result in run(bench, checks)]
+
+
+def failing(results: Sequence[Result]) -> set[str]:
+    """The rules that fail."""
+    return {result.check.rule for result in results if result.verdict is Verdict.FAILS}
+
+
+@asynccontextmanager
+async def lying(folder: Path, liar: Callable[[Backend], Liar]) -> AsyncIterator[tuple[Keys, str]]:
+    """A host whose backends lie."""
+    keys, honest = backends(folder)
+    async with serve(keys, {name: liar(backend) for name, backend in honest.items()}) as target:
+        yield keys, target
+
+
+async def test_who_lies_about_nothing_passes(tmp_path: Path) -> None:
+    async with lying(tmp_path, Liar) as (keys, target):
+        results = await verdicts(keys, target, ALL)
+    assert failing(results) == set()
+    assert exit_code(results) == 0
+
+
+@pytest.mark.parametrize("liar", LIARS, ids=lambda liar: liar.__name__)
+async def test_a_lie_is_caught(liar: Callable[[Backend], Liar], tmp_path: Path) -> None:
+    expected = LIARS[liar]
+    sections = tuple({rule.split(".")[0] for rule in expected})
+    checks = [check for check in ALL if check.rule.startswith(sections)]
+    start = time.monotonic()
+    async with lying(tmp_path, liar) as (keys, target):
+        results = await verdicts(keys, target, checks)
+    assert failing(results) >= expected
+    assert exit_code(results) == 1
+    assert time.monotonic() - start < 30
+
+
+async def test_every_rule_about_walls_fails_without_walls(tmp_path: Path) -> None:
+    keys, honest = backends(tmp_path)
+    async with serve_bare(Trusting(honest[SOURCE])) as target:
+        results = await verdicts(keys, target, ALL)
+    for backend in honest.values():
+        await backend.close()
+    walls = {c.rule for c in ALL if c.rule.startswith(("call.", "grant.", "error.details"))}
+    assert failing(results) >= walls - {"error.privacy", "grant.unknown-collection"}
+
+
+async def test_bytes_that_are_no_message_are_a_failure_not_a_crash(tmp_path: Path) -> None:
+    keys, honest = backends(tmp_path)
+    async with serve_bare(Babbling()) as target:
+        results = await verdicts(keys, target, ALL)
+    for backend in honest.values():
+        await backend.close()
+    assert failing(results) == {"describe.sound"}
+    assert exit_code(results) == 1
+
+
+async def test_nobody_there_is_a_failure_in_time(tmp_path: Path) -> None:
+    keys, honest = backends(tmp_path)
+    for backend in honest.values():
+        await backend.close()
+    async with asyncio.timeout(10):
+        results = await verdicts(keys, "127.0.0.1:1", ALL)
+    assert failing(results) == {"describe.sound"}
