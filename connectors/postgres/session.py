@@ -141,7 +141,7 @@ class PostgresDatabase:
             pool = await self._open()
             async with pool.acquire(timeout=self._options.statement_timeout.total_seconds()) as connection:
                 yield connection
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
             raise translated(error, self._source) from None
 
     async def close(self) -> None:

@@ -1,0 +1,184 @@
+"""Locate: exactly the person's rows, whatever the shape of the schema, and nobody else's."""
+
+from typing import Any
+
+import asyncpg
+import pytest
+
+from connectors.postgres import PostgresBackend
+from dsrkit.errors import DsrError
+from tests.integration.postgres.harness import anchors, backend, counts, declaration, locate, rows, subject
+
+ANN = {
+    "addresses": 2,
+    "clicks": 4,
+    "comments": 30,
+    "customers": 1,
+    "messages": 2,
+    "notes": 11,
+    "order_items": 30,
+    "orders": 10,
+}
+
+
+async def test_every_shape_is_followed_and_only_in_the_slice(source: PostgresBackend) -> None:
+    located = (await locate(source, subject(email="ann@example.com")))["s0"]
+    assert counts(located) == ANN
+    assert [p.person for p in located.people] == ["[1, 7]"]
+    assert not located.findings
+
+
+async def test_further_identities_say_where_they_stand_and_whether_they_may_be_followed(source: PostgresBackend) -> None:
+    located = (await locate(source, subject(email="ann@example.com")))["s0"]
+    assert [(i.identity.type, i.identity.value, i.unique, i.person) for i in located.identities] == [
+        ("email", "ann@example.com", True, "[1, 7]"),
+        ("customer_number", "7", True, "[1, 7]"),
+        ("phone", "+44 20 7946 0958", False, "[1, 7]"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "people"),
+    [
+        ({"email": "ann@example.com"}, ["[1, 7]"]),
+        ({"email": "ANN@example.com"}, ["[1, 77]"]),
+        ({"email": "Ann@example.com"}, []),
+        ({"email": "joann@example.com"}, ["[1, 70]"]),
+        ({"email": "ann@example.co"}, []),
+        ({"email": "%"}, []),
+        ({"email": "ann@example.com\0"}, []),
+        ({"email": "' OR '1'='1"}, []),
+        ({"email": ""}, []),
+        ({"customer_number": "7"}, ["[1, 7]"]),
+        ({"customer_number": "007"}, ["[1, 77]"]),
+        ({"customer_number": "7 "}, ["[1, 700]"]),
+        ({"customer_number": "70"}, ["[1, 70]"]),
+        ({"loyalty_card": "7"}, []),
+        ({"phone": "+442079460958"}, ["[1, 77]", "[1, 7]"]),
+        ({"phone": "020 7946 0959"}, ["[1, 70]"]),
+        ({"phone": "0958"}, []),
+        ({"phone": "not a number"}, []),
+    ],
+)
+async def test_near_identical_identifiers_are_different_people(
+    source: PostgresBackend, name: dict[str, str], people: list[str]
+) -> None:
+    located = (await locate(source, subject(**name)))["s0"]
+    assert sorted(p.person for p in located.people) == sorted(people)
+
+
+async def test_a_thousand_subjects_in_one_call_are_each_their_own(source: PostgresBackend) -> None:
+    names = ["ann@example.com", "bob@example.com", "joann@example.com", "nobody@example.com"]
+    subjects = [subject(f"s{n}", email=names[n % 4]) for n in range(1000)]
+    located = await locate(source, *subjects)
+    alone = {name: (await locate(source, subject(email=name)))["s0"] for name in names}
+    assert len(located) == 1000
+    for n in range(1000):
+        expected = alone[names[n % 4]]
+        assert located[f"s{n}"].collections == expected.collections
+        assert located[f"s{n}"].identities == expected.identities
+
+
+async def test_a_bulk_locate_runs_as_many_statements_as_a_single_one(source: PostgresBackend) -> None:
+    await locate(source, subject(email="ann@example.com"))
+    ran: list[str] = []
+    original = asyncpg.Connection._execute
+
+    async def spy(self: Any, query: str, *args: Any, **kwargs: Any) -> Any:
+        ran.append(query)
+        return await original(self, query, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncpg.Connection, "_execute", spy)
+        await locate(source, subject(email="ann@example.com"))
+        single, ran[:] = len(ran), []
+        await locate(source, *(subject(f"s{n}", email="ann@example.com") for n in range(500)))
+    assert len(ran) == single
+
+
+async def test_the_fingerprint_is_equal_as_long_as_the_set_is(
+    source: PostgresBackend, connection: asyncpg.Connection
+) -> None:
+    async def prints() -> dict[str, bytes]:
+        located = (await locate(source, subject(email="ann@example.com")))["s0"]
+        return {c.collection: c.fingerprint for c in located.collections}
+
+    first = await prints()
+    assert await prints() == first
+    assert all(len(value) == 32 for value in first.values())
+    await connection.execute("UPDATE notes SET body = body WHERE subject_id = '7'")
+    second = await prints()
+    assert {name for name in first if first[name] != second[name]} == {"public.notes"}
+    await connection.execute("UPDATE customers SET name = 'Bob' WHERE email = 'bob@example.com'")
+    assert await prints() == second
+
+
+async def test_a_choice_of_person_leaves_the_others_out(source: PostgresBackend) -> None:
+    both = subject(phone="+442079460958")
+    assert counts((await locate(source, both))["s0"])["customers"] == 2
+    both.people.add(collection="public.customers", people=["[1,7]"])
+    located = (await locate(source, both))["s0"]
+    assert [p.person for p in located.people] == ["[1, 7]"]
+    assert counts(located) == ANN
+    assert {i.identity.value for i in located.identities} == {"ann@example.com", "7", "+44 20 7946 0958"}
+
+
+async def test_a_choice_of_nobody_leaves_everybody_out(source: PostgresBackend) -> None:
+    nobody = subject(email="ann@example.com")
+    nobody.people.add(collection="public.customers")
+    located = (await locate(source, nobody))["s0"]
+    assert counts(located) == {}
+
+
+@pytest.mark.parametrize(("collection", "people"), [("public.orders", []), ("public.customers", ["7"])])
+async def test_a_choice_that_can_not_be_one_is_refused(
+    source: PostgresBackend, collection: str, people: list[str]
+) -> None:
+    chosen = subject(email="ann@example.com")
+    chosen.people.add(collection=collection, people=people)
+    with pytest.raises(DsrError) as caught:
+        await locate(source, chosen)
+    assert caught.value.reason == "FIELD_INVALID"
+
+
+async def test_anchors_are_unique_identities_and_keys_that_others_point_at(source: PostgresBackend) -> None:
+    found = await anchors(source, subject(email="ann@example.com"))
+    places = {(a.collection, tuple(a.fields)): list(a.values) for a in found}
+    assert places["public.customers", ("email",)] == ['["ann@example.com"]']
+    assert places["public.customers", ("tenant_id", "id")] == ["[1, 7]"]
+    assert len(places["public.orders", ("tenant_id", "id", "placed")]) == 10
+    assert ("public.customers", ("phone",)) not in places
+    assert not any(collection == "public.order_items" for collection, _ in places)
+
+
+async def test_rows_outside_the_plan_that_refer_to_the_person_are_findings(
+    shop: str, connection: asyncpg.Connection
+) -> None:
+    await connection.execute("UPDATE customers SET referred_by = 7 WHERE tenant_id = 1 AND id = 8")
+    await connection.execute("CREATE SCHEMA elsewhere")
+    await connection.execute(
+        "CREATE TABLE elsewhere.badges (tenant_id integer, customer_id bigint,"
+        " FOREIGN KEY (tenant_id, customer_id) REFERENCES public.customers ON DELETE CASCADE)"
+    )
+    await connection.execute("INSERT INTO elsewhere.badges VALUES (1, 7)")
+    narrowed = backend(shop, declaration() | {"schemas": ["public"]})
+    located = await locate(narrowed, subject("ann", email="ann@example.com"), subject("bob", email="bob@example.com"))
+    await narrowed.close()
+    assert {f.code for f in located["ann"].findings} == {"REFERENCED_OUTSIDE_PLAN", "CASCADE_OUTSIDE_PLAN"}
+    assert all(f.blocks_erasure and f.collection == "public.customers" for f in located["ann"].findings)
+    assert not located["bob"].findings
+
+
+async def test_shared_rows_are_found_but_name_nobody(source: PostgresBackend) -> None:
+    """Bob's message to Ann is hers to see; what it says of Bob is no name of hers."""
+    located = (await locate(source, subject(email="bob@example.com")))["s0"]
+    assert counts(located)["messages"] == 2
+    assert {i.collection for i in located.identities} == {"public.customers"}
+
+
+async def test_locate_changes_nothing(source: PostgresBackend, connection: asyncpg.Connection) -> None:
+    before = await rows(connection)
+    await locate(source, subject(email="ann@example.com"), anchors=True)
+    assert await rows(connection) == before
+    schemas = await connection.fetch("SELECT nspname FROM pg_namespace WHERE nspname = 'dsr_journal'")
+    assert schemas == []
