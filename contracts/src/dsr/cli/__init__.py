@@ -1,0 +1,141 @@
+"""The `dsr` command."""
+
+import importlib.metadata
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dsr.cli import governance, requests
+from dsr.cli.session import CommandError, Session
+from dsr.credentials import PLATFORM_AUDIENCE
+
+PLUGINS = "dsr.commands"
+"""Entry points through which other packages add commands: each is a `typer.Typer` (a group) or a function."""
+
+_COMMON = {"--target": 1, "--credential": 1, "--actor": 1, "--partner": 1, "--ca": 1, "--json": 0}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The entry point. Ends with 0, 1 for an error, 2 for a wrong command line, or as the command says."""
+    session = Session()
+    words = hoist(list(sys.argv[1:] if arguments is None else arguments))
+    session.as_json = "--json" in words
+    try:
+        build(session)(words, obj=session, prog_name="dsr")
+    except Exception as error:
+        session.fail(error)
+
+
+def build(session: Session) -> typer.Typer:
+    """The command with its plugins."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help="Access, portability and erasure of personal data, across every place it lives.",
+        epilog="The options above may stand anywhere in the command.",
+    )
+    app.callback()(_common)
+    for right in requests.RIGHTS:
+        app.add_typer(requests.group(right), name=right.name)
+    app.add_typer(governance.data_map, name="datamap")
+    app.add_typer(governance.source, name="source")
+    app.add_typer(governance.hold, name="hold")
+    app.command()(token)
+    taken = {*(right.name for right in requests.RIGHTS), "datamap", "source", "hold", "token"}
+    for entry in sorted(importlib.metadata.entry_points(group=PLUGINS), key=lambda entry: entry.name):
+        if entry.name in taken:
+            session.err.print(
+                f"the plugin command {entry.name} of {entry.value} is left out: there is one of that name"
+            )
+            continue
+        taken.add(entry.name)
+        _add_plugin(app, session, entry)
+    return app
+
+
+def _add_plugin(app: typer.Typer, session: Session, entry: importlib.metadata.EntryPoint) -> None:
+    try:
+        plugin = entry.load()
+    except Exception as error:
+        session.err.print(f"the plugin command {entry.name} can't be loaded: {type(error).__name__}")
+        return
+    if isinstance(plugin, typer.Typer):
+        app.add_typer(plugin, name=entry.name)
+    else:
+        app.command(name=entry.name)(plugin)
+
+
+def hoist(arguments: list[str]) -> list[str]:
+    """Common options may stand anywhere; the parser wants them first."""
+    common: list[str] = []
+    rest: list[str] = []
+    position = 0
+    while position < len(arguments):
+        argument = arguments[position]
+        if argument == "--":
+            rest += arguments[position:]
+            break
+        name = argument.partition("=")[0]
+        length = 1 + (_COMMON[name] if name in _COMMON and "=" not in argument else 0)
+        (common if name in _COMMON else rest).extend(arguments[position : position + length])
+        position += length
+    return common + rest
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"dsr {importlib.metadata.version('dsr-contracts')}")
+        raise typer.Exit
+
+
+def _common(
+    context: typer.Context,
+    target: Annotated[
+        str, typer.Option(envvar="DSR_TARGET", help="host:port, or access=host:port,portability=… for each service.")
+    ] = "",
+    credential: Annotated[
+        Path | None, typer.Option(envvar="DSR_CREDENTIAL", help="Credential file, as the operator issued it.")
+    ] = None,
+    actor: Annotated[
+        str, typer.Option(envvar="DSR_ACTOR", help="Opaque id of who acts, where the credential names nobody.")
+    ] = "",
+    partner: Annotated[
+        str, typer.Option(envvar="DSR_PARTNER", help="The partner, where the credential doesn't say.")
+    ] = "",
+    ca: Annotated[
+        Path | None, typer.Option(envvar="DSR_CA", help="PEM certificates to check the platform's against.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Answers and errors as JSON.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    session: Session = context.obj
+    session.target, session.credential_path, session.actor = target, credential, actor
+    session.partner_id, session.ca, session.as_json = partner, ca, json
+
+
+def token(
+    context: typer.Context,
+    role: Annotated[list[str] | None, typer.Option(help="Such as ROLE_REQUESTER; may be repeated.")] = None,
+    audience: Annotated[str, typer.Option(help="Whom the token is for.")] = PLATFORM_AUDIENCE,
+    person: Annotated[bool, typer.Option(help="A person who signed in just now, as you vouch for.")] = False,
+) -> None:
+    """Makes a token from the credential, valid for five minutes, and writes it to standard output.
+
+    For instance: curl -H "Authorization: Bearer $(dsr token --actor clerk-7 --role ROLE_READER)" …
+    """
+    session: Session = context.obj
+    credential = session.credential()
+    subject = session.actor or credential.subject
+    if not subject:
+        raise CommandError("The credential names no subject.", "Say who acts: --actor ID.")
+    roles = role or list(credential.roles)
+    if not roles:
+        raise CommandError("The credential names no role.", "Say which: --role ROLE_READER.")
+    made = credential.token(audience, subject=subject, roles=roles, actor_type="person" if person else None)
+    sys.stdout.write(made + "\n")

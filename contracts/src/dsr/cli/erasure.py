@@ -1,0 +1,69 @@
+"""`dsr erasure plan` and `dsr erasure approve`."""
+
+import uuid
+from typing import Annotated, Any
+
+import typer
+from google.protobuf import json_format
+
+from dsr.cli import output
+from dsr.cli.rights import ERASURE
+from dsr.cli.session import CommandError, Session
+from dsr.client import TERMINAL, UNDECIDED, Platform
+from dsr.v1 import erasure_pb2
+
+Name = Annotated[str, typer.Argument(help="The request's name, or its last part.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands that only erasure has."""
+    app.command("plan")(plan)
+    app.command("approve")(approve)
+
+
+def plan(context: typer.Context, name: Name) -> None:
+    """Shows what an erasure would do, waiting until the plan is made: collection by collection, and the digest."""
+    session: Session = context.obj
+    request: Any = session.run(lambda p: _planned(p, session.name(ERASURE.collection, name)))
+    if session.as_json:
+        session.print_json(json_format.MessageToDict(request.plan))
+        return
+    session.out.print(output.render(request.plan))
+    if request.plan.findings:
+        session.note("The findings must be mended before anybody may approve.")
+    elif not request.validate_only:
+        session.note(f"Approve it with: dsr erasure approve {request.name} --digest {request.plan.digest}")
+
+
+def approve(
+    context: typer.Context,
+    name: Name,
+    digest: Annotated[str, typer.Option(help="Digest of the plan that was read. Asked for when absent.")] = "",
+    request_id: Annotated[str, typer.Option(help="UUID of this call.")] = "",
+) -> None:
+    """Approves the destruction of data, as another person than the one who created the request.
+
+    Without --digest the plan is shown first, and nothing is approved before you agree to it.
+    """
+    session: Session = context.obj
+    full = session.name(ERASURE.collection, name)
+    chosen = request_id or str(uuid.uuid4())
+    if not digest:
+        request: Any = session.run(lambda p: _planned(p, full))
+        if session.as_json or not session.err.is_terminal:
+            raise CommandError(
+                "An approval needs the digest of the plan that was read.", "Give --digest; `plan` shows it."
+            )
+        session.err.print(output.render(request.plan))
+        typer.confirm("Erase this? It can't be undone.", abort=True, err=True)
+        digest = request.plan.digest
+    call = erasure_pb2.ApproveErasureRequestRequest(name=full, plan_digest=digest, request_id=chosen)
+    session.show(session.run(lambda p: p.erasure.ApproveErasureRequest(call)))
+
+
+async def _planned(platform: Platform, name: str) -> Any:
+    request: Any = await platform.wait(name, TERMINAL | UNDECIDED)
+    if not request.HasField("plan"):
+        state = erasure_pb2.ErasureRequest.DESCRIPTOR.fields_by_name["state"]
+        raise CommandError(f"There is no plan: the request is {output.cell(state, request.state)}.")
+    return request

@@ -1,0 +1,96 @@
+"""Messages of the contract as text for people: set fields, with repeated messages as tables."""
+
+from typing import Any
+
+from google.protobuf import duration_pb2, timestamp_pb2
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+_TIME = timestamp_pb2.Timestamp.DESCRIPTOR.full_name
+_DURATION = duration_pb2.Duration.DESCRIPTOR.full_name
+
+
+def clean(text: str) -> str:
+    """Text that can't steer a terminal: whatever isn't printable is replaced."""
+    return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)
+
+
+def render(message: Message) -> RenderableType:
+    """A message for reading."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim")
+    facts.add_column(overflow="fold")
+    tables: list[RenderableType] = []
+    _collect(message, "", facts, tables)
+    return Group(*([facts] if facts.row_count else []), *tables)
+
+
+def _collect(message: Message, prefix: str, facts: Table, tables: list[RenderableType]) -> None:
+    for field, value in message.ListFields():
+        label = f"{prefix}{field.name}".replace("_", " ")
+        if field.is_repeated and _is_object(field):
+            tables += [Text(f"\n{label}", style="bold"), table_of(list(value))]
+        elif not field.is_repeated and _is_object(field):
+            _collect(value, f"{prefix}{field.name} ", facts, tables)
+        else:
+            facts.add_row(label, cell(field, value))
+
+
+def table_of(messages: list[Any]) -> Table:
+    """Messages of one type, one a row, with the fields that any of them has; nested repeated messages are counted."""
+    fields: dict[str, FieldDescriptor] = {}
+    for message in messages:
+        for field, _ in message.ListFields():
+            fields.setdefault(field.name, field)
+    order = [field for field in messages[0].DESCRIPTOR.fields if field.name in fields] if messages else []
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for field in order:
+        number = field.cpp_type in (FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64)
+        right = number and not field.is_repeated
+        table.add_column(field.name.replace("_", " "), justify="right" if right else "left", overflow="fold")
+    for message in messages:
+        present = {field.name for field, _ in message.ListFields()}
+        table.add_row(*(cell(f, getattr(message, f.name)) if f.name in present else Text("") for f in order))
+    return table
+
+
+def cell(field: FieldDescriptor, value: Any) -> Text:
+    """One value."""
+    if not field.is_repeated:
+        return Text(clean(_text(field, value)))
+    if _is_object(field):
+        return Text(f"{len(value)} …")
+    return Text(clean(", ".join(_text(field, one) for one in value)))
+
+
+def _text(field: FieldDescriptor, value: Any) -> str:
+    if field.message_type is not None:
+        if field.message_type.full_name == _TIME:
+            return str(value.ToJsonString()).replace("T", " ")
+        if field.message_type.full_name == _DURATION:
+            return str(value.ToTimedelta())
+        return ", ".join(_text(inner, one) for inner, one in value.ListFields() if not inner.is_repeated)
+    if field.enum_type is not None:
+        found = field.enum_type.values_by_number.get(value)
+        return str(found.name).removeprefix(_prefix(field.enum_type)) if found is not None else str(value)
+    if field.type == FieldDescriptor.TYPE_BOOL:
+        return "yes" if value else "no"
+    return str(value)
+
+
+def _prefix(enum: Any) -> str:
+    """What all of an enumeration's values begin with: `REQUEST_STATE_`."""
+    return str(enum.values[0].name).removesuffix("UNSPECIFIED")
+
+
+def _is_object(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and field.message_type.full_name not in (_TIME, _DURATION)
+
+
+def short(enum: Any, value: int) -> str:
+    """The name of an enumeration's value without its prefix."""
+    name: str = enum.Name(value) if value in enum.values() else str(value)
+    return name.removeprefix(_prefix(enum.DESCRIPTOR))

@@ -1,0 +1,175 @@
+"""What every command shares: where the platform is, who speaks, how answers and errors are shown."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from rich.console import Console
+
+from dsr.cli import output
+from dsr.client import SERVICES, Platform, connect
+from dsr.credentials import Credential
+from dsr.errors import DsrRpcError
+
+T = TypeVar("T")
+M = TypeVar("M", bound=Message)
+Page = Callable[[int, str], Awaitable[tuple[list[M], str]]]
+"""Gives a page of that size, from that token on, and the next page's token."""
+_PARTNER_ISSUER = "urn:dsr:partner:"
+
+
+class CommandError(Exception):
+    """A command can't go on. The text says why, `hint` what to do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+@dataclass
+class Session:
+    """The common options, parsed. Commands (plugins too) find it in `typer.Context.obj`."""
+
+    target: str = ""
+    credential_path: Path | None = None
+    actor: str = ""
+    partner_id: str = ""
+    ca: Path | None = None
+    as_json: bool = False
+    out: Console = field(default_factory=Console)
+    err: Console = field(default_factory=lambda: Console(stderr=True))
+
+    def credential(self) -> Credential:
+        """The credential, read. CommandError when there is none or it can't be used."""
+        if self.credential_path is None:
+            raise CommandError("No credential was given.", "Use --credential FILE or set DSR_CREDENTIAL.")
+        try:
+            return Credential.load(self.credential_path)
+        except ValueError as error:
+            raise CommandError(f"{error}.", "The platform's operator issues credentials.") from None
+
+    def partner(self) -> str:
+        """`partners/{partner}`: as given, or as the credential's issuer says."""
+        partner = self.partner_id
+        if not partner:
+            issuer = self.credential().issuer
+            if not issuer.startswith(_PARTNER_ISSUER):
+                raise CommandError(
+                    "It isn't clear which partner this is about.", "Use --partner ID or set DSR_PARTNER."
+                )
+            partner = issuer.removeprefix(_PARTNER_ISSUER)
+        return f"partners/{partner.removeprefix('partners/')}"
+
+    def name(self, collection: str, text: str) -> str:
+        """The full name of a resource, given in full or by its last part."""
+        return text if "/" in text else f"{self.partner()}/{collection}/{text}"
+
+    def targets(self) -> str | Mapping[str, str]:
+        """`host:port`, or one for each service: `access=host:port,portability=…`."""
+        if not self.target:
+            raise CommandError("No target was given.", "Use --target HOST:PORT or set DSR_TARGET.")
+        if "=" not in self.target:
+            return self.target
+        pairs = dict(part.strip().partition("=")[::2] for part in self.target.split(","))
+        if set(pairs) != set(SERVICES):
+            raise CommandError("The target doesn't name each service once.", f"They are {', '.join(SERVICES)}.")
+        return pairs
+
+    def run(self, work: Callable[[Platform], Awaitable[T]]) -> T:
+        """Connects and does the work."""
+
+        async def connected() -> T:
+            root = self.ca.read_bytes() if self.ca else None
+            arguments: dict[str, Any] = {
+                "credential": self.credential(),
+                "actor": self.actor,
+                "root_certificates": root,
+            }
+            async with connect(self.targets(), **arguments) as platform:
+                return await work(platform)
+
+        return asyncio.run(connected())
+
+    def show(self, message: Message) -> None:
+        """Writes an answer: as JSON, or for reading."""
+        if self.as_json:
+            self.print_json(json_format.MessageToDict(message))
+        else:
+            self.out.print(output.render(message))
+
+    def show_all(self, messages: Sequence[Message]) -> None:
+        """Writes a list of answers: as a JSON array, or as a table."""
+        if self.as_json:
+            self.print_json([json_format.MessageToDict(message) for message in messages])
+        elif messages:
+            self.out.print(output.table_of(list(messages)))
+        else:
+            self.note("There are none.")
+
+    def print_line(self, value: Any) -> None:
+        """Writes a value as one line of JSON, at once."""
+        sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+    def print_json(self, value: Any) -> None:
+        """Writes a value as JSON to standard output."""
+        sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+    def note(self, text: str) -> None:
+        """Says something to a person, beside the answer."""
+        if not self.as_json:
+            self.err.print(output.clean(text), style="dim", markup=False, highlight=False)
+
+    def fail(self, error: Exception) -> NoReturn:
+        """Says what went wrong and what to do, never with a stack trace, and ends with status 1."""
+        match error:
+            case DsrRpcError():
+                reason = error.reason or error.code().name
+                content = {"reason": reason, "detail": error.details() or "", "metadata": dict(error.metadata)}
+                hint = error.next_step
+            case CommandError():
+                content, hint = {"reason": "COMMAND", "detail": str(error), "metadata": {}}, error.hint
+            case ValueError() | OSError():
+                content, hint = {"reason": "COMMAND", "detail": _sentence(error), "metadata": {}}, ""
+            case _:
+                # The text of an unforeseen exception may quote what must not be shown; its kind and place may not.
+                content = {
+                    "reason": "DEFECT",
+                    "detail": f"A defect of this command: {type(error).__name__}.",
+                    "metadata": {},
+                }
+                hint = "Tell support the command and its version."
+        if self.as_json:
+            sys.stderr.write(json.dumps({**content, "nextStep": hint}, ensure_ascii=False) + "\n")
+        else:
+            self.err.print("error", style="bold red", end=" ")
+            lead = f"{content['reason']}: " if isinstance(error, DsrRpcError) else ""
+            self.err.print(output.clean(f"{lead}{content['detail']}"), markup=False, highlight=False)
+            if hint:
+                self.err.print(output.clean(hint), style="dim", markup=False, highlight=False)
+        sys.exit(1)
+
+
+async def pages(limit: int, page: Page[M]) -> list[M]:
+    """Up to `limit` messages from as many pages as it takes."""
+    found: list[M] = []
+    token = ""
+    while len(found) < limit:
+        more, token = await page(min(limit - len(found), 500), token)
+        found += more
+        if not token:
+            break
+    return found[:limit]
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}."
+    text = str(error)
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")

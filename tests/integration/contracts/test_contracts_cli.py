@@ -1,0 +1,326 @@
+"""The `dsr` command against a running platform."""
+
+import asyncio
+import contextlib
+import importlib.metadata
+import io
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+import typer
+from dsr import cli
+from dsr.v1 import access_pb2, erasure_pb2, request_pb2
+
+from dsrkit.errors import DsrError
+from tests.gateway_fake import ABSENT, CONTENT, PARTNER, REQUEST_ID, Platform, events
+
+WHO = ["--capacity", "self", "--verified-by", "clerk-7", "--verification", "account-login", "--verified-at", "now"]
+
+
+@dataclass(frozen=True)
+class Result:
+    status: int
+    out: str
+    err: str
+
+
+Dsr = Callable[..., Coroutine[Any, Any, Result]]
+
+
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """The fake logs to the standard output that the command is watched on."""
+    before = structlog.get_config()
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    yield
+    structlog.configure(**before)
+
+
+@pytest.fixture
+def dsr(platform: Platform, quiet: None, monkeypatch: pytest.MonkeyPatch) -> Dsr:
+    for name in ("DSR_TARGET", "DSR_CREDENTIAL", "DSR_ACTOR", "DSR_PARTNER", "DSR_CA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(arguments: tuple[str, ...], stdin: str) -> Result:
+        out, err = io.StringIO(), io.StringIO()
+        monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
+            cli.main(arguments)
+        return Result(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+
+    async def call(*arguments: str, stdin: str = "", connected: bool = True) -> Result:
+        common = ("--target", platform.target, "--credential", str(platform.credential_file), "--actor", "clerk-7")
+        # In a thread, because the command has an event loop of its own.
+        return await asyncio.to_thread(run, (*arguments, *(common if connected else ())), stdin)
+
+    return call
+
+
+async def test_create_by_options(dsr: Dsr, platform: Platform) -> None:
+    received = ["--received-at", "2026-01-31T12:00+01:00", "--data-source", "shop", "--request-id", REQUEST_ID]
+    result = await dsr("access", "create", "--identity", "email=jane@example.org", *WHO, *received)
+    assert result.status == 0, result.err
+    message = platform.calls[0].message
+    assert (message.parent, message.request_id) == (PARTNER, REQUEST_ID)
+    request = message.access_request
+    assert [(i.type, i.value) for i in request.subject.identities] == [("email", "jane@example.org")]
+    assert request.clock.received_time.ToJsonString() == "2026-01-31T11:00:00Z"
+    assert list(request.data_sources) == [f"{PARTNER}/dataSources/shop"]
+    assert "LOCATING" in result.out
+    assert REQUEST_ID in result.err
+    assert "jane" not in result.out + result.err
+
+
+async def test_create_from_standard_input(dsr: Dsr, platform: Platform) -> None:
+    document = """
+subject:
+  identities: [{type: customer_number, value: "0042"}]
+clock: {receivedTime: 2026-01-31T12:00:00Z}
+"""
+    result = await dsr("portability", "create", "-", *WHO, "--format", "parquet", "--json", stdin=document)
+    assert result.status == 0, result.err
+    request = platform.calls[0].message.portability_request
+    assert request.subject.identities[0].value == "0042"
+    assert list(request.formats) == [2]
+    assert json.loads(result.out)["state"] == "REQUEST_STATE_LOCATING"
+    assert result.err == ""
+
+
+async def test_get_and_list(dsr: Dsr, platform: Platform) -> None:
+    shown = await dsr("access", "get", "1")
+    assert platform.calls[0].message.name == f"{PARTNER}/accessRequests/1"
+    assert "zoë@example.org" in shown.out
+    assert "REQUEST_STATE" not in shown.out
+    listed = await dsr("erasure", "list", "--state", "locating", "--due-before", "2026-02-28", "--limit", "1", "--json")
+    assert len(json.loads(listed.out)) == 1
+    message = platform.calls[1].message
+    assert (list(message.states), message.page_size) == ([request_pb2.REQUEST_STATE_LOCATING], 1)
+    assert (await dsr("hold", "list")).status == 0
+    assert "partners/acme/things/1" in (await dsr("source", "list")).out
+
+
+async def test_list_reads_all_pages(dsr: Dsr, platform: Platform) -> None:
+    def page(message: Any) -> Any:
+        number = int(message.page_token or 1)
+        token = str(number + 1) if number < 3 else ""
+        return access_pb2.ListAccessRequestsResponse(
+            access_requests=[access_pb2.AccessRequest(name=f"n{number}")], next_page_token=token
+        )
+
+    platform.answers["ListAccessRequests"] = page
+    result = await dsr("access", "list", "--json")
+    assert [one["name"] for one in json.loads(result.out)] == ["n1", "n2", "n3"]
+    platform.answers["ListAccessRequests"] = lambda _: access_pb2.ListAccessRequestsResponse()
+    assert "none" in (await dsr("access", "list")).err
+
+
+async def test_watch(dsr: Dsr, platform: Platform) -> None:
+    state = request_pb2.REQUEST_STATE_COMPLETED
+    platform.answers["GetAccessRequest"] = lambda m: access_pb2.AccessRequest(name=m.name, state=state)
+    result = await dsr("access", "watch", "1")
+    assert result.status == 0
+    assert [line.split()[-1] for line in result.out.splitlines()] == ["state.changed", "located", "state.changed"]
+    lines = (await dsr("access", "watch", "1", "--json")).out.splitlines()
+    assert [json.loads(line)["event"] for line in lines] == ["1", "2", "3"]
+    refused = request_pb2.REQUEST_STATE_REFUSED
+    platform.answers["GetAccessRequest"] = lambda m: access_pb2.AccessRequest(name=m.name, state=refused)
+    assert (await dsr("access", "watch", "1")).status == 3
+
+
+async def test_download(dsr: Dsr, tmp_path: Path) -> None:
+    result = await dsr("access", "download", "1", "--to", str(tmp_path))
+    assert result.status == 0, result.err
+    assert result.out.strip().replace("\n", "") == str(tmp_path / "access-1.zip")
+    assert (tmp_path / "access-1.zip").read_bytes() == CONTENT
+    told = await dsr("access", "download", "1", "--to", str(tmp_path / "b.zip"), "--json")
+    assert json.loads(told.out) == {"path": str(tmp_path / "b.zip"), "sizeBytes": len(CONTENT)}
+
+
+def planned(message: Any) -> Any:
+    request = erasure_pb2.ErasureRequest(name=message.name, state=request_pb2.REQUEST_STATE_PLANNED)
+    request.plan.digest = "d1"
+    request.plan.grace_period.seconds = 86_400
+    action = erasure_pb2.ErasureRequest.ACTION_DELETE
+    request.plan.collections.add(source="s", collection="orders", records=12, action=action, cap=15)
+    return request
+
+
+async def test_plan_and_approve(dsr: Dsr, platform: Platform) -> None:
+    platform.answers["GetErasureRequest"] = planned
+    shown = await dsr("erasure", "plan", "1")
+    assert shown.status == 0, shown.err
+    for word in ("d1", "orders", "12", "DELETE", "1 day"):
+        assert word in shown.out
+    assert "approve" in shown.err
+    assert json.loads((await dsr("erasure", "plan", "1", "--json")).out)["digest"] == "d1"
+    unread = await dsr("erasure", "approve", "1")
+    assert unread.status == 1
+    assert "digest" in unread.err
+    assert not [call for call in platform.calls if call.rpc == "ApproveErasureRequest"]
+    approved = await dsr("erasure", "approve", "1", "--digest", "d1")
+    assert approved.status == 0, approved.err
+    assert platform.calls[-1].message.plan_digest == "d1"
+
+
+async def test_plan_that_is_not_there(dsr: Dsr, platform: Platform) -> None:
+    refused = request_pb2.REQUEST_STATE_REFUSED
+    platform.answers["GetErasureRequest"] = lambda m: erasure_pb2.ErasureRequest(name=m.name, state=refused)
+    result = await dsr("erasure", "plan", "1")
+    assert result.status == 1
+    assert "the request is REFUSED" in result.err
+
+
+async def test_other_steps(dsr: Dsr, platform: Platform) -> None:
+    for right in ("access", "portability", "erasure"):
+        assert (await dsr(right, "cancel", "1")).status == 0
+        told = ["--reason", "high-volume", "--subject-told-at", "now"]
+        assert (await dsr(right, "extend", "1", *told)).status == 0
+        assert (await dsr(right, "resolve", "1", "--accept", "a", "--reject", "b")).status == 0
+        names = [call.rpc for call in platform.calls[-3:]]
+        assert [name[:6] for name in names] == ["Cancel", "Extend", "Resolv"]
+        decisions = platform.calls[-1].message.decisions
+        assert [(d.candidate, d.decision) for d in decisions] == [("a", 1), ("b", 2)]
+        assert platform.calls[-2].message.extension.reason == 2
+    undecided = await dsr("access", "resolve", "1")
+    assert undecided.status == 1
+    assert "--accept" in undecided.err
+
+
+async def test_governance(dsr: Dsr, platform: Platform, tmp_path: Path) -> None:
+    stored = await dsr("datamap", "put", "-", stdin='{"sources": [{"source": "s", "collections": []}]}')
+    assert "FIELD_REQUIRED" in stored.err
+    read = await dsr("datamap", "get")
+    content = json.loads(read.out)
+    assert content["sources"][0]["collections"][0]["collection"] == "orders"
+    again = tmp_path / "map.json"
+    again.write_text(read.out)
+    assert "FIELD_REQUIRED" in (await dsr("datamap", "put", str(again))).err  # understood, if not complete
+    where = ["--provider", "Amazon Web Services", "--site", "Dublin", "--country", "IE"]
+    what = ["--id", "shop", "--title", "Shop", "--address", "127.0.0.1:1", "--custody", "sub-processor"]
+    assert (await dsr("source", "create", *what, *where)).status == 0
+    declared = platform.calls[-1].message.data_source
+    assert (declared.name, declared.custody, declared.location.site) == (f"{PARTNER}/dataSources/shop", 3, "Dublin")
+    law = ["--reason", "eu-gdpr:JustificationA17LegalClaims", "--legal-reference", "BGB", "--review-at", "2027-01-01"]
+    held = ["hold", "place", "--source", "shop", "--collection", "orders", *law, "--identity", "-"]
+    assert (await dsr(*held, stdin="email=jane@example.org\n")).status == 0
+    assert platform.calls[-1].message.hold.subject.value == "jane@example.org"
+    assert (await dsr("hold", "release", "7")).status == 0
+    assert platform.calls[-1].message.name == f"{PARTNER}/holds/7"
+
+
+async def test_token(dsr: Dsr, platform: Platform) -> None:
+    result = await dsr("token", "--role", "ROLE_READER")
+    assert result.out.count(".") == 2
+    assert (await dsr("token")).status == 1
+
+
+async def test_errors_say_what_to_do_and_never_how_the_code_looks(dsr: Dsr, platform: Platform) -> None:
+    absent = await dsr("access", "get", ABSENT)
+    assert absent.status == 1
+    assert absent.err.startswith("error NOT_FOUND: There is no such request.")
+    assert "Check the name" in absent.err
+    as_json = json.loads((await dsr("access", "get", ABSENT, "--json")).err)
+    assert as_json["metadata"] == {"resource_type": "request"}
+    cases = {
+        ("access", "get", "1", "--target", "127.0.0.1:1"): "Check the target",
+        ("access", "create", "/nowhere.json"): "/nowhere.json: No such file",
+        ("access", "create", "-"): "not a JSON or YAML object",
+        ("access", "create", "--capacity", "neighbour"): "self, guardian, agent, heir",
+        ("access", "create", "--identity", "jane"): "type=value",
+        ("access", "create", "--received-at", "soon"): "2026-01-31T12:00",
+        ("access", "get", "partners/acme/holds/1"): "not the name of a request",
+        ("access", "get", "1", "--target", "access=127.0.0.1:1"): "access, portability, erasure, governance",
+        ("access", "get", "1", "--credential", "/nowhere"): "/nowhere is not a readable credential file",
+        ("access", "get", "1", "--ca", "/nowhere"): "/nowhere",
+    }
+    for arguments, expected in cases.items():
+        # What stands last wins, so what these cases give must come after what the fixture gives.
+        common = ("--target", platform.target, "--credential", str(platform.credential_file), "--actor", "x")
+        result = await dsr(*common, *arguments, connected=False)
+        assert result.status == 1, arguments
+        assert expected in result.err, (arguments, result.err)
+        assert "Traceback" not in result.err
+    alone = await dsr("access", "get", "1", connected=False)
+    assert "DSR_CREDENTIAL" in alone.err
+    usage = await dsr("access", "nonsense")
+    assert usage.status == 2
+
+
+async def test_a_defect_shows_no_trace(dsr: Dsr, platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise KeyError("jane@example.org")
+
+    monkeypatch.setattr("dsr.cli.output.render", broken)
+    result = await dsr("access", "get", "1")
+    assert result.status == 1
+    assert "KeyError" in result.err
+    assert "jane" not in result.err
+    assert "Traceback" not in result.err
+
+
+async def test_answers_cannot_steer_the_terminal(dsr: Dsr, platform: Platform) -> None:
+    evil = "\x1b]0;owned\x07[red]x[/red]"
+    platform.answers["GetAccessRequest"] = lambda m: access_pb2.AccessRequest(name=m.name, creator=evil)
+    result = await dsr("access", "get", "1")
+    assert "\x1b" not in result.out
+    assert "[red]x[/red]" in result.out
+
+    async def sly(message: Any) -> AsyncIterator[Any]:
+        async for item in events(access_pb2.WatchAccessRequestResponse, message):
+            item.event.type = evil
+            yield item
+        raise DsrError("NOT_FOUND", evil)
+
+    platform.answers["WatchAccessRequest"] = sly
+    watched = await dsr("access", "watch", "1")
+    assert "\x1b" not in watched.out + watched.err
+
+
+async def test_plugins(dsr: Dsr, monkeypatch: pytest.MonkeyPatch) -> None:
+    group = typer.Typer()
+
+    @group.command("hello")
+    def hello(context: typer.Context) -> None:
+        context.obj.out.print("hello", context.obj.actor)
+
+    @group.command("bye")
+    def bye() -> None:
+        print("bye")  # noqa: T201
+
+    class Entry:
+        def __init__(self, name: str, loaded: Any) -> None:
+            self.name, self.value, self._loaded = name, "somewhere:x", loaded
+
+        def load(self) -> Any:
+            if isinstance(self._loaded, Exception):
+                raise self._loaded
+            return self._loaded
+
+    entries = [Entry("greet", group), Entry("single", bye), Entry("token", group), Entry("bad", ImportError("x"))]
+    real = importlib.metadata.entry_points
+    monkeypatch.setattr(
+        importlib.metadata, "entry_points", lambda **g: entries if g == {"group": cli.PLUGINS} else real(**g)
+    )
+    assert (await dsr("greet", "hello")).out == "hello clerk-7\n"
+    result = await dsr("single")
+    assert result.out == "bye\n"
+    assert "token" in result.err
+    assert "ImportError" in result.err
+
+
+async def test_help(dsr: Dsr) -> None:
+    for words in ((), ("access",), ("erasure", "approve"), ("datamap", "put"), ("token",)):
+        result = await dsr(*words, "--help", connected=False)
+        assert result.status == 0
+        assert "Usage: dsr" in result.out
+
+
+def test_common_options_may_stand_anywhere() -> None:
+    words = ["access", "get", "1", "--json", "--target", "a:1", "--actor=b", "--", "--json"]
+    assert cli.hoist(words) == ["--json", "--target", "a:1", "--actor=b", "access", "get", "1", "--", "--json"]
