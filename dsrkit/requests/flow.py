@@ -55,6 +55,14 @@ class Flow:
             return Dossier()
         return Dossier.load((await self.key(request)).open(request.sealed, context(request, "dossier")))
 
+    async def readable_dossier(self, request: Request) -> Dossier | None:
+        """What is known of the subject; None when it has been destroyed meanwhile."""
+        try:
+            key = await self._vault.get(request.partner, str(request.id))
+        except KeyGone:
+            return None
+        return Dossier.load(key.open(request.sealed, context(request, "dossier"))) if request.sealed else None
+
     async def seal(self, request: Request, dossier: Dossier) -> Request:
         """A copy of the request with this dossier."""
         key = await self._vault.create(request.partner, str(request.id))

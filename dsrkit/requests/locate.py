@@ -66,8 +66,8 @@ def _types(description: connector_pb2.DescribeResponse, asked_by: Sequence[str])
 
 
 def begin(request: Request) -> Move:
-    """The first tasks of any request."""
-    return Move("LOCATING", [NewTask("register"), *(NewTask("locate", source) for source in request.data_sources)])
+    """The first task of any request: nothing is looked for before others can know that it is."""
+    return Move("LOCATING", [NewTask("register")])
 
 
 def next_round(
@@ -75,6 +75,8 @@ def next_round(
 ) -> Move | Dossier:
     """Another round, or a question to the controller, or, when nothing new appears, the dossier to go on with."""
     rounds = latest(tasks, step)
+    if not rounds:
+        return Move(request.state, [NewTask(step, source) for source in request.data_sources])
     results = [
         SourceResult(
             source,
@@ -90,7 +92,7 @@ def next_round(
         return Move("AWAITING_CONTROLLER", dossier=resolution.dossier)
     if resolution.ask:
         again = [NewTask(step, source, number + 1) for source in resolution.ask]
-        return Move(request.state, [NewTask("register"), *again], dossier=resolution.dossier)
+        return Move(request.state, again, dossier=resolution.dossier)
     return replace(resolution.dossier)
 
 

@@ -250,7 +250,7 @@ class RequestRpcs:
             request = await self.parts.store.get(connection, identifier)
             tasks = await self.parts.store.tasks.of_owner(connection, identifier)
         sees = request.sealed is not None and bool(caller.roles & _SEES_PEOPLE)
-        dossier = await self.parts.flow.dossier(request) if sees else None
+        dossier = await self.parts.flow.readable_dossier(request) if sees else None
         resource = self._new()
         view.fill(resource, self.parts.right, request, dossier, tasks)
         self._fill(resource, request, tasks)

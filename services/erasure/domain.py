@@ -36,14 +36,16 @@ def advance(request: Request, dossier: Dossier, tasks: Sequence[Task], founds: F
 
 def _after_locate(request: Request, dossier: Dossier, tasks: Sequence[Task], founds: Founds) -> Move | None:
     revision = _revision(request) + 1
-    planned = [t for t in tasks if t.step == "plan" and t.input["revision"] == revision]
+    current = max((t.round for t in tasks if t.step == "locate"), default=0)
+    planned = [t for t in tasks if t.step == "plan" and t.input["round"] == current]
     if not planned:
         then = next_round(request, dossier, tasks, founds)
         if isinstance(then, Move):
             return then
-        # Registered again first: the names found since may meet other work.
-        return Move("LOCATING", [NewTask("plan", input={"revision": revision})], dossier=then)
+        return Move("LOCATING", [NewTask("plan", input={"revision": revision, "round": current})], dossier=then)
     plan = planned[-1].result["plan"]
+    if plan is None:
+        return Move("LOCATING", [NewTask("locate", source, current + 1) for source in request.data_sources])
     changed = request.facts.get("plan_changes")
     if not _destroys(plan) and not plan["findings"] and not request.facts["validate_only"]:
         report = {"outcomes": outcomes(plan, {}, {}), "verify_time": plan["create_time"], "bundles_ended": 0}

@@ -66,6 +66,9 @@ class ErasureSteps:
         """Makes the plan out of what was located, and today's instructions."""
         request, dossier, tasks = await self._flow.load_all(task)
         await self._meet(request, dossier)
+        if task.waiting_reason == "ERASURE_IN_PROGRESS":
+            # Another erasure of the person ended meanwhile: what was located is no longer there.
+            return Done(result={"plan": None})
         told = await self._authority.instructions(request, request.data_sources, dossier)
         partner = told.partner
         grace = (

@@ -1,0 +1,245 @@
+"""A backend in memory, for tests of the services: honest by default, and able to be down, slow, changed or a liar.
+
+Served by the real connector host over a real socket, under real grants. As a backend it is tested by the conformance
+suite like every other (tests/conformance).
+"""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from dsr.connector.v1 import connector_pb2 as pb
+from dsr.connector.v1.grant_pb2 import CollectionInstruction, Grant
+from dsr.v1.subject_pb2 import Identity
+
+from dsrkit.errors import DsrError
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Table:
+    """A collection: its rows, and which fields are identities."""
+
+    identities: dict[str, tuple[str, bool]]
+    """Field to (type, unique)."""
+    rows: list[Row] = field(default_factory=list)
+    people: bool = False
+    key: str = "id"
+
+
+@dataclass
+class MemoryBackend:
+    """Collections of rows. Set `down`, `gate`, `lies` or `findings` to misbehave."""
+
+    source: str
+    tables: dict[str, Table]
+    down: bool = False
+    gate: asyncio.Event | None = None
+    """When set, calls wait for it before they answer: all, or those in `gated`."""
+    gated: frozenset[str] = frozenset({"locate", "export", "erase", "verify"})
+    calls: list[str] = field(default_factory=list)
+    deletes_nothing: bool = False
+    miscounts: int = 0
+    findings: list[pb.Finding] = field(default_factory=list)
+    journal: dict[str, tuple[int, pb.Erased]] = field(default_factory=dict)
+    erase_runs: int = 0
+
+    async def _arrive(self, call: str) -> None:
+        self.calls.append(call)
+        if self.gate is not None and call in self.gated:
+            await self.gate.wait()
+        if self.down:
+            raise DsrError("SOURCE_UNAVAILABLE", "The backend can't be reached.", source=self.source)
+
+    async def describe(self) -> pb.DescribeResponse:
+        """What there is."""
+        if self.down:
+            raise DsrError("SOURCE_UNAVAILABLE", "The backend can't be reached.", source=self.source)
+        collections = [
+            pb.Collection(
+                name=name,
+                fields=[pb.Field(name=f, type="string") for f in self._fields(table)],
+                primary_key=[table.key],
+                identity_fields=[
+                    pb.IdentityField(field=f, type=kind, match=pb.IdentityField.MATCH_EXACT, unique=unique)
+                    for f, (kind, unique) in table.identities.items()
+                ],
+                people=table.people,
+                record_estimate=len(table.rows),
+            )
+            for name, table in self.tables.items()
+        ]
+        capabilities = [
+            pb.CAPABILITY_EXPORT,
+            pb.CAPABILITY_ERASE,
+            pb.CAPABILITY_ANONYMISE,
+            pb.CAPABILITY_ATOMIC,
+        ]
+        return pb.DescribeResponse(connector="memory", version="1", capabilities=capabilities, collections=collections)
+
+    def _fields(self, table: Table) -> list[str]:
+        return sorted({name for row in table.rows for name in row} | set(table.identities) | {table.key})
+
+    async def probe(self) -> pb.ProbeResponse:
+        """Always there, unless it is down."""
+        return pb.ProbeResponse(reachable=not self.down, encrypted_in_transit=True)
+
+    def _matches(self, table: Table, name: str, subject: pb.Subject) -> list[Row]:
+        wanted = {(i.type, i.value) for i in subject.identities}
+        chosen = {c.collection: set(c.people) for c in subject.people}
+        found = [
+            row for row in table.rows if any((kind, row.get(f)) in wanted for f, (kind, _) in table.identities.items())
+        ]
+        if table.people and name in chosen:
+            found = [row for row in found if json.dumps([row[table.key]]) in chosen[name]]
+        return found
+
+    def _fingerprint(self, rows: Iterable[Row]) -> bytes:
+        lines = sorted(json.dumps(row, sort_keys=True) for row in rows)
+        return hashlib.sha256("\n".join(lines).encode()).digest()
+
+    def _counts(self, subject: pb.Subject) -> list[pb.CollectionCount]:
+        counts = []
+        for name, table in self.tables.items():
+            rows = self._matches(table, name, subject)
+            if rows:
+                counts.append(
+                    pb.CollectionCount(collection=name, records=len(rows), fingerprint=self._fingerprint(rows))
+                )
+        return counts
+
+    async def locate(self, request: pb.LocateRequest) -> AsyncIterator[pb.LocateResponse]:
+        """Finds by equality."""
+        await self._arrive("locate")
+        for subject in request.subjects:
+            located = pb.Located(
+                subject_ref=subject.subject_ref, collections=self._counts(subject), findings=self.findings
+            )
+            for name, table in self.tables.items():
+                rows = self._matches(table, name, subject)
+                for row in rows:
+                    person = json.dumps([row[table.key]]) if table.people else ""
+                    if table.people:
+                        located.people.add(collection=name, person=person)
+                    for f, (kind, unique) in table.identities.items():
+                        if row.get(f):
+                            known = Identity(type=kind, value=row[f])
+                            located.identities.add(identity=known, collection=name, unique=unique, person=person)
+                if rows and request.with_anchors:
+                    values = [json.dumps([row[table.key]]) for row in rows]
+                    anchors = pb.Anchors(
+                        subject_ref=subject.subject_ref, collection=name, fields=[table.key], values=values
+                    )
+                    yield pb.LocateResponse(anchors=anchors)
+            yield pb.LocateResponse(located=located)
+
+    async def export(self, request: pb.ExportRequest, grant: Grant) -> AsyncIterator[pb.ExportResponse]:
+        """Copies, as instructed."""
+        await self._arrive("export")
+        collections = records = size = 0
+        for instruction in grant.instructions:
+            table = self.tables.get(instruction.collection)
+            if table is None:
+                continue
+            rows = self._matches(table, instruction.collection, request.subject)
+            if not rows:
+                continue
+            named = [f for f in self._fields(table) if f not in instruction.redact_fields]
+            shown = [f for f in named if not instruction.include_fields or f in instruction.include_fields]
+            withheld = [f for f in self._fields(table) if f not in shown]
+            yield pb.ExportResponse(
+                header=pb.CollectionHeader(
+                    collection=instruction.collection,
+                    fields=[pb.Field(name=f, type="string", nullable=True) for f in shown],
+                    primary_key=[table.key] if table.key in shown else [],
+                    withheld_fields=withheld,
+                )
+            )
+            data = "".join(json.dumps({f: row.get(f) for f in shown}) + "\n" for row in rows).encode()
+            yield pb.ExportResponse(data=data)
+            yield pb.ExportResponse(
+                trailer=pb.CollectionTrailer(
+                    records=len(rows) + self.miscounts, bytes=len(data), sha256=hashlib.sha256(data).digest()
+                )
+            )
+            collections, records, size = collections + 1, records + len(rows), size + len(data)
+        totals = pb.ExportTotals(collections=collections, records=records, bytes=size)
+        totals.snapshot_time.GetCurrentTime()
+        yield pb.ExportResponse(totals=totals)
+
+    async def erase(self, request: pb.EraseRequest, grant: Grant) -> AsyncIterator[pb.EraseResponse]:
+        """Erases, once per task."""
+        await self._arrive("erase")
+        for wanted in request.subjects:
+            yield pb.EraseResponse(erased=self._erase(wanted, grant))
+
+    def _erase(self, wanted: pb.EraseSubject, grant: Grant) -> pb.Erased:
+        subject = wanted.subject
+        key = f"{grant.task}/{subject.subject_ref}"
+        if key in self.journal:
+            attempt, before = self.journal[key]
+            if grant.attempt < attempt:
+                raise DsrError("ATTEMPT_SUPERSEDED", "A newer attempt was here.")
+            replayed = pb.Erased()
+            replayed.CopyFrom(before)
+            replayed.outcome = pb.Erased.OUTCOME_REPLAYED
+            return replayed
+        expected = {c.collection: c.fingerprint for c in wanted.expected}
+        if expected != {c.collection: c.fingerprint for c in self._counts(subject)}:
+            return pb.Erased(subject_ref=subject.subject_ref, outcome=pb.Erased.OUTCOME_CHANGED)
+        instructions = {i.collection: i for i in grant.instructions}
+        erased = pb.Erased(subject_ref=subject.subject_ref, outcome=pb.Erased.OUTCOME_ERASED)
+        for count in wanted.expected:
+            if instructions[count.collection].cap and count.records > instructions[count.collection].cap:
+                return pb.Erased(subject_ref=subject.subject_ref, outcome=pb.Erased.OUTCOME_CAP_EXCEEDED)
+        self.erase_runs += 1
+        for count in wanted.expected:
+            erased.collections.append(self._treat(count.collection, subject, instructions[count.collection]))
+        self.journal[key] = (grant.attempt, erased)
+        return erased
+
+    def _treat(self, name: str, subject: pb.Subject, instruction: CollectionInstruction) -> pb.CollectionOutcome:
+        table = self.tables[name]
+        rows = self._matches(table, name, subject)
+        outcome = pb.CollectionOutcome(collection=name)
+        if instruction.action == CollectionInstruction.ACTION_RETAIN:
+            outcome.retained = len(rows)
+        elif instruction.action == CollectionInstruction.ACTION_ANONYMISE:
+            for row in rows:
+                for rule in instruction.anonymise:
+                    row[rule.field] = json.loads(rule.constant) if rule.HasField("constant") else None
+            outcome.anonymised = len(rows)
+        else:
+            if not self.deletes_nothing:
+                table.rows = [row for row in table.rows if row not in rows]
+            outcome.deleted = len(rows) + self.miscounts
+        return outcome
+
+    async def verify(self, request: pb.VerifyRequest) -> AsyncIterator[pb.VerifyResponse]:
+        """Looks for the anchors."""
+        await self._arrive("verify")
+        kept = {
+            i.collection
+            for i in request.instructions
+            if i.action in (CollectionInstruction.ACTION_RETAIN, CollectionInstruction.ACTION_ANONYMISE)
+        }
+        for wanted in request.subjects:
+            verified = pb.Verified(subject_ref=wanted.subject.subject_ref)
+            for anchors in wanted.anchors:
+                table = self.tables[anchors.collection]
+                values = set(anchors.values)
+                left = sum(json.dumps([row[table.key]]) in values for row in table.rows)
+                if self.deletes_nothing:
+                    left = 0
+                if left and anchors.collection in kept:
+                    verified.remnants.add(collection=anchors.collection, explained=left)
+                elif left:
+                    verified.remnants.add(collection=anchors.collection, unexplained=left, fields=anchors.fields)
+            yield pb.VerifyResponse(verified=verified)
+
+    async def close(self) -> None:
+        """Nothing to close."""
