@@ -214,11 +214,20 @@ class Cluster:
 
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nobody has right now, below those that systems give to outgoing connections."""
-    while True:
-        port = 20000 + secrets.randbelow(12000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
+    while not is_free(port := 20000 + secrets.randbelow(12000)):
+        continue
+    return port
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on this port of 127.0.0.1 right now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what just closed isn't in the way
+        try:
             probe.bind(("127.0.0.1", port))
-            return port
+        except OSError:
+            return False
+    return True
 
 
 def _password(path: Path) -> str:

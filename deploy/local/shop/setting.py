@@ -32,8 +32,8 @@ async def set_up_shop(folder: Path, cluster: Cluster, database: str = "shop") ->
     password = secrets.token_urlsafe(24)
     await create_connector_role(dsn, password)
     files, dsn_file = folder / "files", folder / "shop.dsn"
-    dsn_file.touch(mode=0o600)  # noqa: ASYNC240
-    dsn_file.write_text(cluster.dsn(database, CONNECTOR_ROLE, password))  # noqa: ASYNC240
+    dsn_file.touch(mode=0o600)
+    dsn_file.write_text(cluster.dsn(database, CONNECTOR_ROLE, password))
     count = create_files(files)
 
     def host(name: str, place: str, path: Path) -> Callable[[Path], Path]:

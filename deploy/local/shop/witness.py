@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import asyncpg
@@ -43,7 +42,7 @@ class Witness:
         if row is None:
             raise ValueError("there is no customer with this address")
         reviews = [str(review["id"]) for review in await connection.fetch(_STATEMENTS["reviews"], row["id"])]
-        await connection.execute("SET timezone = 'UTC'")
+        await connection.execute("SET timezone = 'UTC'; SET intervalstyle = 'iso_8601'")
         await connection.fetchrow(
             _STATEMENTS["remember"], str(row["id"]), row["customer_number"], row["email"], f"{{{','.join(reviews)}}}"
         )
@@ -55,9 +54,9 @@ class Witness:
         return {name: rows for name, rows in found.items() if rows}
 
     async def records(self, collection: str) -> list[dict[str, Any]]:
-        """The person's rows of a table, as JSON shows them; numbers as Decimal."""
+        """The person's rows of a table, as JSON shows them; numbers with decimals as they are written."""
         rows = await self.connection.fetch(f"SELECT row_to_json(t)::text FROM ({_STATEMENTS[collection]}) AS t")  # noqa: S608
-        return [json.loads(row[0], parse_float=Decimal) for row in rows]
+        return [json.loads(row[0], parse_float=str) for row in rows]
 
     async def others(self) -> Mapping[str, Checksum]:
         """Every table without the person's rows."""
