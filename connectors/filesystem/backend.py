@@ -1,7 +1,8 @@
 """The filesystem kind: files whose path carries a person's identity. Docs: docs/connectors/filesystem.md."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime
 from functools import partial
 
@@ -51,49 +52,48 @@ class FilesystemBackend:
 
     async def locate(self, request: pb.LocateRequest) -> AsyncIterator[pb.LocateResponse]:
         """Counts, fingerprints, further identities and the places of files."""
-        async for found in self._search(request.subjects):
-            if isinstance(found, pb.Progress):
-                yield pb.LocateResponse(progress=found)
-                continue
-            for subject, files in zip(request.subjects, found, strict=True):
-                if request.with_anchors:
-                    for anchors in verify.anchors(subject.subject_ref, files):
-                        yield pb.LocateResponse(anchors=anchors)
-                located = pb.Located(
-                    subject_ref=subject.subject_ref,
-                    collections=counts(self._digests, files),
-                    identities=self._identities(subject, files),
-                    findings=files.blocking(),
-                )
-                yield pb.LocateResponse(located=located)
+        async with aclosing(self._search(request.subjects)) as steps:
+            async for found in steps:
+                if isinstance(found, pb.Progress):
+                    yield pb.LocateResponse(progress=found)
+                    continue
+                for subject, files in zip(request.subjects, found, strict=True):
+                    if request.with_anchors:
+                        for anchors in verify.anchors(subject.subject_ref, files):
+                            yield pb.LocateResponse(anchors=anchors)
+                    yield pb.LocateResponse(located=self._located(subject, files))
 
     async def export(self, request: pb.ExportRequest, grant: Grant) -> AsyncIterator[pb.ExportResponse]:
         """The person's files as JSON Lines."""
         export.check_instructions(self._options, grant)
         start = datetime.now(UTC)
         (found,) = await self._find([request.subject])
-        async for message in export.stream(self._options, self._source, grant, found, start, self._threads):
-            yield message
+        messages = export.stream(self._options, self._source, grant, found, start, self._threads)
+        async with aclosing(messages):
+            async for message in messages:
+                yield message
 
     async def erase(self, request: pb.EraseRequest, grant: Grant) -> AsyncIterator[pb.EraseResponse]:
         """Removes files; a retry finishes and tells what was done."""
         export.check_instructions(self._options, grant)
         eraser = Eraser(self._options, self._source, self._digests, self._journal, self._threads, self._find)
-        async for message in eraser.run(request, grant):
-            yield message
+        async with aclosing(eraser.run(request, grant)) as messages:
+            async for message in messages:
+                yield message
 
     async def verify(self, request: pb.VerifyRequest) -> AsyncIterator[pb.VerifyResponse]:
         """Files that still bear an identity, and whatever stands where files stood."""
         anchored = [verify.anchored_paths(self._options, i, s) for i, s in enumerate(request.subjects)]
         instructions = {instruction.collection: instruction for instruction in request.instructions}
-        async for found in self._search([subject.subject for subject in request.subjects]):
-            if isinstance(found, pb.Progress):
-                yield pb.VerifyResponse(progress=found)
-                continue
-            with tree.translated(self._source):
-                standing = await self._threads.run(partial(verify.standing, self._options, anchored))
-            for subject, files, left in zip(request.subjects, found, standing, strict=True):
-                yield verify.verified(subject.subject.subject_ref, files, left, instructions)
+        async with aclosing(self._search([subject.subject for subject in request.subjects])) as steps:
+            async for found in steps:
+                if isinstance(found, pb.Progress):
+                    yield pb.VerifyResponse(progress=found)
+                    continue
+                with tree.translated(self._source):
+                    standing = await self._threads.run(partial(verify.standing, self._options, anchored))
+                for subject, files, left in zip(request.subjects, found, standing, strict=True):
+                    yield verify.verified(subject.subject.subject_ref, files, left, instructions)
 
     async def close(self) -> None:
         """Lets the threads end."""
@@ -106,7 +106,7 @@ class FilesystemBackend:
                 result = found
         return result
 
-    async def _search(self, subjects: Sequence[pb.Subject]) -> AsyncIterator[pb.Progress | list[Found]]:
+    async def _search(self, subjects: Sequence[pb.Subject]) -> AsyncGenerator[pb.Progress | list[Found], None]:
         """Signs of life, then what was found, subject by subject."""
         watch = Watch(self._source)
         search = Search(self._options, watch, subjects)
@@ -129,6 +129,14 @@ class FilesystemBackend:
                 source=self._source,
             )
         return search.run()
+
+    def _located(self, subject: pb.Subject, found: Found) -> pb.Located:
+        return pb.Located(
+            subject_ref=subject.subject_ref,
+            collections=counts(self._digests, found),
+            identities=self._identities(subject, found),
+            findings=found.blocking(),
+        )
 
     def _identities(self, subject: pb.Subject, found: Found) -> list[pb.FoundIdentity]:
         """Other names of the person that stand in the paths of its files."""

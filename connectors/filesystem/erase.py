@@ -1,7 +1,7 @@
 """Erases people's files: intent, removal, outcome. What a kill interrupts, the next attempt finishes."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from functools import partial
 
@@ -33,7 +33,7 @@ class Eraser:
     threads: Threads
     find: Find
 
-    async def run(self, request: pb.EraseRequest, grant: Grant) -> AsyncIterator[pb.EraseResponse]:
+    async def run(self, request: pb.EraseRequest, grant: Grant) -> AsyncGenerator[pb.EraseResponse, None]:
         """One `erased` per subject."""
         instructions = {instruction.collection: instruction for instruction in grant.instructions}
         with tree.translated(self.source), ExitStack() as stack:
@@ -42,12 +42,13 @@ class Eraser:
             await self.threads.run(partial(task.enter, grant.attempt))
             found = await self.find([subject.subject for subject in request.subjects])
             for subject, files in zip(request.subjects, found, strict=True):
-                async for response in self._person(task, instructions, subject, files):
-                    yield response
+                async with aclosing(self._person(task, instructions, subject, files)) as responses:
+                    async for response in responses:
+                        yield response
 
     async def _person(
         self, task: TaskJournal, instructions: Instructions, subject: pb.EraseSubject, found: Found
-    ) -> AsyncIterator[pb.EraseResponse]:
+    ) -> AsyncGenerator[pb.EraseResponse, None]:
         reference = subject.subject.subject_ref
         entry = await self.threads.run(partial(task.read, reference))
         if entry is not None and entry.done:

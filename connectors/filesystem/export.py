@@ -4,7 +4,7 @@ import base64
 import hashlib
 import mimetypes
 import os
-from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -57,7 +57,7 @@ def check_instructions(options: Options, grant: Grant) -> None:
 
 async def stream(
     options: Options, source: str, grant: Grant, found: Found, start: datetime, threads: Threads
-) -> AsyncIterator[pb.ExportResponse]:
+) -> AsyncGenerator[pb.ExportResponse, None]:
     """Every collection the grant names, as found, then the totals."""
     totals = pb.ExportTotals()
     totals.snapshot_time.FromDatetime(start)
