@@ -39,7 +39,7 @@ class Caller:
     actors: tuple[str, ...]
     """Everybody who acts, as `issuer#subject`: the subject first, then its `act` chain (RFC 8693)."""
     expire_time: float
-    originating_ip: str | None = None
+    originating_ip: str = ""
 
     @property
     def principal(self) -> str:
@@ -110,10 +110,9 @@ class Authenticator:
         token = tokens[0]
         if len(tokens) > 1 or not isinstance(token, str) or not token.startswith("Bearer "):
             raise _invalid()
-        ip = next((v for k, v in headers if k == "x-dsr-originating-ip" and isinstance(v, str)), None)
-        return self.verify(token.removeprefix("Bearer "), ip)
+        return self.verify(token.removeprefix("Bearer "))
 
-    def verify(self, token: str, originating_ip: str | None = None) -> Caller:
+    def verify(self, token: str) -> Caller:
         """The caller that a bare token stands for."""
         if len(token) > MAX_TOKEN_BYTES:
             raise _invalid()
@@ -135,12 +134,12 @@ class Authenticator:
                 leeway=_LEEWAY,
                 options={"require": ["iss", "sub", "aud", "exp", "iat", "jti"], "strict_aud": False},
             )
-            return _caller(issuer, claims, originating_ip)
+            return _caller(issuer, claims)
         except (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError):
             raise _invalid() from None
 
 
-def _caller(issuer: Issuer, claims: Mapping[str, Any], originating_ip: str | None) -> Caller:
+def _caller(issuer: Issuer, claims: Mapping[str, Any]) -> Caller:
     subject, audience = claims["sub"], claims["aud"]
     roles = frozenset(claims.get("roles", ()))
     lifetime = claims["exp"] - claims["iat"]
@@ -157,7 +156,6 @@ def _caller(issuer: Issuer, claims: Mapping[str, Any], originating_ip: str | Non
         token_id=str(claims["jti"]),
         actors=tuple(_actors(issuer.name, claims)),
         expire_time=float(claims["exp"]),
-        originating_ip=originating_ip,
     )
 
 

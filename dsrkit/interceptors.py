@@ -1,11 +1,13 @@
 """What happens around every RPC: errors are mapped once, callers are checked against the RPC's declared policy,
 and REQUIRED fields are there. One small class each."""
 
+import ipaddress
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import unquote
 
 import asyncpg
 import grpc
@@ -21,6 +23,8 @@ from dsrkit.errors import DsrError, not_found, required
 
 Handler = Any  # grpc.RpcMethodHandler, which is generic in its stubs only
 Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+LOOPBACK: Sequence[Network] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 _INFRASTRUCTURE = ("/grpc.health.v1.", "/grpc.reflection.")
 
 
@@ -133,9 +137,15 @@ def _log(method: str, start: float, outcome: str, error: Exception | None = None
 class AuthInterceptor(grpc.aio.ServerInterceptor):
     """Checks the caller against the policy that the RPC declares in the proto."""
 
-    def __init__(self, authenticator: Authenticator, policies: Mapping[str, options_pb2.AuthorizationPolicy]) -> None:
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        policies: Mapping[str, options_pb2.AuthorizationPolicy],
+        gateways: Sequence[Network] = LOOPBACK,
+    ) -> None:
         self._authenticator = authenticator
         self._policies = policies
+        self._gateways = gateways
 
     async def intercept_service(self, continuation: Continuation, details: grpc.HandlerCallDetails) -> Handler | None:
         handler = await continuation(details)
@@ -148,9 +158,28 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
         async def before(request: Any, context: Any) -> None:
             caller = self._authenticator.authenticate(metadata)
             check_policy(policy, caller, request)
-            set_current_caller(caller)
+            ip = originating_ip(context.peer(), metadata, self._gateways)
+            set_current_caller(replace(caller, originating_ip=ip))
 
         return _wrap(handler, before=before)
+
+
+def originating_ip(peer: str, metadata: Any, gateways: Sequence[Network]) -> str:
+    """Where a call came from: the peer, or what a gateway among `gateways` says of its own peer (policy P5)."""
+    address = _address(unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]"))
+    if address is None:
+        return ""
+    if any(address in network for network in gateways if network.version == address.version):
+        told = next((v for k, v in metadata or () if k == "x-dsr-originating-ip" and isinstance(v, str)), "")
+        address = _address(told) or address
+    return str(address)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
 
 
 def check_policy(policy: options_pb2.AuthorizationPolicy, caller: Caller, request: Message) -> None:

@@ -130,7 +130,7 @@ class RequestStore:
     async def record_call(self, connection: Connection, caller: Caller, operation: str, request: Request) -> None:
         """A processing record of an RPC, in the transaction of its effect (policy P5)."""
         await self._record(
-            connection, request, actor=caller.principal, operation=operation, originating_ip=caller.originating_ip or ""
+            connection, request, actor=caller.principal, operation=operation, originating_ip=caller.originating_ip
         )
 
     async def record_touch(self, connection: Connection, request: Request, task: Task, records: int) -> None:

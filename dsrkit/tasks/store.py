@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+from opentelemetry import propagate
 
 from dsrkit.db import Connection, load_sql, partner_transaction, sweeper_transaction
 from dsrkit.tasks.model import Done, NewTask, Task
@@ -44,7 +45,11 @@ class TaskStore:
     async def insert(self, connection: Connection, owner: UUID, tasks: Sequence[NewTask]) -> None:
         """Adds tasks in the caller's transaction and wakes the workers when it commits."""
         if tasks:
-            await connection.execute(_SQL["insert"], owner, [asdict(task) for task in tasks])
+            # The trace of the call that led to the work goes on in the work, days later if need be.
+            trace: dict[str, str] = {}
+            propagate.inject(trace)
+            rows = [{**asdict(task), "input": {**task.input, **({"trace": trace} if trace else {})}} for task in tasks]
+            await connection.execute(_SQL["insert"], owner, rows)
             await connection.execute(_SQL["notify"], self.channel)
 
     async def of_owner(self, connection: Connection, owner: UUID) -> list[Task]:

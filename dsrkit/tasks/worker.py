@@ -13,6 +13,7 @@ from uuid import UUID
 
 import asyncpg
 import orjson
+from opentelemetry import propagate, trace
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgPoolDriver
 from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment, QueryQueueBuilder, QuerySchedulerBuilder
 from pgqueuer.domain.models import Job
@@ -37,6 +38,7 @@ Chore = tuple[float, Callable[[], Awaitable[None]]]
 PER_SOURCE = 2
 _FIRST_DELAY, _LAST_DELAY = 0.5, 60.0
 _ENTRYPOINT = "task"
+_TRACER = trace.get_tracer("dsr.tasks")
 
 
 def queue_settings(schema: str) -> DBSettings:
@@ -180,6 +182,12 @@ class Worker:
         task = await self._store.begin(partner, task_id)
         if task is None:
             return
+        parent = propagate.extract(task.input.get("trace", {}))
+        with _TRACER.start_as_current_span(f"task {task.step}", context=parent):
+            await self._attempt(task)
+
+    async def _attempt(self, task: Task) -> None:
+        partner = task.partner
         logger = log.get_logger().bind(task=task.name, step=task.step, source=task.source, attempt=task.attempt)
         try:
             done = await self._steps[task.step](task)
