@@ -17,8 +17,10 @@ _ON_DELETE: dict[str, OnDelete] = {
     "n": "SET_NULL",
     "d": "SET_DEFAULT",
 }
-_PLACE = Column("ctid", "tid", Sql("tid"), "other", "text", "string", nullable=False, generated=True)
-_PARTITION = Column("tableoid", "oid", Sql("oid"), "other", "text", "string", nullable=False, generated=True)
+_EQUALS = Sql("OPERATOR(pg_catalog.=)")
+"""Qualified: while triggers may run, so could an operator that somebody planted in a schema of the search path."""
+_PLACE = Column("ctid", "tid", Sql("tid"), "other", "text", "string", False, True, _EQUALS)
+_PARTITION = Column("tableoid", "oid", Sql("oid"), "other", "text", "string", False, True, _EQUALS)
 
 
 class Queries(Protocol):
@@ -86,7 +88,7 @@ def _column(row: Any) -> Column:
     collation = Sql("")
     if row["collation_name"] is not None:
         collation = Sql(f"{quote(row['collation_schema'])}.{quote(row['collation_name'])}")
-    equals = Sql("=")
+    equals = _EQUALS
     if row["equality"] is not None:
         equals = Sql(f"OPERATOR({quote(row['equality_schema'])}.{row['equality']})")
     return Column(

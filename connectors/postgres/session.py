@@ -43,6 +43,9 @@ class PostgresSession:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
 
+    async def before_changes(self) -> None:
+        await self._connection.execute("SET LOCAL search_path TO DEFAULT")
+
     async def run(self, statement: Statement) -> int:
         status = await self._connection.execute(statement.sql, *statement.values)
         return int(status.rpartition(" ")[2])
@@ -140,6 +143,8 @@ class PostgresDatabase:
         try:
             pool = await self._open()
             async with pool.acquire(timeout=self._options.statement_timeout.total_seconds()) as connection:
+                # Nothing that others may create is found by a bare name. The pool takes this back with the connection.
+                await connection.execute("SET search_path = pg_catalog")
                 yield connection
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
             raise translated(error, self._source) from None
@@ -171,7 +176,6 @@ class PostgresDatabase:
         }
         return {name: str(int(value.total_seconds() * 1000)) for name, value in milliseconds.items()} | {
             "application_name": "dsr-connector",
-            "search_path": "pg_catalog",  # nothing that others may create is found by a bare name
             "timezone": "UTC",
             "datestyle": "ISO",
             "intervalstyle": "iso_8601",

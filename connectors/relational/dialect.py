@@ -93,6 +93,10 @@ class Dialect(Protocol):
 class Session(Protocol):
     """One transaction."""
 
+    async def before_changes(self) -> None:
+        """From here on, triggers and constraints find names as they would for any application."""
+        ...
+
     async def run(self, statement: Statement) -> int:
         """Executes, and returns the number of rows affected."""
         ...

@@ -94,6 +94,7 @@ class Eraser:
         if blocking := await at_erase(session, self.compiler, records, self.instructions):
             raise _LeaveAlone(_blocked(blocking))
         outcomes = [self._outcome(summary) for summary in summaries if summary.collection in self.instructions]
+        await session.before_changes()
         await self._anonymise(session, records)
         await self._delete(session, records)
         await self.journal.record(session, self.grant.task, self.grant.attempt, digest, outcomes)

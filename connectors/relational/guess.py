@@ -4,7 +4,7 @@ A proposal is never acted on by an erasure. Each carries the reason that a perso
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from connectors.relational.catalogue import Catalogue, Column, ForeignKey, Table
@@ -33,9 +33,11 @@ _PEOPLE = re.compile(
     r"(.*_)?(user|customer|client|person|people|member|patient|employee|contact|subscriber|account|student|guest|lead|donor)s?"
 )
 _ACTORS = re.compile(
-    r"(.*_)?(created|updated|modified|deleted|approved|assigned|reviewed|handled|entered|changed|verified|invited|referred)_?(by|to)?(_.*)?"
-    r"|(.*_)?(manager|supervisor|agent|operator|referrer|parent|owner|author|reviewer|assignee|rep)(_.*)?"
+    r"(.*_)?(created|updated|modified|deleted|approved|assigned|reviewed|handled|entered|changed|verified|invited|referred)"
+    r"_?(by|to)?(_.*)?"
+    r"|(.*_)?(manager|supervisor|agent|operator|referrer|reviewer|assignee|rep)(_.*)?"
 )
+_SLICE = re.compile(r"(tenant|organi[sz]ation|org|company|partner|workspace|site|shop|merchant)_?(id|key|code|no)?")
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,20 @@ class OwnershipGuess:
     sure: bool
 
 
-def identities(table: Table) -> list[IdentityGuess]:
-    """Columns whose name says that they name a person."""
+def slices(catalogue: Catalogue) -> list[str]:
+    """Columns that look as if they told one customer of a shared database from another: in half of the tables or more."""
+    names = [column.name for table in catalogue.tables.values() for column in table.columns]
+    enough = max(2, len(catalogue.tables) / 2)
+    return sorted({name for name in names if _SLICE.fullmatch(name.lower()) and names.count(name) >= enough})
+
+
+def identities(table: Table, scope: Collection[str] = ()) -> list[IdentityGuess]:
+    """Columns whose name says that they name a person. Within `scope`, constants of the source, an index may be unique."""
     found = []
     for column in table.columns:
         for kind, pattern, match, followed in _NAMES:
             if _could_hold(column, kind) and re.fullmatch(pattern, column.name.lower()):
-                unique = followed and table.unique(frozenset({column.name}))
+                unique = followed and table.unique(frozenset({column.name, *scope}))
                 why = f"the name looks like {kind.replace('_', ' ')}" + (
                     ", and a unique index covers it" if unique else ""
                 )
@@ -135,7 +144,3 @@ class Ownerships:
 def _is_actor(columns: Iterable[str]) -> bool:
     return any(_ACTORS.fullmatch(name.lower()) for name in columns)
 
-
-def by_table(catalogue: Catalogue) -> Mapping[str, list[IdentityGuess]]:
-    """Identity guesses of every table."""
-    return {name: identities(table) for name, table in catalogue.tables.items()}

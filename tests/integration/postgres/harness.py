@@ -1,8 +1,9 @@
 """What the tests of the postgres connector share: a source in one line, answers as plain values, whole-database digests."""
 
+import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,9 @@ async def verify(
     return {r.collection.removeprefix("public."): (r.explained, r.unexplained, list(r.fields)) for r in found[0].remnants}
 
 
-async def export(source: PostgresBackend, who: pb.Subject, permission: Grant) -> dict[str, list[dict[str, Any]]]:
+async def export(
+    source: PostgresBackend, who: pb.Subject, permission: Grant, parse: Callable[[bytes], Any] = json.loads
+) -> dict[str, list[dict[str, Any]]]:
     """Records by collection, after a check of everything the stream says of itself."""
     messages: AsyncIterator[pb.ExportResponse] = source.export(pb.ExportRequest(subject=who), permission)
     found: dict[str, list[dict[str, Any]]] = {}
@@ -127,7 +130,7 @@ async def export(source: PostgresBackend, who: pb.Subject, permission: Grant) ->
             case "trailer":
                 assert message.trailer.bytes == len(data)
                 assert message.trailer.sha256 == hashlib.sha256(data).digest()
-                records = [json.loads(line) for line in data.splitlines()]
+                records = [parse(line) for line in data.split(b"\n")[:-1]]
                 assert message.trailer.records == len(records)
                 assert all(list(record) == fields for record in records)
                 total += len(records)
@@ -152,3 +155,12 @@ async def rows(connection: asyncpg.Connection, ignore: Iterable[str] = ()) -> di
             listed = await connection.fetch(f"SELECT t::text AS row FROM {name} t ORDER BY 1")
             found[name] = [row["row"] for row in listed]
     return found
+
+
+async def blocked(connection: asyncpg.Connection) -> None:
+    """Returns when another backend waits for a lock of this connection."""
+    async with asyncio.timeout(10):
+        while not await connection.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+        ):
+            await asyncio.sleep(0.01)

@@ -14,6 +14,7 @@ from tests.integration.postgres.harness import (
     RETAIN,
     anchors,
     backend,
+    blocked,
     counts,
     declaration,
     erase,
@@ -145,15 +146,6 @@ async def test_a_row_that_arrives_while_erase_waits_for_a_lock_is_not_lost(
     await other.commit()
     assert (await work)["ann"].outcome == pb.Erased.OUTCOME_CHANGED
     assert counts((await locate(source, ANN))["ann"])["orders"] == 11
-
-
-async def blocked(connection: asyncpg.Connection) -> None:
-    """Returns when another backend waits for a lock of this connection."""
-    async with asyncio.timeout(10):
-        while not await connection.fetchval(
-            "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))"
-        ):
-            await asyncio.sleep(0.01)
 
 
 async def test_locked_rows_are_source_busy_and_the_others_are_done(shop: str, connection: asyncpg.Connection) -> None:
