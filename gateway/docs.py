@@ -23,7 +23,7 @@ def render(description: Mapping[str, Any], template: str) -> str:
         info=description["info"],
         tags=description["tags"],
         groups=groups,
-        schemas={name: schema for name, schema in schemas.items() if name != "ErrorReason"},
+        schemas=schemas,
         reasons=_reasons(schemas["ErrorReason"]["x-enum-descriptions"]),
     )
 

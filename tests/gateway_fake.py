@@ -165,7 +165,7 @@ async def pieces(response: type[Any], message: Any) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
-async def open_platform(folder: Path) -> AsyncIterator[Platform]:
+async def open_platform(folder: Path, tls: grpc.ServerCredentials | None = None) -> AsyncIterator[Platform]:
     """Starts the fake with a trust file and one partner's credential in `folder`."""
     platform = Platform(credential_file=folder / "acme.json")
     trust = TrustFile(folder / "trust.json")
@@ -176,6 +176,7 @@ async def open_platform(folder: Path) -> AsyncIterator[Platform]:
         registrations=[lambda server: server.add_generic_rpc_handlers([platform.handler(s) for s in services])],
         service_names=[service.full_name for service in services],
         authenticator=Authenticator(TrustStore(folder / "trust.json"), [PLATFORM_AUDIENCE]),
+        tls=tls,
     ) as running:
         platform.port = running.port
         yield platform
