@@ -15,6 +15,7 @@ from starlette.types import Message as ASGIMessage
 from starlette.types import Receive, Scope, Send
 
 from dsrkit import log
+from dsrkit.auth import Authenticator
 from dsrkit.errors import DsrError, invalid
 from gateway import binding, events, problems, strict_json
 from gateway.downloads import Download
@@ -57,6 +58,7 @@ class Gateway:
         draining: asyncio.Event,
         trusted_hops: Sequence[Network],
         limits: Limits,
+        authenticator: Authenticator | None = None,
     ) -> None:
         self._router = router
         self._upstreams = upstreams
@@ -64,6 +66,7 @@ class Gateway:
         self._draining = draining
         self._trusted_hops = trusted_hops
         self._limits = limits
+        self._authenticator = authenticator
         self._running = 0
         self._tracer = trace.get_tracer("gateway")
         self._duration = metrics.get_meter("gateway").create_histogram("http.server.request.duration", "s")
@@ -132,6 +135,9 @@ class Gateway:
         route, values = self._find(exchange.method, path)
         exchange.route = route.template.text
         metadata = metadata_for(request, self._trusted_hops)
+        if self._authenticator is not None:
+            # The first wall; the service behind checks again, and decides what the caller may do.
+            self._authenticator.authenticate(metadata)
         message = await self._message(route, values, request)
         try:
             work = self._call(exchange, route, message, metadata)

@@ -31,6 +31,8 @@ class Config:
     upstream_certificate: str = ""
     """Path of the PEM chain shown to the services (mutual TLS); with `upstream_key`."""
     upstream_key: str = ""
+    trust: str = ""
+    """Path of the trust file, by which tokens are checked here already; empty: at the services only."""
     trusted_hops: str = ""
     """Networks, comma-separated, of proxies whose X-Forwarded-For is believed; none when empty."""
     drain_seconds: int = 20

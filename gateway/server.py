@@ -12,8 +12,11 @@ from pathlib import Path
 
 import grpc
 import uvicorn
+from dsr.credentials import PLATFORM_AUDIENCE
 
 from dsrkit import log
+from dsrkit.auth import Authenticator, TrustStore
+from dsrkit.server import is_loopback
 from gateway.app import Gateway, Limits
 from gateway.config import Config
 from gateway.http1 import BoundedProtocol
@@ -64,7 +67,15 @@ async def open_gateway(config: Config, limits: Limits | None = None) -> AsyncIte
     draining = asyncio.Event()
     service_config = resources.files("dsr").joinpath("grpc_service_config.json").read_text()
     async with open_upstreams(config.upstreams, _upstream_credentials(config), service_config) as upstreams:
-        app = Gateway(router, upstreams, pages(upstreams, draining), draining, config.hops(), limits or Limits())
+        app = Gateway(
+            router,
+            upstreams,
+            pages(upstreams, draining),
+            draining,
+            config.hops(),
+            limits or Limits(),
+            _authenticator(config),
+        )
         with socket.create_server(config.socket_address(), backlog=1024) as listener:
             server = _Server(_settings(app, config), draining, config.drain_notice_seconds)
             serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -81,6 +92,12 @@ async def open_gateway(config: Config, limits: Limits | None = None) -> AsyncIte
                 server.should_exit = True
                 await serving
                 log.get_logger().info("drained")
+
+
+def _authenticator(config: Config) -> Authenticator | None:
+    if not config.trust:
+        return None
+    return Authenticator(TrustStore(Path(config.trust)), [PLATFORM_AUDIENCE], loopback=is_loopback(config.listen))
 
 
 def _settings(app: Gateway, config: Config) -> uvicorn.Config:

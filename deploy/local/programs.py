@@ -80,7 +80,7 @@ def make_programs(
         found.append(program(name, "connectors", env, address[name]))
     upstreams = {f"DSR_{name.upper()}_ADDRESS": address[name] for name in ("governance", *RIGHTS)}
     listen = f"127.0.0.1:{gateway_port or free_port()}"
-    return [*found, program("gateway", "gateway", upstreams, listen, speaks_http=True)]
+    return [*found, program("gateway", "gateway", {"DSR_TRUST": trust, **upstreams}, listen, speaks_http=True)]
 
 
 def credential_path(folder: Path, name: str) -> Path:
