@@ -25,17 +25,19 @@ class Relay(Generic[T]):
         self._queue: asyncio.Queue[T | None] = asyncio.Queue()
         self._superseded = False
         self.task = asyncio.create_task(self._pump(stream))
-        # Nobody may be left to ask for the outcome once the reader has gone.
-        self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        # Not in the task itself: one that is cancelled before its first step runs none of its code.
+        self.task.add_done_callback(self._finish)
 
     async def _pump(self, stream: AsyncIterator[T]) -> None:
-        try:
-            async with aclosing(cast(AsyncGenerator[T, None], stream)):
-                async for message in stream:
-                    await self._room.acquire()
-                    self._queue.put_nowait(message)
-        finally:
-            self._queue.put_nowait(None)
+        async with aclosing(cast(AsyncGenerator[T, None], stream)):
+            async for message in stream:
+                await self._room.acquire()
+                self._queue.put_nowait(message)
+
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        self._queue.put_nowait(None)
+        if not task.cancelled():
+            task.exception()  # retrieved: nobody may be left to ask for it
 
     def stop(self) -> None:
         """Cancels the backend's work."""
