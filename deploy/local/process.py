@@ -33,6 +33,7 @@ class Process:
     name: str
     log: Path
     pid: int
+    grace: float
     _guard: subprocess.Popen[bytes] = field(repr=False)
 
     @classmethod
@@ -49,7 +50,7 @@ class Process:
     ) -> "Process":
         """Starts `command`; output is appended to `log`. `grace`: seconds between `stop_signal` and SIGKILL."""
         log.parent.mkdir(parents=True, exist_ok=True)
-        settings = [str(int(stop_signal)), str(grace), str(identity.uid), str(identity.gid)]
+        settings = [str(int(stop_signal)), str(identity.uid), str(identity.gid)]
         with log.open("ab") as output:
             guard = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(_GUARD), *settings, *(str(part) for part in command)],
@@ -63,7 +64,7 @@ class Process:
         if not line:
             guard.wait()
             raise ProcessEnded(f"{name} can't be started:\n{tail(log)}")
-        return cls(name, log, int(line), guard)
+        return cls(name, log, int(line), grace, guard)
 
     def exit_code(self) -> int | None:
         """The exit code, 128 + number for a signal; None while it runs."""
@@ -98,8 +99,11 @@ class Process:
 
     def ask_to_stop(self) -> None:
         """Begins to end it, and doesn't wait: the stop signal now, SIGKILL after the grace."""
-        with contextlib.suppress(BrokenPipeError):
-            _pipe(self._guard.stdin).close()
+        lifeline = _pipe(self._guard.stdin)
+        if not lifeline.closed:
+            with contextlib.suppress(BrokenPipeError):  # it has ended already
+                lifeline.write(str(self.grace).encode())
+                lifeline.close()
 
     def stop(self) -> int:
         """Ends it and waits. Returns the exit code."""

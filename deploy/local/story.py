@@ -44,6 +44,7 @@ class Story:
     def __post_init__(self) -> None:
         acme = Credential.load(self.platform.credential("acme"))
         operator = Credential.load(self.platform.credential("operator"))
+        self.downloads.mkdir(parents=True, mode=0o700)
         self.operator = Actor(operator, "operator-1", ("ROLE_OPERATOR",))
         self.admin = Actor(acme, "admin-1", ("ROLE_ADMIN",))
         self.clerk = Actor(acme, "clerk-7", ("ROLE_REQUESTER",))
@@ -57,6 +58,7 @@ class Story:
         await self.refusal()
         await self.erasure(access)
         await self.afterwards()
+        self._search_own_traces()
 
     async def connect(self) -> None:
         """The partner, its data sources, what they hold and why, and a hold."""
@@ -210,6 +212,14 @@ class Story:
             reason = error.reason
         ended = request["bundle"]["state"] == "STATE_ENDED_BY_ERASURE" and reason == "BUNDLE_GONE"
         self.stage.expect("the copy made before can't be downloaded any more", ended)
+
+    def _search_own_traces(self) -> None:
+        """Neither a log nor a file of the platform's may hold in the clear what it handled."""
+        names = [HERO.encode(), self.witness.customer_number.encode(), b"Walsh", b"Harbour Road", b"910 0142"]
+        platform = self.platform
+        paths = [*platform.cluster.home.glob("*.log"), *platform.logs.rglob("*"), *platform.folder.rglob("*")]
+        told = [p.name for p in paths if p.is_file() and any(name in p.read_bytes() for name in names)]
+        self.stage.expect("no log and no file of the platform holds name, number or address in the clear", not told)
 
     def _own_files(self) -> set[str]:
         everything = checksum(self.setting.files)
