@@ -6,12 +6,12 @@ yielded before. Payload lies below `data/`; what else lies in the bag is a tag f
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from stream_zip import ZIP_AUTO, stream_zip
+from stream_zip import ZIP_AUTO, MemberFile, stream_zip
 
 PIECE = 256 * 1024
 UNKNOWN_SIZE = 1 << 62
@@ -43,15 +43,19 @@ class File:
         data = text.encode() if isinstance(text, str) else text
         return cls(path, [data], len(data))
 
-    def _read(self) -> Iterator[bytes]:
+    def read(self) -> Generator[bytes]:
+        """The content, once. Sets the totals at its end, and closes `chunks` however it ends."""
         sha256, sha512, size = hashlib.sha256(), hashlib.sha512(), 0
-        for chunk in self.chunks:
-            size += len(chunk)
-            sha256.update(chunk)
-            sha512.update(chunk)
-            yield chunk
+        try:
+            for chunk in self.chunks:
+                size += len(chunk)
+                sha256.update(chunk)
+                sha512.update(chunk)
+                yield chunk
+        finally:
+            if isinstance(self.chunks, Generator):
+                self.chunks.close()
         self.size, self.sha256, self.sha512 = size, sha256.digest(), sha512.digest()
-        self.chunks = ()
 
 
 def write(
@@ -64,14 +68,26 @@ def write(
     what was yielded before it is no archive.
     """
     moment = time.astimezone(UTC)
-    members = (
-        (f"{base}/{file.path}", moment, _MODE, ZIP_AUTO(file.bound, level=file.level), file._read())
-        for file in _files(info, moment, payload, tags)
-    )
-    yield from stream_zip(members, chunk_size=PIECE)
+    files = _files(info, moment, payload, tags)
+    reading: Generator[bytes] | None = None
+
+    def members() -> Iterator[MemberFile]:
+        nonlocal reading
+        for file in files:
+            reading = file.read()
+            yield f"{base}/{file.path}", moment, _MODE, ZIP_AUTO(file.bound, level=file.level), reading
+
+    try:
+        yield from stream_zip(members(), chunk_size=PIECE)
+    finally:
+        # The library's generators refer to each other, so that an abandoned archive would hold its sources open until
+        # the garbage is collected.
+        if reading is not None:
+            reading.close()
+        files.close()
 
 
-def _files(info: Mapping[str, str], time: datetime, payload: Iterable[File], tags: Iterable[File]) -> Iterator[File]:
+def _files(info: Mapping[str, str], time: datetime, payload: Iterable[File], tags: Iterable[File]) -> Generator[File]:
     listed: list[_Entry] = []
     octets = 0
     for file in payload:

@@ -120,10 +120,11 @@ class Lines:
         for chunk in self._chunks:
             *whole, held = (held + chunk).split(b"\n")
             yield from (Line(data, len(data)) for data in whole)
-            if len(held) > self._line_limit:
+            while len(held) > self._line_limit:
                 rest = _Rest(held, self._chunks)
                 yield self._shorten(rest)
-                held = rest.after
+                *whole, held = rest.after.split(b"\n")
+                yield from (Line(data, len(data)) for data in whole)
         if held:
             yield Line(held, len(held))
 

@@ -17,7 +17,7 @@ def folder(source: str) -> str:
 
 def path(names: Names, part: Part, suffix: str) -> str:
     """A path of its own for a collection in one format; `suffix` as in `.csv`."""
-    return names.unique(folder(part.source), safe(part.collection + suffix))
+    return names.unique(folder(part.source), safe(part.collection) + suffix)
 
 
 def copied(part: Part, path: str, title: str, resources: list[Resource]) -> Iterator[File]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dsr.authority.v1.authority_pb2 import Retention
-from dsr.v1.governance_pb2 import CollectionMap, Origin
+from dsr.v1.governance_pb2 import CollectionMap, EraseAction, Origin
 
 from dsrkit import payload
 from dsrkit.filenames import Names
@@ -123,7 +123,7 @@ def gather(report: Report, parts: Sequence[Part]) -> list[Source]:
                 Collection(
                     map=entry,
                     part=part,
-                    retentions=[r for r in source.instructions.retentions if r.collection == entry.collection],
+                    retentions=_retentions(source, entry),
                     anchor=f"c{sum(len(s.collections) for s in sources) + len(collections) + 1}",
                     path=payload.path(names, part, ".jsonl") if part else None,
                 )
@@ -132,6 +132,22 @@ def gather(report: Report, parts: Sequence[Part]) -> list[Source]:
     for part in left.values():
         raise inconsistent(part, "it has a collection that the data map doesn't name")
     return sources
+
+
+def _retentions(source: SourceReport, entry: CollectionMap) -> list[Retention]:
+    """What keeps a collection's records from being erased: holds, and the data map's own word."""
+    found = [r for r in source.instructions.retentions if r.collection == entry.collection]
+    if not found and entry.erase_action == EraseAction.ERASE_ACTION_RETAIN:
+        review_time = entry.review_time if entry.HasField("review_time") else None
+        found.append(
+            Retention(
+                collection=entry.collection,
+                reason=entry.retain_reason,
+                legal_reference=entry.legal_reference,
+                review_time=review_time,
+            )
+        )
+    return found
 
 
 def processing(report: Report, sources: Sequence[Source]) -> dict[str, Any]:

@@ -10,11 +10,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -148,6 +149,7 @@ def render(report: Report, sources: Sequence[Source]) -> Iterator[bytes]:
     """The page's bytes. Reads the head of every part while it is rendered."""
     folder = Path(__file__).parent / "templates"
     style = (folder / "style.css").read_text()
+    zone = ZoneInfo(report.partner.time_zone)
     environment = Environment(
         loader=FileSystemLoader(folder),
         autoescape=True,
@@ -160,8 +162,8 @@ def render(report: Report, sources: Sequence[Source]) -> Iterator[bytes]:
         "label": label,
         "link": link,
         "contact": contact,
-        "moment": words.moment,
-        "day": words.day,
+        "moment": lambda time: words.moment(time.astimezone(zone)),
+        "day": lambda time: words.day(time.astimezone(zone)),
         "size": words.size,
         "country": words.country,
         "number": "{:,}".format,
@@ -182,6 +184,7 @@ def render(report: Report, sources: Sequence[Source]) -> Iterator[bytes]:
         style=Markup(style),  # noqa: S704  # our own file
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         words=words,
+        utc=UTC,
         records=records,
         columns=columns,
         shown_records=SHOWN_RECORDS,

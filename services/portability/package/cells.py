@@ -2,7 +2,7 @@
 
 A spreadsheet takes a cell that begins with `=`, `+`, `-` or `@` for a formula (OWASP, CSV injection; ASVS 1.2.10).
 Where its list separator is a semicolon it also cuts cells of a comma-separated file at semicolons, tabs and line
-breaks. So a `'` goes before such a character wherever a cell could begin, and before any `'` there that precede one.
+breaks. So a `'` goes before such a character wherever a cell could begin, and before any quotes there that precede one.
 """
 
 import re
@@ -10,13 +10,12 @@ from typing import Any
 
 from dsrkit.jsonlines import Cut, Number, dumps
 
-PLACES = (
-    r"\A{}(?='*[=+\-@\t\r\n\0\uFF1D\uFF0B\uFF0D\uFF20])",
-    r"(?<=[;\t\r\n]){}(?='*[=+\-@\0\uFF1D\uFF0B\uFF0D\uFF20])",
-)
-RESTORE = "|".join(PLACES).replace("{}", "'")
+_FIRST = r"\A{}(?='*[=+\-@\t\r\n\0\uFF1D\uFF0B\uFF0D\uFF20])"
+# A cell that begins in the middle of another begins with that one's doubled quotes, which the spreadsheet takes away.
+_WITHIN = r"(?<=[;\t\r\n]){}(?=['\"]*[=+\-@\0\uFF1D\uFF0B\uFF0D\uFF20])"
+RESTORE = f"{_FIRST}|{_WITHIN}".replace("{}", "'")
 """Matches what `neutralise` put in."""
-_NEUTRALISE = re.compile("|".join(PLACES).replace("{}", ""))
+_NEUTRALISE = re.compile(f"{_FIRST}|{_WITHIN}".replace("{}", ""))
 _RESTORE = re.compile(RESTORE)
 
 NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")

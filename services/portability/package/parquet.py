@@ -19,8 +19,8 @@ from dsrkit.parts import Field
 from services.portability.package.cells import LIMITS, NUMBER, has_cut
 from services.portability.package.tables import Table
 
-GROUP_BYTES = 8 << 20
-GROUP_ROWS = 50_000
+GROUP_BYTES = 4 << 20
+GROUP_ROWS = 20_000
 _DECIMAL_DIGITS = 38
 _MICROSECONDS = re.compile(r"[^.,]*(?:[.,][0-9]{1,6}(?![0-9]).*)?", re.DOTALL)
 

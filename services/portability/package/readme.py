@@ -15,7 +15,7 @@ _FORMULAS = """
 Formulas: a spreadsheet takes a cell that begins with = + - or @ for a formula and would run it. So a single quote (')
 stands before = + - @ TAB CR LF NUL and the full-width forms of the first four where they begin a cell, and before the
 same but TAB CR LF after a semicolon, a tab or a line break within it, since some spreadsheets begin a cell there. It
-also stands before any single quotes that precede one of these. Numbers are never changed. To undo it, remove in every
+also stands before any quotes that precede one of these. Numbers are never changed. To undo it, remove in every
 cell, and in the first line, what this expression matches (Python's notation; \\A is the beginning of the cell):
 """
 _COMPLETE = """
