@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 import structlog
 import typer
@@ -102,7 +103,8 @@ async def test_get_and_list(dsr: Dsr, platform: Platform) -> None:
     message = platform.calls[1].message
     assert (list(message.states), message.page_size) == ([request_pb2.REQUEST_STATE_LOCATING], 1)
     assert (await dsr("hold", "list")).status == 0
-    assert "partners/acme/things/1" in (await dsr("source", "list")).out
+    sources = (await dsr("source", "list")).out.splitlines()
+    assert [line.split()[0] for line in sources] == ["name", "1", "2"]
 
 
 async def test_list_reads_all_pages(dsr: Dsr, platform: Platform) -> None:
@@ -168,6 +170,18 @@ async def test_plan_and_approve(dsr: Dsr, platform: Platform) -> None:
     assert platform.calls[-1].message.plan_digest == "d1"
 
 
+async def test_approval_after_reading_the_plan(dsr: Dsr, platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    platform.answers["GetErasureRequest"] = planned
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    declined = await dsr("erasure", "approve", "1", stdin="n\n")
+    assert declined.status == 1
+    assert "orders" in declined.err
+    assert not [call for call in platform.calls if call.rpc == "ApproveErasureRequest"]
+    agreed = await dsr("erasure", "approve", "1", stdin="y\n")
+    assert agreed.status == 0, agreed.err
+    assert platform.calls[-1].message.plan_digest == "d1"
+
+
 async def test_plan_that_is_not_there(dsr: Dsr, platform: Platform) -> None:
     refused = request_pb2.REQUEST_STATE_REFUSED
     platform.answers["GetErasureRequest"] = lambda m: erasure_pb2.ErasureRequest(name=m.name, state=refused)
@@ -215,9 +229,15 @@ async def test_governance(dsr: Dsr, platform: Platform, tmp_path: Path) -> None:
 
 
 async def test_token(dsr: Dsr, platform: Platform) -> None:
-    result = await dsr("token", "--role", "ROLE_READER")
-    assert result.out.count(".") == 2
-    assert (await dsr("token")).status == 1
+    plain, strong = (
+        await dsr("token"),
+        await dsr("token", "--role", "ROLE_ADMIN", "--role", "ROLE_APPROVER", "--person"),
+    )
+    claims = [jwt.decode(one.out.strip(), options={"verify_signature": False}) for one in (plain, strong)]
+    assert [one["roles"] for one in claims] == [["ROLE_READER"], ["ROLE_ADMIN", "ROLE_APPROVER"]]
+    assert [one["actor_type"] for one in claims] == ["service", "person"]
+    nobody = await dsr("token", "--credential", str(platform.credential_file), connected=False)
+    assert (nobody.status, "--actor" in nobody.err) == (1, True)
 
 
 async def test_errors_say_what_to_do_and_never_how_the_code_looks(dsr: Dsr, platform: Platform) -> None:
@@ -246,6 +266,8 @@ async def test_errors_say_what_to_do_and_never_how_the_code_looks(dsr: Dsr, plat
         assert result.status == 1, arguments
         assert expected in result.err, (arguments, result.err)
         assert "Traceback" not in result.err
+    nobody = ("--target", platform.target, "--credential", str(platform.credential_file))
+    assert "--actor" in (await dsr("access", "get", "1", *nobody, connected=False)).err
     alone = await dsr("access", "get", "1", connected=False)
     assert "DSR_CREDENTIAL" in alone.err
     usage = await dsr("access", "nonsense")

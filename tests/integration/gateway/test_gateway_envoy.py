@@ -6,7 +6,7 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
-import envoy
+import envoy  # type: ignore[import-untyped]
 import httpx
 import pytest
 

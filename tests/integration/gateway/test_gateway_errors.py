@@ -168,7 +168,8 @@ async def test_a_service_that_is_away(http: httpx.AsyncClient, config: Config, p
         assert (await http.get(f"{base}/v1/{PARTNER}/portabilityRequests/1")).status_code == 200
         ready = await http.get(f"{base}/readyz")
         assert ready.json()["services"] == {"access": False, "portability": True, "erasure": False, "governance": False}
-    none = Config(*["127.0.0.1:1"] * 4, listen="127.0.0.1:0")
+    gone = "127.0.0.1:1"
+    none = Config(gone, gone, gone, gone, listen="127.0.0.1:0")
     async with open_gateway(none) as gateway:
         problem_of(await http.get(f"http://127.0.0.1:{gateway.port}/readyz"), 503, "SERVICE_UNAVAILABLE")
 

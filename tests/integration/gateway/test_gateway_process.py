@@ -16,11 +16,11 @@ from typing import Any
 
 import grpc
 import httpx
-import jsonschema
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from openapi_schema_validator import OAS31Validator
 
 from gateway.config import Config
 from gateway.routes import PUBLIC_SERVICES, Kind, Route, routes_of
@@ -85,13 +85,13 @@ async def test_answers_have_the_described_shape(http: httpx.AsyncClient, platfor
     operations = [one for methods in DESCRIPTION["paths"].values() for one in methods.values()]
     operation = next(one for one in operations if one["operationId"] == route.rpc.name)
     reference = operation["responses"]["200"]["content"]["application/json"]["schema"]
-    jsonschema.Draft202012Validator({**reference, "components": DESCRIPTION["components"]}).validate(response.json())
+    OAS31Validator({**reference, "components": DESCRIPTION["components"]}).validate(response.json())
 
 
 async def test_problems_have_the_described_shape(http: httpx.AsyncClient) -> None:
     schema = DESCRIPTION["components"]["schemas"]["Problem"]
     for url in ("/nowhere", f"/v1/{PARTNER}/accessRequests?pageSize=x", "/v1/partners/other"):
-        jsonschema.Draft202012Validator(schema).validate((await http.get(url)).json())
+        OAS31Validator(schema).validate((await http.get(url)).json())
 
 
 async def test_documentation_is_served(http: httpx.AsyncClient) -> None:
@@ -131,9 +131,14 @@ async def test_tls_on_both_sides(certificate: tuple[Path, Path], tmp_path: Path)
     mutual = grpc.ssl_server_credentials(pair, chain.read_bytes(), require_client_auth=True)
     async with open_platform(tmp_path, mutual) as platform:
         target = f"localhost:{platform.port}"
-        files = {"tls_certificate": str(chain), "tls_key": str(key), "upstream_ca": str(chain)}
-        shown = {"upstream_certificate": str(chain), "upstream_key": str(key)}
-        config = Config(target, target, target, target, listen="127.0.0.1:0", **files, **shown)
+        config = Config(
+            *(target, target, target, target, "127.0.0.1:0"),
+            tls_certificate=str(chain),
+            tls_key=str(key),
+            upstream_ca=str(chain),
+            upstream_certificate=str(chain),
+            upstream_key=str(key),
+        )
         trust = ssl.create_default_context(cafile=str(chain))
         headers = {"authorization": f"Bearer {platform.token()}"}
         async with open_gateway(config) as gateway, httpx.AsyncClient(verify=trust, headers=headers) as http:

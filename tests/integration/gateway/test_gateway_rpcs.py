@@ -43,7 +43,7 @@ def test_every_rpc_has_a_route() -> None:
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.rpc.name)
 async def test_every_route_reaches_its_rpc(http: httpx.AsyncClient, platform: Platform, route: Route) -> None:
     """The services' answers differ (a body of `{}` lacks fields); that they answer at all is what is asked here."""
-    content = {"content": b"{}", "headers": {"content-type": "application/json"}} if route.body else {}
+    content: dict[str, Any] = {"content": b"{}", "headers": {"content-type": "application/json"}} if route.body else {}
     roles = ["ROLE_READER", "ROLE_REQUESTER", "ROLE_APPROVER", "ROLE_ADMIN"]
     http.headers["authorization"] = f"Bearer {platform.token(roles=roles)}"
     response = await http.request(route.http_method, url_of(route), **content)

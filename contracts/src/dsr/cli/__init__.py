@@ -121,7 +121,10 @@ def _common(
 
 def token(
     context: typer.Context,
-    role: Annotated[list[str] | None, typer.Option(help="Such as ROLE_REQUESTER; may be repeated.")] = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option(help="Such as ROLE_REQUESTER; may be repeated. The credential's own, or ROLE_READER."),
+    ] = None,
     audience: Annotated[str, typer.Option(help="Whom the token is for.")] = PLATFORM_AUDIENCE,
     person: Annotated[bool, typer.Option(help="A person who signed in just now, as you vouch for.")] = False,
 ) -> None:
@@ -134,8 +137,6 @@ def token(
     subject = session.actor or credential.subject
     if not subject:
         raise CommandError("The credential names no subject.", "Say who acts: --actor ID.")
-    roles = role or list(credential.roles)
-    if not roles:
-        raise CommandError("The credential names no role.", "Say which: --role ROLE_READER.")
+    roles = role or list(credential.roles) or ["ROLE_READER"]
     made = credential.token(audience, subject=subject, roles=roles, actor_type="person" if person else None)
     sys.stdout.write(made + "\n")

@@ -31,7 +31,7 @@ def plan(context: typer.Context, name: Name) -> None:
     session.out.print(output.render(request.plan))
     if request.plan.findings:
         session.note("The findings must be mended before anybody may approve.")
-    elif not request.validate_only:
+    elif request.state in UNDECIDED and not request.validate_only:
         session.note(f"Approve it with: dsr erasure approve {request.name} --digest {request.plan.digest}")
 
 

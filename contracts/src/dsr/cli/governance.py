@@ -96,7 +96,7 @@ def list_sources(context: typer.Context, limit: Limit = 500) -> None:
 
         return await pages(limit, page)
 
-    session.show_all(session.run(every))
+    session.show_all(session.run(every), ("name", "display_name", "custody", "location", "connector_address"))
 
 
 @hold.command("place")
@@ -160,4 +160,5 @@ def list_holds(context: typer.Context, limit: Limit = 500) -> None:
 
         return await pages(limit, page)
 
-    session.show_all(session.run(every))
+    columns = ("name", "source", "collection", "reason", "legal_reference", "review_time", "release_time")
+    session.show_all(session.run(every), columns)

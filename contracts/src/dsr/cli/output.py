@@ -1,5 +1,7 @@
 """Messages of the contract as text for people: set fields, with repeated messages as tables."""
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf import duration_pb2, timestamp_pb2
@@ -11,6 +13,7 @@ from rich.text import Text
 
 _TIME = timestamp_pb2.Timestamp.DESCRIPTOR.full_name
 _DURATION = duration_pb2.Duration.DESCRIPTOR.full_name
+_NAME = re.compile(r"partners/[^/\s]+(/[^/\s]+/[^/\s]+)?")
 
 
 def clean(text: str) -> str:
@@ -39,22 +42,39 @@ def _collect(message: Message, prefix: str, facts: Table, tables: list[Renderabl
             facts.add_row(label, cell(field, value))
 
 
-def table_of(messages: list[Any]) -> Table:
-    """Messages of one type, one a row, with the fields that any of them has; nested repeated messages are counted."""
-    fields: dict[str, FieldDescriptor] = {}
-    for message in messages:
-        for field, _ in message.ListFields():
-            fields.setdefault(field.name, field)
-    order = [field for field in messages[0].DESCRIPTOR.fields if field.name in fields] if messages else []
+def table_of(messages: Sequence[Any], columns: Sequence[str] = ()) -> Table:
+    """Messages of one type, one a row.
+
+    `columns` are paths of fields such as `clock.due_time`; without, those that any of the messages has. Names of
+    resources are cut to their last part, times to the minute; `--json` has them whole.
+    """
+    if not columns:
+        present = {field.name for message in messages for field, _ in message.ListFields()}
+        columns = [field.name for field in messages[0].DESCRIPTOR.fields if field.name in present]
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for field in order:
-        number = field.cpp_type in (FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64)
-        right = number and not field.is_repeated
-        table.add_column(field.name.replace("_", " "), justify="right" if right else "left", overflow="fold")
+    for column in columns:
+        header = column.rsplit(".", 1)[-1].removesuffix("_time").replace("_", " ")
+        # A name is there to be copied, so it is never broken in two.
+        table.add_column(header, no_wrap=column in ("name", "state"), overflow="fold")
     for message in messages:
-        present = {field.name for field, _ in message.ListFields()}
-        table.add_row(*(cell(f, getattr(message, f.name)) if f.name in present else Text("") for f in order))
+        table.add_row(*(_at(message, column.split(".")) for column in columns))
     return table
+
+
+def _at(message: Any, path: list[str]) -> Text:
+    *outer, last = path
+    for name in outer:
+        message = getattr(message, name)
+    field = message.DESCRIPTOR.fields_by_name[last]
+    value = getattr(message, last)
+    if field.has_presence and not message.HasField(last):
+        return Text("")
+    if not field.is_repeated and not field.has_presence and value == field.default_value:
+        return Text("")
+    if field.message_type is not None and field.message_type.full_name == _TIME:
+        return Text(value.ToJsonString()[:16].replace("T", " "))
+    text = cell(field, value)
+    return Text(text.plain.rsplit("/", 1)[-1]) if _NAME.fullmatch(text.plain) else text
 
 
 def cell(field: FieldDescriptor, value: Any) -> Text:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn, TypeVar
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from rich.console import Console
+from rich.text import Text
 
 from dsr.cli import output
 from dsr.client import SERVICES, Platform, connect
@@ -83,6 +84,10 @@ class Session:
 
     def run(self, work: Callable[[Platform], Awaitable[T]]) -> T:
         """Connects and does the work."""
+        if not self.actor and not self.credential().subject:
+            raise CommandError(
+                "The credential names no subject.", "Say who acts, by an opaque id: --actor ID or DSR_ACTOR."
+            )
 
         async def connected() -> T:
             root = self.ca.read_bytes() if self.ca else None
@@ -103,12 +108,12 @@ class Session:
         else:
             self.out.print(output.render(message))
 
-    def show_all(self, messages: Sequence[Message]) -> None:
-        """Writes a list of answers: as a JSON array, or as a table."""
+    def show_all(self, messages: Sequence[Message], columns: Sequence[str] = ()) -> None:
+        """Writes a list of answers: as a JSON array, or as a table of these columns (see `output.table_of`)."""
         if self.as_json:
             self.print_json([json_format.MessageToDict(message) for message in messages])
         elif messages:
-            self.out.print(output.table_of(list(messages)))
+            self.out.print(output.table_of(messages, columns))
         else:
             self.note("There are none.")
 
@@ -124,7 +129,11 @@ class Session:
     def note(self, text: str) -> None:
         """Says something to a person, beside the answer."""
         if not self.as_json:
-            self.err.print(output.clean(text), style="dim", markup=False, highlight=False)
+            self.tell(text, "dim")
+
+    def tell(self, text: str, style: str = "") -> None:
+        """Writes a line to standard error, unbroken, so that what stands in it can be copied."""
+        self.err.print(Text(output.clean(text), style), soft_wrap=True)
 
     def fail(self, error: Exception) -> NoReturn:
         """Says what went wrong and what to do, never with a stack trace, and ends with status 1."""
@@ -148,11 +157,11 @@ class Session:
         if self.as_json:
             sys.stderr.write(json.dumps({**content, "nextStep": hint}, ensure_ascii=False) + "\n")
         else:
-            self.err.print("error", style="bold red", end=" ")
             lead = f"{content['reason']}: " if isinstance(error, DsrRpcError) else ""
-            self.err.print(output.clean(f"{lead}{content['detail']}"), markup=False, highlight=False)
+            self.err.print(Text("error", "bold red"), end=" ")
+            self.tell(f"{lead}{content['detail']}")
             if hint:
-                self.err.print(output.clean(hint), style="dim", markup=False, highlight=False)
+                self.tell(hint, "dim")
         sys.exit(1)
 
 
