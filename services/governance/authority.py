@@ -96,7 +96,9 @@ class AuthorityServicer(AuthorityServiceServicer):
                 request.data_sources,
                 request.identities,
             )
-            return pb.GetInstructionsResponse(sources=sources, partner=messages.partner(row))
+            return pb.GetInstructionsResponse(
+                sources=sources, partner=messages.partner(row), dpo_contact=self._dpo_contact
+            )
 
     async def _instructions(
         self,

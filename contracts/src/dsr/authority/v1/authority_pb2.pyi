@@ -198,6 +198,9 @@ class GetInstructionsResponse(_message.Message):
     REFUSAL_FIELD_NUMBER: _builtins.int
     SOURCES_FIELD_NUMBER: _builtins.int
     PARTNER_FIELD_NUMBER: _builtins.int
+    DPO_CONTACT_FIELD_NUMBER: _builtins.int
+    dpo_contact: _builtins.str
+    """The operator's data protection officer, named in every report (policy P18)."""
     @_builtins.property
     def refusal(self) -> _request_pb2.Refusal:
         """Set when the partner or a place no longer allows the work; it waits."""
@@ -216,10 +219,11 @@ class GetInstructionsResponse(_message.Message):
         refusal: _request_pb2.Refusal | None = ...,
         sources: _abc.Iterable[Global___SourceInstructions] | None = ...,
         partner: _governance_pb2.Partner | None = ...,
+        dpo_contact: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["partner", b"partner", "refusal", b"refusal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["partner", b"partner", "refusal", b"refusal", "sources", b"sources"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dpo_contact", b"dpo_contact", "partner", b"partner", "refusal", b"refusal", "sources", b"sources"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
