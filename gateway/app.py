@@ -88,6 +88,8 @@ class Gateway:
             }
             span.update_name(f"{exchange.method} {exchange.route}")
             span.set_attributes(attributes)
+            if exchange.status >= 500:
+                span.set_status(trace.StatusCode.ERROR)
             self._duration.record(seconds, attributes)
         log.get_logger().info(
             "http",

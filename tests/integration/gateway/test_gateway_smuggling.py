@@ -1,6 +1,7 @@
 """S4: whatever a client writes into headers, a service hears the token, the originating address and the trace only."""
 
 import asyncio
+import contextlib
 import json
 import random
 import re
@@ -200,3 +201,28 @@ async def test_the_address_behind_a_trusted_hop(config: Config, platform: Platfo
             platform.calls.clear()
             await http.get(f"http://127.0.0.1:{gateway.port}{PATH}", headers={"x-forwarded-for": sent})
             assert platform.calls[0].header("x-dsr-originating-ip") == [expected]
+
+
+async def test_slow_heads_and_idle_connections_end(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.http1.HEAD_SECONDS", 0.2)
+    async with open_gateway(config) as gateway:
+        statuses, answer = await exchange(gateway.port, b"GET /healthz HTTP/1.1\r\nHos")
+        assert statuses == [408]
+        assert b'"reason":"REQUEST_TIMEOUT"' in answer
+        assert await exchange(gateway.port, b"") == ([], b"")
+
+
+async def test_an_unread_body_may_arrive_for_a_while_only(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.http1.LINGER_SECONDS", 0.2)
+    monkeypatch.setattr("gateway.http1.LINGER_BYTES", 1000)
+    request = b"POST /v1/partners HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
+    async with open_gateway(config) as gateway:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(request)
+        assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 401 ")
+        async with asyncio.timeout(5):
+            with contextlib.suppress(ConnectionResetError):
+                await reader.read()  # ends when the gateway has waited long enough
+        writer.close()
+        statuses, _ = await exchange(gateway.port, request + b"x" * 2000)
+        assert statuses in ([401], [])
