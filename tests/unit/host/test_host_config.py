@@ -11,7 +11,7 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from connectors import config
-from connectors.__main__ import main
+from connectors.process import main
 from dsrkit.config import ConfigError
 
 SOURCE = "partners/acme/dataSources/files"
