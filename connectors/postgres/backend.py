@@ -121,8 +121,10 @@ class PostgresBackend:
         return compiler
 
     async def _compiler(self, *, fresh: bool = False) -> Compiler:
-        """The model of the database as it is now, or was at most `catalogue_max_age` ago. An unchanged catalogue keeps the
-        model, and with it the temporary tables of open connections."""
+        """The model of the database as it is now, or was at most `catalogue_max_age` ago.
+
+        An unchanged catalogue keeps the model, and with it the temporary tables of open connections.
+        """
         now = asyncio.get_running_loop().time()
         async with self._learning:
             known = self._known

@@ -35,7 +35,7 @@ def script(name: str) -> str:
 
 
 async def read(connection: Queries) -> Catalogue:
-    """The catalogue, as the connection's role sees it. The search path must be pg_catalog, so that types come qualified."""
+    """The catalogue, as the connection's role sees it. Its search path is pg_catalog: types come qualified."""
     tables = await connection.fetch(script("tables.sql"))
     oids = [row["oid"] for row in tables]
     columns = _by_first(await connection.fetch(script("columns.sql"), oids))
@@ -46,20 +46,19 @@ async def read(connection: Queries) -> Catalogue:
     for row in tables:
         oid = row["oid"]
         found[names[oid]] = _table(row, columns[oid], indexes[oid], triggers[oid])
-    keys = []
-    for row in await connection.fetch(script("foreign_keys.sql")):
-        if row["child"] in names and row["target"] in names:
-            keys.append(
-                ForeignKey(
-                    name=row["conname"],
-                    table=names[row["child"]],
-                    columns=tuple(row["columns"]),
-                    target=names[row["target"]],
-                    target_columns=tuple(row["target_columns"]),
-                    on_delete=_ON_DELETE[row["on_delete"]],
-                    enforced=row["enforced"],
-                )
-            )
+    keys = (
+        ForeignKey(
+            name=row["conname"],
+            table=names[row["child"]],
+            columns=tuple(row["columns"]),
+            target=names[row["target"]],
+            target_columns=tuple(row["target_columns"]),
+            on_delete=_ON_DELETE[row["on_delete"]],
+            enforced=row["enforced"],
+        )
+        for row in await connection.fetch(script("foreign_keys.sql"))
+        if row["child"] in names and row["target"] in names
+    )
     return Catalogue(found, tuple(keys))
 
 

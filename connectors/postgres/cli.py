@@ -11,10 +11,15 @@ from dsrkit.errors import DsrError
 
 
 def discover(
-    dsn: Annotated[str, typer.Argument(help="postgresql://user@host/database, or a file that holds it (keeps the password out of the shell's history).")],
+    dsn: Annotated[
+        str,
+        typer.Argument(
+            help="postgresql://user@host/database, or a file that holds it (keeps the password out of the history)."
+        ),
+    ],
     schema: Annotated[list[str] | None, typer.Option(help="Only this schema; may be repeated.")] = None,
 ) -> None:
-    """Prints a draft of a connector declaration and data map, with reasons and doubts. Reads the catalogue, never a row."""
+    """Prints a draft of a connector declaration and data map, with reasons and doubts. Reads no row."""
     try:
         address = dsn if "://" in dsn else Path(dsn).read_text().strip()
         typer.echo(asyncio.run(draft(address, tuple(schema or ()))), nl=False)

@@ -15,7 +15,8 @@ _INTEGER += " BETWEEN -9223372036854775808 AND 9223372036854775807 THEN CAST({te
 _SPELLED = {
     "integer": _INTEGER,
     "number": "CASE WHEN {text} ~ '^-?[0-9]+([.][0-9]+)?$' THEN CAST({text} AS numeric) END",
-    "uuid": "CASE WHEN {text} ~ '^[0-9A-Fa-f]{{8}}(-[0-9A-Fa-f]{{4}}){{3}}-[0-9A-Fa-f]{{12}}$' THEN CAST({text} AS uuid) END",
+    "uuid": "CASE WHEN {text} ~ '^[0-9A-Fa-f]{{8}}(-[0-9A-Fa-f]{{4}}){{3}}-[0-9A-Fa-f]{{12}}$'"
+    " THEN CAST({text} AS uuid) END",
 }
 """Text as a value of the family, null where it spells none: a comparison must not fail on somebody's odd value."""
 
@@ -80,7 +81,7 @@ class PostgresDialect:
         return fill("{left} {equals} {right}", left=left, equals=column.equals, right=right)
 
     def _collated(self, expression: Sql, column: Column) -> Sql:
-        """With the column's own collation, by which its index is ordered; two collations in one comparison would fail."""
+        """With the column's own collation, by which its index is ordered; two in one comparison would fail."""
         if not column.collation:
             return expression
         return fill("({expression}) COLLATE {collation}", expression=expression, collation=column.collation)
@@ -133,7 +134,7 @@ class PostgresDialect:
         deletes = (
             fill("d{n} AS ({delete} RETURNING 1)", n=n, delete=self.delete(*part)) for n, part in enumerate(parts)
         )
-        counts = (Sql(f"(SELECT count(*) FROM d{n})") for n in range(len(parts)))
+        counts = (fill("(SELECT count(*) FROM d{n})", n=n) for n in range(len(parts)))
         return fill("WITH {deletes} SELECT {counts}", deletes=join(", ", deletes), counts=join(", ", counts))
 
     def session_tables(self, model: Model) -> Sequence[Sql]:

@@ -9,14 +9,18 @@ from typing import Any
 
 import yaml
 
+from connectors.postgres.dialect import PostgresDialect
 from connectors.postgres.options import PostgresOptions
 from connectors.postgres.session import PostgresDatabase
-from connectors.postgres.dialect import PostgresDialect
 from connectors.relational.catalogue import Catalogue, ForeignKey, Table
 from connectors.relational.declaration import parse
 from connectors.relational.guess import OwnershipGuess, Ownerships, identities, people, slices
 
 _UNIDENTIFIED = "discovery"
+_PERSONAL = re.compile(
+    r"(.*_)?((first|last|full|sur|given|family)_?name|birth.*|dob|address|street|postcode|zip|ip(_address)?|user_?agent"
+    r"|device_?id|(user|customer|client|member|person)_?id)"
+)
 _HEADER = """\
 # Draft of a connector declaration and a data map. Read `unsure` first; correct; then remove `unsure` and `reasons`.
 # Names and constraints are all this was made from: no row was read.
@@ -62,7 +66,9 @@ class _Draft:
 
     def whole(self, schemas: tuple[str, ...]) -> dict[str, Any]:
         for name in self.scope:
-            self.unsure.append(f"{name} stands in half of the tables or more: is the database shared? Then set scope: {{{name}: …}}")
+            self.unsure.append(
+                f"{name} stands in half of the tables or more: is the database shared? Then set scope: {{{name}: …}}"
+            )
         collections = {name: self._collection(name, table) for name, table in self.tables.items()}
         options: dict[str, Any] = {"dsn_file": "/run/secrets/CHANGE-ME.dsn"}
         if schemas:
@@ -97,7 +103,9 @@ class _Draft:
             found["references"] = references
         for trigger in table.triggers:
             events = " and ".join(trigger.events)
-            self.unsure.append(f"{name}: what does the {trigger.kind} {trigger.name} do on {events}? List it under acknowledged")
+            self.unsure.append(
+                f"{name}: what does the {trigger.kind} {trigger.name} do on {events}? List it under acknowledged"
+            )
         return found | self._soft_delete(table)
 
     def _unconstrained(self, table: Table) -> dict[str, Any]:
@@ -112,11 +120,11 @@ class _Draft:
                 "ownership": "OWNED",
             }
             self.unsure.append(
-                f"{table.full_name} ({column}) -> {target.full_name}: OWNED, because of the names alone; no constraint says so"
+                f"{table.full_name} ({column}) -> {target.full_name}: OWNED, by the names alone; no constraint says so"
             )
         for prefix in _polymorphic(table):
             self.unsure.append(
-                f"{table.full_name} ({prefix}_type, {prefix}_id): refers to several tables? Declare a reference for each, with when"
+                f"{table.full_name} ({prefix}_type, {prefix}_id): refers to several tables? Declare each, with when"
             )
         return found
 
@@ -131,9 +139,13 @@ class _Draft:
             found[guess.column] = entry
             self.reasons.append(f"{table.full_name}.{guess.column}: {guess.type}, because {guess.reason}")
             if guess.match == "e164":
-                self.unsure.append(f"{table.full_name}.{guess.column}: in which country's way are national numbers written? Set region")
+                self.unsure.append(
+                    f"{table.full_name}.{guess.column}: in which country's way are national numbers written? Set region"
+                )
             if guess.match == "case_fold" and not table.indexed_by("lower", guess.column):
-                self.unsure.append(f"{table.full_name}.{guess.column}: no index on lower({guess.column}); every search will read the table")
+                self.unsure.append(
+                    f"{table.full_name}.{guess.column}: no index on lower({guess.column}); searches read it all"
+                )
         return found
 
     def _ownership(self, key: ForeignKey) -> str:
@@ -146,20 +158,30 @@ class _Draft:
     def _soft_delete(self, table: Table) -> dict[str, Any]:
         for column in table.columns:
             if re.fullmatch(r"(is_)?(deleted|removed|archived)(_at|_on|_time)?", column.name.lower()):
-                self.unsure.append(f"{table.full_name}.{column.name}: does it mark rows as deleted? They are found all the same")
+                self.unsure.append(
+                    f"{table.full_name}.{column.name}: does it mark rows as deleted? They are found all the same"
+                )
                 return {"soft_delete": column.name}
         return {}
 
     def _explain_absence(self, name: str, table: Table) -> None:
         if not table.searchable:
-            self.unsure.append(f"{name}: a {table.kind} can't be searched; does what it shows come from elsewhere here?")
+            self.unsure.append(
+                f"{name}: a {table.kind} can't be searched; does what it shows come from elsewhere here?"
+            )
         elif _suspicious(table):
-            self.unsure.append(f"{name}: nothing leads here from a person, but it has columns like {_suspicious(table)}")
+            self.unsure.append(
+                f"{name}: nothing leads here from a person, but it has columns like {_suspicious(table)}"
+            )
         else:
-            self.reasons.append(f"{name}: no personal data, because no column names a person and nothing leads here from one")
+            self.reasons.append(
+                f"{name}: no personal data, because no column names a person and nothing leads here from one"
+            )
 
     def _authoritative(self) -> set[str]:
-        return {g.type for table in self.tables.values() if people(table) for g in identities(table, self.scope) if g.unique}
+        return {
+            g.type for table in self.tables.values() if people(table) for g in identities(table, self.scope) if g.unique
+        }
 
     def _mapped(self, name: str) -> dict[str, Any]:
         title = self.tables[name].name.replace("_", " ").capitalize()
@@ -182,7 +204,8 @@ class _Draft:
             more |= {
                 name
                 for name, table in self.tables.items()
-                if table.searchable and (_polymorphic(table) or any(True for _ in _by_name(table, self.tables, self.keys, found)))
+                if table.searchable
+                and (_polymorphic(table) or any(True for _ in _by_name(table, self.tables, self.keys, found)))
             }
             grown = not more <= found
             found |= more
@@ -217,5 +240,4 @@ def _polymorphic(table: Table) -> list[str]:
 
 
 def _suspicious(table: Table) -> str:
-    pattern = r"(.*_)?((first|last|full|sur|given|family)_?name|birth.*|dob|address|street|postcode|zip|ip(_address)?|user_?agent|device_?id|(user|customer|client|member|person)_?id)"
-    return ", ".join(column.name for column in table.columns if re.fullmatch(pattern, column.name.lower()))
+    return ", ".join(column.name for column in table.columns if _PERSONAL.fullmatch(column.name.lower()))

@@ -6,7 +6,7 @@ from dsrkit.errors import DsrError
 
 _RETRY = "Nothing was changed by the statement that failed; the call may be repeated."
 _REJECTED: dict[str, str] = {
-    "22": "a value doesn't fit its column or can't be compared with it; see the declaration and the instruction's constants",
+    "22": "a value doesn't fit its column; see the declaration and the constants of the instructions",
     "42501": "the connector's role lacks a privilege; see Probe",
     "54": "a record is larger than the database can hand out as one line of JSON (1 GB)",
     "53100": "the database's disk is full",

@@ -9,7 +9,7 @@
 | numeric | a string, all digits and the scale kept; NaN, INF, -INF |
 | money | a string, as numeric |
 | bytea | a string in base64 |
-| json, jsonb | itself; but a JSON string or a JSON null is written as a string of JSON, for null would mean SQL's NULL |
+| json, jsonb | itself; but a JSON string or a JSON null is written as a string of JSON, for null is SQL's NULL |
 | array | an array; one whose bounds don't start at 1 is a string, PostgreSQL's own spelling |
 | text_array | the same with each element as a string |
 """
@@ -42,7 +42,22 @@ _TYPES: dict[str, tuple[Family, str, str]] = {
     "interval": ("other", "text", "duration"),
 }
 _NATIVE_ELEMENTS = frozenset(
-    ["bool", "int2", "int4", "int8", "float4", "float8", "text", "varchar", "bpchar", "name", "uuid", "date", "timestamp", "timestamptz"]
+    [
+        "bool",
+        "int2",
+        "int4",
+        "int8",
+        "float4",
+        "float8",
+        "text",
+        "varchar",
+        "bpchar",
+        "name",
+        "uuid",
+        "date",
+        "timestamp",
+        "timestamptz",
+    ]
 )
 
 _JSON = {
@@ -51,7 +66,8 @@ _JSON = {
     "enum": "CAST({c} AS text)",
     "float": "CASE WHEN {c} = 'Infinity' THEN to_json('INF'::text) WHEN {c} = '-Infinity' THEN to_json('-INF'::text)"
     " ELSE to_json({c}) END",
-    "numeric": "CASE CAST({c} AS text) WHEN 'Infinity' THEN 'INF' WHEN '-Infinity' THEN '-INF' ELSE CAST({c} AS text) END",
+    "numeric": "CASE CAST({c} AS text) WHEN 'Infinity' THEN 'INF' WHEN '-Infinity' THEN '-INF'"
+    " ELSE CAST({c} AS text) END",
     "money": "CAST(CAST({c} AS numeric) AS text)",
     "bytea": "replace(encode({c}, 'base64'), chr(10), '')",
     "jsonb": "CASE WHEN jsonb_typeof({c}) IN ('string', 'null') THEN to_jsonb(CAST({c} AS text)) ELSE {c} END",

@@ -67,7 +67,7 @@ class _Builder:
                     f"collections.{name}", "there is no such table; write schema.table as the catalogue has it"
                 )
             if not table.searchable and not declaration.no_personal_data:
-                why = f"it is a {table.kind} and can't be searched; declare no_personal_data, and treat its origin instead"
+                why = f"it is a {table.kind} and can't be searched; declare no_personal_data and treat its origin"
                 raise self._wrong(f"collections.{name}", why)
         for column in self.options.scope or ():
             if all(column not in table.column for table in self.tables.values()):
@@ -91,7 +91,7 @@ class _Builder:
                 why = "it names no reference of this collection that leads to a collection with the scope columns"
                 raise self._wrong(f"{path}.scope_via", why)
         if self.options.scope and len(scope) < len(self.options.scope) and declaration.identity and via is None:
-            why = "the table lacks scope columns, so that other partners' rows would be found; name a reference in scope_via"
+            why = "the table lacks scope columns: other partners' rows would be found; name a reference in scope_via"
             raise self._wrong(f"{path}.identity", why)
         identities = tuple(self._identity(table, column, path) for column in declaration.identity)
         return Collection(number, table, declaration.people, identities, references, scope, via)
@@ -109,7 +109,8 @@ class _Builder:
         declaration = self.options.collections[table.full_name].identity[name]
         column = self._column(table, name, f"{path}.identity.{name}")
         if column.family == "other":
-            why = f"values of type {column.native_type} can't be compared with an identity; use text, integer, numeric or uuid"
+            kind = column.native_type
+            why = f"values of type {kind} can't be compared with an identity; use text, integer, numeric or uuid"
             raise self._wrong(f"{path}.identity.{name}", why)
         match, region = declaration.match, declaration.region
         slot: tuple[str, ...] = (declaration.type, match, column.family)
@@ -123,12 +124,9 @@ class _Builder:
 
     def _references(self, name: str, guesses: Ownerships, active: set[str]) -> tuple[Reference, ...]:
         declared = dict(self.options.collections.get(name, _NOTHING).references)
-        found = []
-        for key in self.catalogue.foreign_keys:
-            if key.table == name and key.target in self.tables:
-                found.append(self._constrained(key, declared.pop(key.name, None), guesses, active))
-        for label, declaration in declared.items():
-            found.append(self._unconstrained(name, label, declaration))
+        keys = [key for key in self.catalogue.foreign_keys if key.table == name and key.target in self.tables]
+        found = [self._constrained(key, declared.pop(key.name, None), guesses, active) for key in keys]
+        found += [self._unconstrained(name, label, declaration) for label, declaration in declared.items()]
         return tuple(found)
 
     def _constrained(

@@ -1,11 +1,11 @@
-"""What a database says about itself. Read by a dialect, used by everything else; nothing here is declared or guessed."""
+"""What a database says about itself. Read by a dialect; nothing here is declared or guessed."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from connectors.relational.sql import Sql
+from connectors.relational.sql import EQUALS, NOTHING, Sql
 
 Family = Literal["text", "integer", "number", "uuid", "other"]
 """How values of a type are compared with the text of an identity or with a column of another type."""
@@ -27,8 +27,8 @@ class Column:
     """Table Schema type of that JSON."""
     nullable: bool = True
     generated: bool = False
-    equals: Sql = Sql("=")
-    collation: Sql = Sql("")
+    equals: Sql = EQUALS
+    collation: Sql = NOTHING
     """Quoted; empty where the type has none."""
     bytewise: bool = True
     """Whether equality is equality of characters (not so for citext or a nondeterministic collation)."""
@@ -84,7 +84,7 @@ class Table:
         return {column.name: column for column in self.columns}
 
     def indexed(self, columns: Collection[str], given: Collection[str] = ()) -> bool:
-        """Whether an index begins with some of `columns`, after columns that are `given` constants: no scan is needed."""
+        """Whether an index begins with some of `columns`, after columns that are `given` constants."""
         leads = (next((part for part in index.parts if part not in given), "") for index in self._whole())
         return any(lead in columns for lead in leads)
 

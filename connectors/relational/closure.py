@@ -153,7 +153,10 @@ class Closure:
         else:
             chosen = collection.number in self.loaded.chosen
             step = self.compiler.referring(collection, recursive, Sql("found"), chosen, values)
-            template = "WITH RECURSIVE found (subject, {columns}) AS (({parts}) UNION {step}) SELECT subject, {columns} FROM found"
+            template = (
+                "WITH RECURSIVE found (subject, {columns}) AS (({parts}) UNION {step})"
+                " SELECT subject, {columns} FROM found"
+            )
             query = fill(template, columns=columns, parts=join(" UNION ", parts), step=step)
         return await self._store(collection, query, values, strong=True)
 
@@ -219,7 +222,7 @@ class Closure:
 
 
 async def lock(session: Session, compiler: Compiler, collection: Collection, records: int) -> None:
-    """Locks the rows whose keys were found. In the order of their keys, so that two who lock the same rows don't meet."""
+    """Locks the rows whose keys were found, in the order of keys: two who lock the same rows don't deadlock."""
     values = compiler.values()
     rows = fill("FROM {found}", found=compiler.found(collection, values.bind(records)))
     sql = compiler.dialect.lock(rows, compiler.key_columns(collection, Sql("k")))

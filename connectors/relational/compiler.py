@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from connectors.relational.catalogue import Table
 from connectors.relational.dialect import CHOICES, SUBJECTS, Dialect, key_table
 from connectors.relational.model import Collection, IdentityColumn, Inbound, Model, Reference
-from connectors.relational.sql import Sql, Values, conjunction, fill, join
+from connectors.relational.sql import TRUE, Sql, Values, conjunction, fill, join
 
 _T, _K, _P = Sql("t"), Sql("k"), Sql("p")
 
@@ -33,9 +33,12 @@ class Compiler:
     def column(self, alias: Sql, name: str) -> Sql:
         return fill("{alias}.{name}", alias=alias, name=self.dialect.quote(name))
 
-    def keys(self, collection: Collection, limit: Sql, where: Sql = Sql("TRUE")) -> Sql:
-        """The keys of a collection as a FROM item. LIMIT is their known number: it changes nothing but the planner's mind,
-        which else takes a fresh temporary table for thousands of rows and reads whole tables for one person."""
+    def keys(self, collection: Collection, limit: Sql, where: Sql = TRUE) -> Sql:
+        """The keys of a collection as a FROM item.
+
+        LIMIT is their known number: it changes nothing but the planner's mind, which else takes a fresh temporary table
+        for thousands of rows and reads whole tables for one person.
+        """
         template = "(SELECT * FROM {keys} WHERE {where} LIMIT {limit})"
         return fill(template, keys=self.key_table(collection), where=where, limit=limit)
 
@@ -54,7 +57,7 @@ class Compiler:
             for n, c in pairs
         )
 
-    def found(self, collection: Collection, limit: Sql, where: Sql = Sql("TRUE")) -> Sql:
+    def found(self, collection: Collection, limit: Sql, where: Sql = TRUE) -> Sql:
         """FROM clause: keys `k` and their rows `t`."""
         template = "{keys} k JOIN {table} t ON {address}"
         keys, table = self.keys(collection, limit, where), self.table(collection)
@@ -110,7 +113,8 @@ class Compiler:
     def seed(self, collection: Collection, identity: IdentityColumn, number: int, chosen: bool, values: Values) -> Sql:
         """Rows in which an identity of a subject stands. `number`: how many identities are loaded for the slot."""
         template = (
-            "SELECT s.subject, {address} FROM (SELECT subject, value FROM {subjects} WHERE slot = {slot} LIMIT {limit}) s"
+            "SELECT s.subject, {address}"
+            " FROM (SELECT subject, value FROM {subjects} WHERE slot = {slot} LIMIT {limit}) s"
             " JOIN {table} t ON {match} WHERE {conditions}"
         )
         left = self.column(_T, identity.column.name)

@@ -80,8 +80,8 @@ class Dialect(Protocol):
     def delete(self, table: Sql, keys: Sql, address: Sql) -> Sql: ...
 
     def delete_together(self, parts: Sequence[tuple[Sql, Sql, Sql]]) -> Sql:
-        """One statement that deletes from several tables at once (table, keys, address), constraints checked at its end,
-        and yields the numbers deleted in one row."""
+        """One statement that deletes from several tables at once (table, keys, address), constraints checked when it
+        ends, and yields the numbers deleted in one row."""
         ...
 
     def session_tables(self, model: Model) -> Sequence[Sql]:
@@ -138,4 +138,4 @@ def key_table(collection: Collection) -> str:
 
 
 SUBJECTS, CHOICES, ANCHORS = "dsr_subject", "dsr_choice", "dsr_anchor"
-"""Names of the other temporary tables: (subject, slot, value), (subject, collection, person), (subject, slot, v1, v2 …)."""
+"""Other temporary tables: (subject, slot, value), (subject, collection, person), (subject, slot, v1, v2 …)."""

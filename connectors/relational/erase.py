@@ -1,7 +1,7 @@
 """Erase: one person is one transaction, wholly or not at all.
 
-Order within it: keep other attempts out; answer from the journal if done; find and lock; compare with what was expected;
-caps; what blocks; anonymise; delete, children before parents; count again; note in the journal.
+Order within it: keep other attempts out; answer from the journal if done; find and lock; compare with what was
+expected; caps; what blocks; anonymise; delete, children before parents; count again; note in the journal.
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -206,8 +206,10 @@ class Eraser:
             self._agree(collection.name, "left behind", row[0], 0)
 
     def _agree(self, name: str, what: str, number: int, planned: int) -> None:
-        """SOURCE_INCONSISTENT, and with it a rollback, unless the database did exactly what was asked: row-level security,
-        triggers and rules can skip rows in silence."""
+        """SOURCE_INCONSISTENT, and with it a rollback, unless the database did exactly what was asked.
+
+        Row-level security, triggers and rules can skip rows in silence.
+        """
         if number != planned:
             message = (
                 f"{name}: {number} records were {what} where {planned} had to be, so nothing was changed. "

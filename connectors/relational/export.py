@@ -23,8 +23,11 @@ PIECE = 1 << 20
 async def export(
     database: Database, compiler: Compiler, request: pb.ExportRequest, grant: Grant, max_age: timedelta
 ) -> AsyncGenerator[pb.ExportResponse, None]:
-    """The contract's Export. SOURCE_TIMEOUT when the snapshot grows older than `max_age`, which a slow reader can cause:
-    an old snapshot keeps the database from cleaning up behind everybody's writes."""
+    """The contract's Export.
+
+    SOURCE_TIMEOUT when the snapshot grows older than `max_age`, which a slow reader can cause: an old snapshot keeps
+    the database from cleaning up behind everybody's writes.
+    """
     instructions = by_collection(compiler.model, grant.instructions)
     deadline = asyncio.get_running_loop().time() + max_age.total_seconds()
     totals = pb.ExportTotals()
@@ -35,7 +38,7 @@ async def export(
             if name in instructions:
                 async for message in _collection(session, compiler, name, number, instructions[name], grant.source):
                     if asyncio.get_running_loop().time() > deadline:
-                        why = "The export held its snapshot for longer than export_max_age; start it again and read faster."
+                        why = "The export held its snapshot longer than export_max_age; start again and read faster."
                         raise DsrError("SOURCE_TIMEOUT", why, source=grant.source)
                     if message.HasField("trailer"):
                         totals.collections += 1

@@ -16,7 +16,7 @@ def find(model: Model, options: RelationalOptions) -> Iterator[Finding]:
             yield from _of_collection(model, collection, options.collections[name], name in reached)
         elif name not in model.unpersonal:
             what = "table" if table.searchable else table.kind
-            detail = f"The {what} is not declared, so it is never searched. Declare it, with no_personal_data if it has none."
+            detail = f"The {what} isn't declared, so it is never searched. Declare it; no_personal_data if it has none."
             yield _blocking("UNDECLARED_COLLECTION", name, detail)
 
 
@@ -31,7 +31,7 @@ def _of_collection(
         yield _blocking("NO_IDENTITY", name, detail)
     yield from _effects(table, declaration)
     if not table.keyed:
-        detail = "The table has no key. Its rows are addressed by place within one transaction; that works and is slower to verify."
+        detail = "The table has no key: its rows are addressed by their place, within one transaction."
         yield Finding("NO_KEY", name, detail)
     if declaration.soft_delete is not None:
         detail = (
@@ -55,12 +55,14 @@ def _effects(table: Table, declaration: CollectionDeclaration) -> Iterator[Findi
     for trigger in table.triggers:
         if trigger.name not in declaration.acknowledged:
             events = " and ".join(trigger.events)
-            detail = f"The {trigger.kind} {trigger.name} runs on {events}. See what it does, then list it under acknowledged."
+            detail = (
+                f"The {trigger.kind} {trigger.name} runs on {events}. See what it does; list it under acknowledged."
+            )
             yield _blocking("TRIGGER" if trigger.kind == "trigger" else "RULE", name, detail)
     if table.row_security and "row_security" not in declaration.acknowledged:
         detail = (
-            "Row-level security applies to the connector's role, so rows may be hidden from it. Use a role that sees the whole "
-            "slice, then list row_security under acknowledged."
+            "Row-level security applies to the connector's role: rows may be hidden from it. Use a role that sees the "
+            "whole slice, then list row_security under acknowledged."
         )
         yield _blocking("ROW_SECURITY", name, detail)
 
@@ -82,8 +84,8 @@ def _of_reference(model: Model, reference: Reference) -> Iterator[Finding]:
     if (reference.followed or reference.enforced) and not collection.table.indexed(reference.columns, given):
         columns = ", ".join(reference.columns)
         detail = (
-            f"No index begins with {columns} ({reference.name}): finding or deleting what is referred to reads the whole "
-            "table."
+            f"No index begins with {columns} ({reference.name}): finding or deleting what is referred to reads the "
+            "whole table."
         )
         yield Finding("REFERENCE_NOT_INDEXED", reference.child, detail)
 

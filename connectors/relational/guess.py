@@ -61,14 +61,14 @@ class OwnershipGuess:
 
 
 def slices(catalogue: Catalogue) -> list[str]:
-    """Columns that look as if they told one customer of a shared database from another: in half of the tables or more."""
+    """Columns, in half of the tables or more, that look as if they told one user of a shared database from another."""
     names = [column.name for table in catalogue.tables.values() for column in table.columns]
     enough = max(2, len(catalogue.tables) / 2)
     return sorted({name for name in names if _SLICE.fullmatch(name.lower()) and names.count(name) >= enough})
 
 
 def identities(table: Table, scope: Collection[str] = ()) -> list[IdentityGuess]:
-    """Columns whose name says that they name a person. Within `scope`, constants of the source, an index may be unique."""
+    """Columns whose name says that they name a person. An index may be unique but for columns of `scope`."""
     found = []
     for column in table.columns:
         for kind, pattern, match, followed in _NAMES:
@@ -143,4 +143,3 @@ class Ownerships:
 
 def _is_actor(columns: Iterable[str]) -> bool:
     return any(_ACTORS.fullmatch(name.lower()) for name in columns)
-

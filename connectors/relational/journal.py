@@ -31,12 +31,12 @@ class Journal:
     statements: Mapping[str, Sql]
 
     async def claim(self, session: Runs, task: str, attempt: int) -> None:
-        """Notes that `attempt` works on the task. ATTEMPT_SUPERSEDED if a newer one does. Waits for an older one's person."""
+        """Notes that `attempt` works on the task, once an older one's person is done. ATTEMPT_SUPERSEDED by a newer."""
         if not await session.rows(Statement(self.statements["claim"], (self.source, task, attempt))):
             raise superseded()
 
     async def hold(self, session: Runs, task: str, attempt: int, subject: bytes) -> pb.Erased | None:
-        """Keeps newer attempts, and this one's twin, out until the transaction ends. What was done to the subject before."""
+        """Keeps newer attempts, and this one's twin, out until the transaction ends. Returns what was done before."""
         lock = int.from_bytes(hashlib.sha256(b"\0".join([task.encode(), subject])).digest()[:8], "big", signed=True)
         await session.rows(Statement(self.statements["serialise"], (lock,)))
         if not await session.rows(Statement(self.statements["hold"], (self.source, task, attempt))):

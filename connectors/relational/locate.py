@@ -85,7 +85,7 @@ async def _names(
 
 
 def _too_many(located: pb.Located, collection: str) -> None:
-    detail = f"More than {MAX_IDENTITIES:,} names of one person stand in identity columns; the rest is left out. Is each an identity?"
+    detail = f"More than {MAX_IDENTITIES:,} names of one person; the rest is left out. Is each column an identity?"
     finding = Finding("IDENTITIES_TRUNCATED", collection, detail, True, frozenset({collection}))
     message = finding_message(finding)
     if message not in located.findings:

@@ -89,7 +89,7 @@ class Collection:
 
 @dataclass(frozen=True)
 class Inbound:
-    """Something that refers to rows of a collection, from wherever: an enforced foreign key, or a declared reference."""
+    """What refers to rows of a collection, from wherever: an enforced foreign key, or a declared reference."""
 
     name: str
     table: Table

@@ -8,8 +8,10 @@ from connectors.relational.model import Collection, Model
 
 
 def deletion_order(model: Model, names: Names[str]) -> list[list[Collection]]:
-    """The collections to delete from, one step after the other. Only enforced keys bind; a reference of a table to itself
-    needs no step, for constraints are checked when a statement ends."""
+    """The collections to delete from, one step after the other.
+
+    Only enforced keys bind. A reference of a table to itself needs no step: keys are checked when a statement ends.
+    """
     successors: dict[str, set[str]] = defaultdict(set)
     for target in names:
         for inbound in model.inbound.get(target, ()):

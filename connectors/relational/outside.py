@@ -1,7 +1,7 @@
 """Rows outside a person's plan that refer to rows which would go. A scope stops no cascade, so nothing here is scoped.
 
-Only enforced foreign keys matter: what nothing enforces neither cascades nor forbids, and its ids may mean other rows in
-another slice."""
+Only enforced foreign keys matter: what nothing enforces neither cascades nor forbids, and its ids may mean other rows
+in another slice."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -26,16 +26,16 @@ class _Check:
         rule = self.inbound.on_delete
         if self.inside:
             detail = (
-                f"Records of {there} that are to be kept refer to these records ({name}, {rule}). Anonymise {target} instead of "
-                f"deleting from it, or anonymise the referring fields of {there} as well."
+                f"Records of {there} that are to be kept refer to these records ({name}, {rule}). Anonymise {target} "
+                f"instead of deleting from it, or anonymise the referring fields of {there} as well."
             )
             return Finding("RETAINED_REFERENCES_DELETED", target, detail, True, frozenset({target}))
         silent = self.inbound.on_delete in ("CASCADE", "SET_NULL", "SET_DEFAULT")
         effect = "would be changed or deleted along with them" if silent else "keep them from being deleted"
         code = "CASCADE_OUTSIDE_PLAN" if silent else "REFERENCED_OUTSIDE_PLAN"
         detail = (
-            f"Rows of {there} that are not the person's refer to these records ({name}, {rule}) and {effect}. Anonymise {target} "
-            f"instead of deleting from it, or declare who owns {there}."
+            f"Rows of {there} that are not the person's refer to these records ({name}, {rule}) and {effect}. "
+            f"Anonymise {target} instead of deleting from it, or declare who owns {there}."
         )
         return Finding(code, target, detail, True, frozenset({target}))
 
@@ -44,18 +44,20 @@ async def at_locate(
     session: Session, compiler: Compiler, records: Mapping[str, int], chosen: frozenset[int]
 ) -> dict[int, list[Finding]]:
     """Findings by subject, as if all of a person's own rows were deleted."""
-    checks = []
+    checks: list[_Check] = []
     for name in records:
-        for inbound in compiler.model.inbound.get(name, ()):
-            if inbound.enforced and not _complete(compiler, inbound, chosen):
-                checks.append(_Check(inbound, compiler.model.collections.get(inbound.table.full_name), False))
+        checks += [
+            _Check(inbound, compiler.model.collections.get(inbound.table.full_name), False)
+            for inbound in compiler.model.inbound.get(name, ())
+            if inbound.enforced and not _complete(compiler, inbound, chosen)
+        ]
     return await _run(session, compiler, records, checks, Sql("strong"))
 
 
 async def at_erase(
     session: Session, compiler: Compiler, records: Mapping[str, int], instructions: Mapping[str, CollectionInstruction]
 ) -> list[Finding]:
-    """Findings of the one subject of the transaction, under its instructions. Rows that may join are locked out by now."""
+    """Findings of the one subject of the transaction, under its instructions. Rows that could join are locked out."""
     checks = []
     for name in records:
         if _action(instructions, name) != CollectionInstruction.ACTION_DELETE:

@@ -11,6 +11,8 @@ from typing import NewType
 
 Sql = NewType("Sql", str)
 
+EQUALS, TRUE, NOTHING = Sql("="), Sql("TRUE"), Sql("")
+
 
 def fill(template: str, **parts: Sql | int) -> Sql:
     """`template` (a literal) with its `{parts}` filled in. Braces of SQL itself are doubled."""

@@ -35,7 +35,9 @@ class _Anchored:
     numbers: dict[int, int] = field(default_factory=lambda: defaultdict(int))
 
 
-async def verify(database: Database, compiler: Compiler, request: pb.VerifyRequest) -> AsyncGenerator[pb.VerifyResponse, None]:
+async def verify(
+    database: Database, compiler: Compiler, request: pb.VerifyRequest
+) -> AsyncGenerator[pb.VerifyResponse, None]:
     """The contract's Verify."""
     model = compiler.model
     instructions = by_collection(model, request.instructions, "instructions")
@@ -131,10 +133,11 @@ def _routes(
 ) -> list[tuple[tuple[str, ...], Sql]]:
     """(fields in which a row shows, search), each yielding subject and address columns."""
     chosen = collection.number in loaded.chosen
-    found: list[tuple[tuple[str, ...], Sql]] = []
-    for identity in collection.identities:
-        if number := loaded.slots.get(identity.slot):
-            found.append(((identity.column.name,), compiler.seed(collection, identity, number, chosen, values)))
+    found: list[tuple[tuple[str, ...], Sql]] = [
+        ((identity.column.name,), compiler.seed(collection, identity, number, chosen, values))
+        for identity in collection.identities
+        if (number := loaded.slots.get(identity.slot))
+    ]
     for (name, fields), slot in anchored.places.items():
         if name == collection.name:
             found.append(

@@ -1,4 +1,4 @@
-"""What the tests of the postgres connector share: a source in one line, answers as plain values, whole-database digests."""
+"""What the tests of the postgres connector share: a source in one line, answers as plain values."""
 
 import asyncio
 import hashlib
@@ -81,7 +81,11 @@ def instruct(actions: Mapping[str, Any], cap: int = 0) -> list[CollectionInstruc
 
 
 def grant(
-    actions: Mapping[str, Any], task: str = "task-1", attempt: int = 1, operation: "Grant.Operation.ValueType" = Grant.OPERATION_ERASE, cap: int = 0
+    actions: Mapping[str, Any],
+    task: str = "task-1",
+    attempt: int = 1,
+    operation: "Grant.Operation.ValueType" = Grant.OPERATION_ERASE,
+    cap: int = 0,
 ) -> Grant:
     return Grant(source=SOURCE, operation=operation, task=task, attempt=attempt, instructions=instruct(actions, cap))
 
@@ -109,7 +113,9 @@ async def verify(
         source=SOURCE, subjects=[pb.VerifySubject(subject=who, anchors=left)], instructions=instruct(actions)
     )
     found = [m.verified async for m in source.verify(request) if m.HasField("verified")]
-    return {r.collection.removeprefix("public."): (r.explained, r.unexplained, list(r.fields)) for r in found[0].remnants}
+    return {
+        r.collection.removeprefix("public."): (r.explained, r.unexplained, list(r.fields)) for r in found[0].remnants
+    }
 
 
 async def export(
@@ -152,7 +158,7 @@ async def rows(connection: asyncpg.Connection, ignore: Iterable[str] = ()) -> di
     for table in tables:
         name = table["name"]
         if name not in ignore:
-            listed = await connection.fetch(f"SELECT t::text AS row FROM {name} t ORDER BY 1")
+            listed = await connection.fetch(f"SELECT t::text AS row FROM {name} t ORDER BY 1")  # noqa: S608 - quoted by the server
             found[name] = [row["row"] for row in listed]
     return found
 
@@ -160,7 +166,7 @@ async def rows(connection: asyncpg.Connection, ignore: Iterable[str] = ()) -> di
 async def blocked(connection: asyncpg.Connection) -> None:
     """Returns when another backend waits for a lock of this connection."""
     async with asyncio.timeout(10):
-        while not await connection.fetchval(
+        while not await connection.fetchval(  # noqa: ASYNC110 - another process; there is no event
             "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))"
         ):
             await asyncio.sleep(0.01)

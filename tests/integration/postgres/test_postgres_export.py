@@ -77,7 +77,7 @@ async def cabinet(database: str) -> AsyncIterator[tuple[asyncpg.Connection, Any]
 
 @pytest.mark.parametrize("entry", VALUES, ids=lambda entry: entry.partition(":")[0])
 async def test_values_of_every_type_come_back_equal(cabinet: Any, entry: str) -> None:
-    """`type: expression ; expression …` of values.sql: what was exported, cast back by the documented rule, is the value."""
+    """`type: expression ; …` of values.sql: what was exported, cast back by the documented rule, is the value."""
     connection, source_of = cabinet
     declared, _, listed = entry.partition(": ")
     await connection.execute(
@@ -86,7 +86,7 @@ async def test_values_of_every_type_come_back_equal(cabinet: Any, entry: str) ->
     )
     await connection.execute(f"CREATE TABLE box (owner text, n integer PRIMARY KEY, v {declared})")
     for n, expression in enumerate(listed.split(" ; ")):
-        await connection.execute(f"INSERT INTO box VALUES ('me', {n}, ({expression})::{declared})")
+        await connection.execute(f"INSERT INTO box VALUES ('me', {n}, ({expression})::{declared})")  # noqa: S608
     source = await source_of("box")
     copied = (await export(source, subject(customer_number="me"), copy_of("box"), parse))["box"]
     kinds = {f.name: f for c in (await source.describe()).collections for f in c.fields}
@@ -94,9 +94,12 @@ async def test_values_of_every_type_come_back_equal(cabinet: Any, entry: str) ->
     for record in copied:
         back = restore(record["v"], kinds["v"])
         if isinstance(back, tuple):
-            await connection.execute("INSERT INTO back VALUES ('me', $1, decode($2, 'base64'))", int(record["n"]), back[0])
+            await connection.execute(
+                "INSERT INTO back VALUES ('me', $1, decode($2, 'base64'))", int(record["n"]), back[0]
+            )
         else:
-            await connection.execute(f"INSERT INTO back VALUES ('me', $1, ($2::text)::{declared})", int(record["n"]), back)
+            insert = f"INSERT INTO back VALUES ('me', $1, ($2::text)::{declared})"  # noqa: S608 - a type of values.sql
+            await connection.execute(insert, int(record["n"]), back)
     differing = await connection.fetch(
         "SELECT n, box.v::text AS was, back.v::text AS is FROM box FULL JOIN back USING (n)"
         " WHERE (box.v IS NULL) IS DISTINCT FROM (back.v IS NULL) OR box.v::text IS DISTINCT FROM back.v::text"
@@ -170,8 +173,12 @@ def literal(value: Any) -> str:
             st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**40), max_value=10**40),
             st.datetimes(),
             st.recursive(
-                st.none() | st.booleans() | st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0")),
-                lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab\n\"\\é", max_size=3), inner, max_size=3),
+                st.none()
+                | st.booleans()
+                | st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0")),
+                lambda inner: (
+                    st.lists(inner, max_size=3) | st.dictionaries(st.text('ab\n"\\é', max_size=3), inner, max_size=3)
+                ),
                 max_leaves=5,
             ),
         ),
@@ -231,9 +238,10 @@ async def test_eighty_thousand_rows_stream_in_bounded_memory(cabinet: Any) -> No
 async def test_a_reader_slower_than_the_snapshot_may_be_is_cut_off(shop: str) -> None:
     source = backend(shop, declaration() | {"export_max_age": 0.3})
     messages = source.export(pb.ExportRequest(subject=ANN), copy_of("customers", "orders"))
+    await anext(messages)
+    await asyncio.sleep(0.4)
     with pytest.raises(DsrError) as caught:
-        async for _ in messages:
-            await asyncio.sleep(0.4)
+        await anext(messages)
     await source.close()
     assert caught.value.reason in ("SOURCE_TIMEOUT", "SOURCE_UNAVAILABLE")
 

@@ -173,11 +173,9 @@ async def test_row_security_that_hides_rows_from_delete_rolls_back(
     assert await rows(connection) == before
 
 
-async def test_what_may_not_be_read_is_never_silently_left_out(
-    restricted: str, connection: asyncpg.Connection
-) -> None:
+async def test_what_may_not_be_read_is_never_silently_left_out(restricted: str, connection: asyncpg.Connection) -> None:
     role = (await connection.fetchval("SELECT rolname FROM pg_roles WHERE rolname LIKE 'dsr_test_%' LIMIT 1")) or ""
-    await connection.execute(f"REVOKE SELECT ON things FROM {role}")
+    await connection.execute(f"REVOKE SELECT ON things FROM {role}")  # noqa: S608
     source = backend(restricted, declared())
     described, probe = await source.describe(), await source.probe()
     with pytest.raises(DsrError) as caught:

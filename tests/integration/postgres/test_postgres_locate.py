@@ -28,7 +28,9 @@ async def test_every_shape_is_followed_and_only_in_the_slice(source: PostgresBac
     assert not located.findings
 
 
-async def test_further_identities_say_where_they_stand_and_whether_they_may_be_followed(source: PostgresBackend) -> None:
+async def test_further_identities_say_where_they_stand_and_whether_they_may_be_followed(
+    source: PostgresBackend,
+) -> None:
     located = (await locate(source, subject(email="ann@example.com")))["s0"]
     assert [(i.identity.type, i.identity.value, i.unique, i.person) for i in located.identities] == [
         ("email", "ann@example.com", True, "[1, 7]"),
@@ -82,7 +84,7 @@ async def test_a_thousand_subjects_in_one_call_are_each_their_own(source: Postgr
 async def test_a_bulk_locate_runs_as_many_statements_as_a_single_one(source: PostgresBackend) -> None:
     await locate(source, subject(email="ann@example.com"))
     ran: list[str] = []
-    original = asyncpg.Connection._execute
+    original = asyncpg.Connection._execute  # type: ignore[attr-defined]
 
     async def spy(self: Any, query: str, *args: Any, **kwargs: Any) -> Any:
         ran.append(query)

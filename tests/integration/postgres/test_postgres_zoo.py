@@ -24,11 +24,11 @@ ACTIONS = {"DELETE": DELETE, "RETAIN": RETAIN, "ANONYMISE": {TAG: None}}
 
 
 async def tags(connection: asyncpg.Connection, zoo: Zoo) -> set[str]:
-    query = " UNION ALL ".join(f"SELECT {TAG} FROM {name} WHERE {TAG} IS NOT NULL" for name in zoo.tables)
+    query = " UNION ALL ".join(f"SELECT {TAG} FROM {name} WHERE {TAG} IS NOT NULL" for name in zoo.tables)  # noqa: S608
     return {row[0] for row in await connection.fetch(query)}
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(40))
 async def test_schema(database: str, seed: int) -> None:
     zoo = Zoo.generate(seed)
     connection = await asyncpg.connect(database)
@@ -36,10 +36,8 @@ async def test_schema(database: str, seed: int) -> None:
     source = backend(database, zoo.declaration())
     plan = {name: ACTIONS[action] for name, action in zoo.actions.items()}
     outcomes = set()
-    gone: set[str] = set()
-    for row in zoo.tables["people"].rows[:3]:
-        person = row[TAG]
-        if person in gone:
+    for person in [row[TAG] for row in zoo.tables["people"].rows]:
+        if person not in await tags(connection, zoo):  # went along with somebody before
             continue
         who = subject(email=f"{person}@example.com")
         own, shared = zoo.closure(person)
@@ -68,13 +66,8 @@ async def test_schema(database: str, seed: int) -> None:
                 assert set(after[name]) <= set(listed)
         verified = await verify(source, who, left, plan)
         assert all(unexplained == 0 for _, unexplained, _ in verified.values()), verified
-        for table in zoo.tables.values():
-            table.rows = [r for r in table.rows if r[TAG] not in deleted]
-            for r in table.rows:
-                if r[TAG] in emptied:
-                    break
-        gone |= deleted
-        if emptied:
+        zoo.forget(deleted)
+        if emptied:  # those rows have lost the tag by which the oracle knows them
             break
     await source.close()
     await connection.close()
