@@ -73,8 +73,8 @@ ACTIVE = frozenset(
 
 
 def safe(name: str) -> str:
-    """One safe path segment. Letters and digits of any script stay; what is unsafe becomes `_`."""
-    kept = "".join(c if c.isalnum() or c in "-_." else "_" for c in unicodedata.normalize("NFC", name))
+    """One safe path segment. Letters, their marks and digits of any script stay; what is unsafe becomes `_`."""
+    kept = "".join(c if _stays(c) else "_" for c in unicodedata.normalize("NFC", name))
     kept = unicodedata.normalize("NFC", kept).strip(".") or "_"
     if kept.startswith("_") or _DEVICE.fullmatch(kept):
         kept = "_" + kept.lstrip("_")
@@ -83,6 +83,10 @@ def safe(name: str) -> str:
     while len((stem + suffix).encode()) > _LONGEST_BYTES:
         stem = stem[:-1]
     return stem + suffix
+
+
+def _stays(character: str) -> bool:
+    return character in "-_." or unicodedata.category(character)[0] in "LMN"
 
 
 def split(name: str) -> tuple[str, str]:

@@ -95,6 +95,11 @@ class Source:
         return sum(collection.records for collection in self.collections)
 
     @property
+    def searched(self) -> bool:
+        """Whether it could be asked for the person at all."""
+        return self.report.searched_by is None or bool(self.report.searched_by)
+
+    @property
     def in_eea(self) -> bool:
         return words.in_eea(self.report.instructions.data_source.location.country)
 
