@@ -13,6 +13,7 @@ from dsrkit.issuer import TrustFile, make_grant_key
 
 RIGHTS = ("access", "portability", "erasure")
 DPO_CONTACT = "dpo@operator.example.com"
+OPERATOR = "Example Agency Ltd"
 _OWNER = "dsr_owner"
 
 
@@ -57,6 +58,7 @@ def make_programs(
                 **own("governance"),
                 "DSR_SIGNING_KEY": str(credential_path(folder, "grants")),
                 "DSR_DPO_CONTACT": DPO_CONTACT,
+                "DSR_OPERATOR": OPERATOR,
                 # Connectors and webhooks of a demonstration are on this machine; elsewhere that is refused.
                 "DSR_PRIVATE_EGRESS": "127.0.0.0/8",
             },

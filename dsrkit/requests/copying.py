@@ -90,6 +90,7 @@ class Package:
             data_map_revision=request.data_map_revision,
             sources=sources,
             identities=[view.identity(known) for known in dossier.identities],
+            operator=told.operator,
             operator_contact=told.dpo_contact,
         )
 

@@ -46,6 +46,7 @@ async def open_service(config: Config) -> AsyncIterator[RunningServer]:
             GrantSigner(key.key_id, key.private_key),
             Authenticator(trust, [PLATFORM_AUDIENCE], loopback=is_loopback(config.listen)),
             config.dpo_contact,
+            config.operator,
         )
         worker = Worker(
             store.tasks,

@@ -39,12 +39,14 @@ class AuthorityServicer(AuthorityServiceServicer):
         signer: GrantSigner,
         partners: Authenticator,
         dpo_contact: str,
+        operator: str,
     ) -> None:
         self._store = store
         self._vault = vault
         self._signer = signer
         self._partners = partners
         self._dpo_contact = dpo_contact
+        self._operator = operator
 
     async def Authorize(self, request: pb.AuthorizeRequest, context: Any) -> pb.AuthorizeResponse:
         _check_right(request.right)
@@ -97,7 +99,10 @@ class AuthorityServicer(AuthorityServiceServicer):
                 request.identities,
             )
             return pb.GetInstructionsResponse(
-                sources=sources, partner=messages.partner(row), dpo_contact=self._dpo_contact
+                sources=sources,
+                partner=messages.partner(row),
+                dpo_contact=self._dpo_contact,
+                operator=self._operator,
             )
 
     async def _instructions(

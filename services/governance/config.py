@@ -20,6 +20,8 @@ class Config:
     """`DSR_KEYS_DIR`: wrapped keys; apart from everything that is backed up."""
     dpo_contact: str
     """`DSR_DPO_CONTACT`: the operator's data protection officer, named in every refusal (policy P18)."""
+    operator: str = "the operator of this platform"
+    """`DSR_OPERATOR`: the operator's name, in reports."""
     role: str = "all"
     """`DSR_ROLE`: `api`, `worker` or `all`."""
     private_egress: str = ""

@@ -199,8 +199,11 @@ class GetInstructionsResponse(_message.Message):
     SOURCES_FIELD_NUMBER: _builtins.int
     PARTNER_FIELD_NUMBER: _builtins.int
     DPO_CONTACT_FIELD_NUMBER: _builtins.int
+    OPERATOR_FIELD_NUMBER: _builtins.int
     dpo_contact: _builtins.str
     """The operator's data protection officer, named in every report (policy P18)."""
+    operator: _builtins.str
+    """The operator's name."""
     @_builtins.property
     def refusal(self) -> _request_pb2.Refusal:
         """Set when the partner or a place no longer allows the work; it waits."""
@@ -220,10 +223,11 @@ class GetInstructionsResponse(_message.Message):
         sources: _abc.Iterable[Global___SourceInstructions] | None = ...,
         partner: _governance_pb2.Partner | None = ...,
         dpo_contact: _builtins.str = ...,
+        operator: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["partner", b"partner", "refusal", b"refusal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dpo_contact", b"dpo_contact", "partner", b"partner", "refusal", b"refusal", "sources", b"sources"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dpo_contact", b"dpo_contact", "operator", b"operator", "partner", b"partner", "refusal", b"refusal", "sources", b"sources"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
