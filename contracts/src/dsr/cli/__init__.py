@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from dsr.cli import governance, requests
-from dsr.cli.session import CommandError, Session
+from dsr.cli.terminal import CommandError, Terminal
 from dsr.credentials import PLATFORM_AUDIENCE
 
 PLUGINS = "dsr.commands"
@@ -20,16 +20,16 @@ _COMMON = {"--target": 1, "--credential": 1, "--actor": 1, "--partner": 1, "--ca
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point. Ends with 0, 1 for an error, 2 for a wrong command line, or as the command says."""
-    session = Session()
+    terminal = Terminal()
     words = hoist(list(sys.argv[1:] if arguments is None else arguments))
-    session.as_json = "--json" in words
+    terminal.as_json = "--json" in words
     try:
-        build(session)(words, obj=session, prog_name="dsr")
+        build(terminal)(words, obj=terminal, prog_name="dsr")
     except Exception as error:
-        session.fail(error)
+        terminal.fail(error)
 
 
-def build(session: Session) -> typer.Typer:
+def build(terminal: Terminal) -> typer.Typer:
     """The command with its plugins."""
     app = typer.Typer(
         no_args_is_help=True,
@@ -48,20 +48,20 @@ def build(session: Session) -> typer.Typer:
     taken = {*(right.name for right in requests.RIGHTS), "datamap", "source", "hold", "token"}
     for entry in sorted(importlib.metadata.entry_points(group=PLUGINS), key=lambda entry: entry.name):
         if entry.name in taken:
-            session.err.print(
+            terminal.err.print(
                 f"the plugin command {entry.name} of {entry.value} is left out: there is one of that name"
             )
             continue
         taken.add(entry.name)
-        _add_plugin(app, session, entry)
+        _add_plugin(app, terminal, entry)
     return app
 
 
-def _add_plugin(app: typer.Typer, session: Session, entry: importlib.metadata.EntryPoint) -> None:
+def _add_plugin(app: typer.Typer, terminal: Terminal, entry: importlib.metadata.EntryPoint) -> None:
     try:
         plugin = entry.load()
     except Exception as error:
-        session.err.print(f"the plugin command {entry.name} can't be loaded: {type(error).__name__}")
+        terminal.err.print(f"the plugin command {entry.name} can't be loaded: {type(error).__name__}")
         return
     if isinstance(plugin, typer.Typer):
         app.add_typer(plugin, name=entry.name)
@@ -114,9 +114,9 @@ def _common(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    session: Session = context.obj
-    session.target, session.credential_path, session.actor = target, credential, actor
-    session.partner_id, session.ca, session.as_json = partner, ca, json
+    terminal: Terminal = context.obj
+    terminal.target, terminal.credential_path, terminal.actor = target, credential, actor
+    terminal.partner_id, terminal.ca, terminal.as_json = partner, ca, json
 
 
 def token(
@@ -132,9 +132,9 @@ def token(
 
     For instance: curl -H "Authorization: Bearer $(dsr token --actor clerk-7 --role ROLE_READER)" …
     """
-    session: Session = context.obj
-    credential = session.credential()
-    subject = session.actor or credential.subject
+    terminal: Terminal = context.obj
+    credential = terminal.credential()
+    subject = terminal.actor or credential.subject
     if not subject:
         raise CommandError("The credential names no subject.", "Say who acts: --actor ID.")
     roles = role or list(credential.roles) or ["ROLE_READER"]

@@ -11,7 +11,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from dsr.cli.session import CommandError
+from dsr.cli.terminal import CommandError
 
 M = TypeVar("M", bound=Message)
 MAX_BYTES = 4 * 1024 * 1024

@@ -8,7 +8,7 @@ from google.protobuf import json_format
 
 from dsr.cli import output
 from dsr.cli.rights import ERASURE
-from dsr.cli.session import CommandError, Session
+from dsr.cli.terminal import CommandError, Terminal
 from dsr.client import TERMINAL, UNDECIDED, Platform
 from dsr.v1 import erasure_pb2
 
@@ -23,16 +23,16 @@ def add_to(app: typer.Typer) -> None:
 
 def plan(context: typer.Context, name: Name) -> None:
     """Shows what an erasure would do, waiting until the plan is made: collection by collection, and the digest."""
-    session: Session = context.obj
-    request: Any = session.run(lambda p: _planned(p, session.name(ERASURE.collection, name)))
-    if session.as_json:
-        session.print_json(json_format.MessageToDict(request.plan))
+    terminal: Terminal = context.obj
+    request: Any = terminal.run(lambda p: _planned(p, terminal.name(ERASURE.collection, name)))
+    if terminal.as_json:
+        terminal.print_json(json_format.MessageToDict(request.plan))
         return
-    session.out.print(output.render(request.plan))
+    terminal.out.print(output.render(request.plan))
     if request.plan.findings:
-        session.note("The findings must be mended before anybody may approve.")
+        terminal.note("The findings must be mended before anybody may approve.")
     elif request.state in UNDECIDED and not request.validate_only:
-        session.note(f"Approve it with: dsr erasure approve {request.name} --digest {request.plan.digest}")
+        terminal.note(f"Approve it with: dsr erasure approve {request.name} --digest {request.plan.digest}")
 
 
 def approve(
@@ -45,20 +45,20 @@ def approve(
 
     Without --digest the plan is shown first, and nothing is approved before you agree to it.
     """
-    session: Session = context.obj
-    full = session.name(ERASURE.collection, name)
+    terminal: Terminal = context.obj
+    full = terminal.name(ERASURE.collection, name)
     chosen = request_id or str(uuid.uuid4())
     if not digest:
-        request: Any = session.run(lambda p: _planned(p, full))
-        if session.as_json or not session.err.is_terminal:
+        request: Any = terminal.run(lambda p: _planned(p, full))
+        if terminal.as_json or not terminal.err.is_terminal:
             raise CommandError(
                 "An approval needs the digest of the plan that was read.", "Give --digest; `plan` shows it."
             )
-        session.err.print(output.render(request.plan))
+        terminal.err.print(output.render(request.plan))
         typer.confirm("Erase this? It can't be undone.", abort=True, err=True)
         digest = request.plan.digest
     call = erasure_pb2.ApproveErasureRequestRequest(name=full, plan_digest=digest, request_id=chosen)
-    session.show(session.run(lambda p: p.erasure.ApproveErasureRequest(call)))
+    terminal.show(terminal.run(lambda p: p.erasure.ApproveErasureRequest(call)))
 
 
 async def _planned(platform: Platform, name: str) -> Any:

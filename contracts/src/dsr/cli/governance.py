@@ -7,7 +7,7 @@ import typer
 from google.protobuf import json_format
 
 from dsr.cli import documents, output
-from dsr.cli.session import CommandError, Session, pages
+from dsr.cli.terminal import CommandError, Terminal, pages
 from dsr.client import Platform
 from dsr.v1 import governance_pb2
 
@@ -26,17 +26,17 @@ def put_data_map(
     request_id: RequestId = "",
 ) -> None:
     """Stores a new revision of the data map. Running requests keep theirs."""
-    session: Session = context.obj
+    terminal: Terminal = context.obj
     request = governance_pb2.CreateDataMapRequest(
-        parent=session.partner(),
+        parent=terminal.partner(),
         data_map=documents.read(file, governance_pb2.DataMap),
         request_id=request_id or str(uuid.uuid4()),
     )
-    stored = session.run(lambda p: p.governance.CreateDataMap(request))
-    if session.as_json:
-        session.show(stored)
+    stored = terminal.run(lambda p: p.governance.CreateDataMap(request))
+    if terminal.as_json:
+        terminal.show(stored)
     else:
-        session.out.print(output.clean(f"{stored.name} (revision {stored.revision})"), markup=False, highlight=False)
+        terminal.out.print(output.clean(f"{stored.name} (revision {stored.revision})"), markup=False, highlight=False)
 
 
 @data_map.command("get")
@@ -45,9 +45,9 @@ def get_data_map(
     revision: Annotated[str, typer.Argument(help="A revision, or `current`.")] = "current",
 ) -> None:
     """Shows the data map, as JSON that `put` accepts."""
-    session: Session = context.obj
-    request = governance_pb2.GetDataMapRequest(name=session.name("dataMaps", revision))
-    session.print_json(json_format.MessageToDict(session.run(lambda p: p.governance.GetDataMap(request))))
+    terminal: Terminal = context.obj
+    request = governance_pb2.GetDataMapRequest(name=terminal.name("dataMaps", revision))
+    terminal.print_json(json_format.MessageToDict(terminal.run(lambda p: p.governance.GetDataMap(request))))
 
 
 @source.command("create")
@@ -64,10 +64,10 @@ def create_source(
     request_id: RequestId = "",
 ) -> None:
     """Declares a place where data lives, from a file, by options, or both: options win."""
-    session: Session = context.obj
+    terminal: Terminal = context.obj
     declared: Any = documents.read(file, governance_pb2.DataSource) if file else governance_pb2.DataSource()
     if id_:
-        declared.name = session.name("dataSources", id_)
+        declared.name = terminal.name("dataSources", id_)
     if title:
         declared.display_name = title
     if address:
@@ -78,25 +78,25 @@ def create_source(
         if value:
             setattr(declared.location, field, value)
     request = governance_pb2.CreateDataSourceRequest(
-        parent=session.partner(), data_source=declared, request_id=request_id or str(uuid.uuid4())
+        parent=terminal.partner(), data_source=declared, request_id=request_id or str(uuid.uuid4())
     )
-    session.show(session.run(lambda p: p.governance.CreateDataSource(request)))
+    terminal.show(terminal.run(lambda p: p.governance.CreateDataSource(request)))
 
 
 @source.command("list")
 def list_sources(context: typer.Context, limit: Limit = 500) -> None:
     """Lists the data sources."""
-    session: Session = context.obj
+    terminal: Terminal = context.obj
 
     async def every(platform: Platform) -> list[Any]:
         async def page(size: int, token: str) -> tuple[list[Any], str]:
-            request = governance_pb2.ListDataSourcesRequest(parent=session.partner(), page_size=size, page_token=token)
+            request = governance_pb2.ListDataSourcesRequest(parent=terminal.partner(), page_size=size, page_token=token)
             answer = await platform.governance.ListDataSources(request)
             return list(answer.data_sources), answer.next_page_token
 
         return await pages(limit, page)
 
-    session.show_all(session.run(every), ("name", "display_name", "custody", "location", "connector_address"))
+    terminal.show_all(terminal.run(every), ("name", "display_name", "custody", "location", "connector_address"))
 
 
 @hold.command("place")
@@ -113,9 +113,9 @@ def place_hold(
     request_id: RequestId = "",
 ) -> None:
     """Places a legal hold; nothing it covers is erased from its next grant on."""
-    session: Session = context.obj
+    terminal: Terminal = context.obj
     placed = governance_pb2.Hold(
-        source=session.name("dataSources", data_source),
+        source=terminal.name("dataSources", data_source),
         collection=collection,
         reason=reason,
         legal_reference=legal_reference,
@@ -128,9 +128,9 @@ def place_hold(
             raise CommandError("--identity must be type=value, such as email=….")
         placed.subject.type, placed.subject.value = kind, value
     request = governance_pb2.PlaceHoldRequest(
-        parent=session.partner(), hold=placed, request_id=request_id or str(uuid.uuid4())
+        parent=terminal.partner(), hold=placed, request_id=request_id or str(uuid.uuid4())
     )
-    session.show(session.run(lambda p: p.governance.PlaceHold(request)))
+    terminal.show(terminal.run(lambda p: p.governance.PlaceHold(request)))
 
 
 @hold.command("release")
@@ -140,25 +140,25 @@ def release_hold(
     request_id: RequestId = "",
 ) -> None:
     """Releases a hold."""
-    session: Session = context.obj
+    terminal: Terminal = context.obj
     request = governance_pb2.ReleaseHoldRequest(
-        name=session.name("holds", name), request_id=request_id or str(uuid.uuid4())
+        name=terminal.name("holds", name), request_id=request_id or str(uuid.uuid4())
     )
-    session.show(session.run(lambda p: p.governance.ReleaseHold(request)))
+    terminal.show(terminal.run(lambda p: p.governance.ReleaseHold(request)))
 
 
 @hold.command("list")
 def list_holds(context: typer.Context, limit: Limit = 500) -> None:
     """Lists the holds, newest first."""
-    session: Session = context.obj
+    terminal: Terminal = context.obj
 
     async def every(platform: Platform) -> list[Any]:
         async def page(size: int, token: str) -> tuple[list[Any], str]:
-            request = governance_pb2.ListHoldsRequest(parent=session.partner(), page_size=size, page_token=token)
+            request = governance_pb2.ListHoldsRequest(parent=terminal.partner(), page_size=size, page_token=token)
             answer = await platform.governance.ListHolds(request)
             return list(answer.holds), answer.next_page_token
 
         return await pages(limit, page)
 
     columns = ("name", "source", "collection", "reason", "legal_reference", "review_time", "release_time")
-    session.show_all(session.run(every), columns)
+    terminal.show_all(terminal.run(every), columns)

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColu
 
 from dsr.cli import documents, erasure, output
 from dsr.cli.rights import ERASURE, PORTABILITY, RIGHTS, Right
-from dsr.cli.session import CommandError, Session, pages
+from dsr.cli.terminal import CommandError, Terminal, pages
 from dsr.client import TERMINAL, UNDECIDED, Platform
 from dsr.v1 import portability_pb2, request_pb2, subject_pb2
 
@@ -73,12 +73,12 @@ def _create(right: Right) -> Any:
         ] = None,
         request_id: RequestId = "",
     ) -> None:
-        session: Session = context.obj
+        terminal: Terminal = context.obj
         request: Any = documents.read(file, right.message) if file else right.message()
         _fill_subject(request.subject, identity or [], capacity, verified_by, verification, verified_at)
         if received_at:
             request.clock.received_time.CopyFrom(documents.time(received_at, "--received-at"))
-        request.data_sources.extend(session.name("dataSources", source) for source in data_source or [])
+        request.data_sources.extend(terminal.name("dataSources", source) for source in data_source or [])
         if ground:
             request.ground = documents.choice(right.message.Ground, ground, "--ground")
         if preview:
@@ -86,8 +86,8 @@ def _create(right: Right) -> Any:
         for word in format_ or []:
             request.formats.append(documents.choice(portability_pb2.PortabilityRequest.Format, word, "--format"))
         chosen = request_id or str(uuid.uuid4())
-        session.note(f"request id {chosen}")
-        session.show(session.run(lambda p: right.create(p, session.partner(), request, chosen)))
+        terminal.note(f"request id {chosen}")
+        terminal.show(terminal.run(lambda p: right.create(p, terminal.partner(), request, chosen)))
 
     create.__doc__ = f"""Creates a request for {right.name} and shows it; work goes on by itself.
 
@@ -119,8 +119,8 @@ def _fill_subject(
 def _get(right: Right) -> Any:
     def get(context: typer.Context, name: Name) -> None:
         """Shows a request."""
-        session: Session = context.obj
-        session.show(session.run(lambda p: p.get(session.name(right.collection, name))))
+        terminal: Terminal = context.obj
+        terminal.show(terminal.run(lambda p: p.get(terminal.name(right.collection, name))))
 
     return get
 
@@ -133,8 +133,8 @@ def _list(right: Right) -> Any:
         limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 50,
     ) -> None:
         """Lists requests, newest first."""
-        session: Session = context.obj
-        fields: dict[str, Any] = {"parent": session.partner()}
+        terminal: Terminal = context.obj
+        fields: dict[str, Any] = {"parent": terminal.partner()}
         fields["states"] = [documents.choice(request_pb2.RequestState, word, "--state") for word in state or []]
         if due_before:
             fields["due_before"] = documents.time(due_before, "--due-before")
@@ -144,7 +144,7 @@ def _list(right: Right) -> Any:
                 limit, lambda size, token: right.page(platform, {**fields, "page_size": size, "page_token": token})
             )
 
-        session.show_all(session.run(every), _COLUMNS)
+        terminal.show_all(terminal.run(every), _COLUMNS)
 
     return list_
 
@@ -159,17 +159,17 @@ def _watch(right: Right) -> Any:
 
         Ends with 0 when it is completed, with 3 when it is not.
         """
-        session: Session = context.obj
+        terminal: Terminal = context.obj
         until = TERMINAL if follow else TERMINAL | UNDECIDED
 
         def tell(event: request_pb2.RequestEvent) -> None:
-            if session.as_json:
-                session.print_line(json_format.MessageToDict(event))
+            if terminal.as_json:
+                terminal.print_line(json_format.MessageToDict(event))
             else:
-                session.out.print(_line(event))
+                terminal.out.print(_line(event))
 
-        request = session.run(lambda p: p.wait(session.name(right.collection, name), until, on_event=tell))
-        session.note(f"state {output.short(request_pb2.RequestState, request.state)}")
+        request = terminal.run(lambda p: p.wait(terminal.name(right.collection, name), until, on_event=tell))
+        terminal.note(f"state {output.short(request_pb2.RequestState, request.state)}")
         if request.state != request_pb2.REQUEST_STATE_COMPLETED:
             raise typer.Exit(UNFINISHED)
 
@@ -189,9 +189,9 @@ def _line(event: request_pb2.RequestEvent) -> str:
 def _cancel(right: Right) -> Any:
     def cancel(context: typer.Context, name: Name, request_id: RequestId = "") -> None:
         """Cancels a request that is not done."""
-        session: Session = context.obj
+        terminal: Terminal = context.obj
         chosen = request_id or str(uuid.uuid4())
-        session.show(session.run(lambda p: right.cancel(p, session.name(right.collection, name), chosen)))
+        terminal.show(terminal.run(lambda p: right.cancel(p, terminal.name(right.collection, name), chosen)))
 
     return cancel
 
@@ -205,12 +205,12 @@ def _extend(right: Right) -> Any:
         request_id: RequestId = "",
     ) -> None:
         """Extends the deadline to three months after receipt (Art. 12(3)), once, before it is due."""
-        session: Session = context.obj
+        terminal: Terminal = context.obj
         word = f"JUSTIFICATION_A12_{reason.upper().replace('-', '_')}"
         extension = request_pb2.Extension(reason=documents.choice(request_pb2.Extension.Reason, word, "--reason"))
         extension.subject_told_time.CopyFrom(documents.time(subject_told_at, "--subject-told-at"))
         chosen = request_id or str(uuid.uuid4())
-        session.show(session.run(lambda p: right.extend(p, session.name(right.collection, name), extension, chosen)))
+        terminal.show(terminal.run(lambda p: right.extend(p, terminal.name(right.collection, name), extension, chosen)))
 
     return extend
 
@@ -224,7 +224,7 @@ def _resolve(right: Right) -> Any:
         request_id: RequestId = "",
     ) -> None:
         """Decides which candidates are the person, where an identity matched several."""
-        session: Session = context.obj
+        terminal: Terminal = context.obj
         words = {request_pb2.Candidate.DECISION_ACCEPT: accept, request_pb2.Candidate.DECISION_REJECT: reject}
         decisions = [
             request_pb2.CandidateDecision(candidate=candidate, decision=decision)
@@ -234,7 +234,9 @@ def _resolve(right: Right) -> Any:
         if not decisions:
             raise CommandError("No candidate was decided on.", "Use --accept and --reject; `get` shows the candidates.")
         chosen = request_id or str(uuid.uuid4())
-        session.show(session.run(lambda p: right.resolve(p, session.name(right.collection, name), decisions, chosen)))
+        terminal.show(
+            terminal.run(lambda p: right.resolve(p, terminal.name(right.collection, name), decisions, chosen))
+        )
 
     return resolve
 
@@ -246,19 +248,19 @@ def _download(right: Right) -> Any:
         to: Annotated[Path, typer.Option(help="A file, or a folder.")] = Path(),
     ) -> None:
         """Downloads the bundle (of an erasure, its report), resuming what broke off, and checks it."""
-        session: Session = context.obj
+        terminal: Terminal = context.obj
         columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
-        with Progress(*columns, console=session.err, disable=session.as_json, transient=True) as progress:
+        with Progress(*columns, console=terminal.err, disable=terminal.as_json, transient=True) as progress:
             task = progress.add_task("downloading", total=None)
 
             def tell(received: int, size: int) -> None:
                 progress.update(task, completed=received, total=size)
 
-            full = session.name(right.collection, name)
-            path = session.run(lambda p: p.download(full, to, on_progress=tell))
-        if session.as_json:
-            session.print_json({"path": str(path), "sizeBytes": path.stat().st_size})
+            full = terminal.name(right.collection, name)
+            path = terminal.run(lambda p: p.download(full, to, on_progress=tell))
+        if terminal.as_json:
+            terminal.print_json({"path": str(path), "sizeBytes": path.stat().st_size})
         else:
-            session.out.print(str(path), markup=False, highlight=False)
+            terminal.out.print(str(path), markup=False, highlight=False)
 
     return download

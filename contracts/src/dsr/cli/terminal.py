@@ -34,7 +34,7 @@ class CommandError(Exception):
 
 
 @dataclass
-class Session:
+class Terminal:
     """The common options, parsed. Commands (plugins too) find it in `typer.Context.obj`."""
 
     target: str = ""
