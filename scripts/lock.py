@@ -14,6 +14,8 @@ ROOT = Path(__file__).parents[1]
 UV = Path(sys.executable).with_name("uv")
 OWN = "dsr-contracts"
 RUN, DEV = ROOT / "requirements.txt", ROOT / "requirements-dev.txt"
+# On a platform that a project stopped building for, the last version it did build for.
+ELSEWHERE = ["cryptography<=48.0.1 ; sys_platform == 'darwin' and platform_machine == 'x86_64'"]
 HEADER = "# Written by `make lock` from pyproject.toml and contracts/pyproject.toml. Don't edit.\n"
 
 
@@ -43,7 +45,7 @@ def main(upgrade: list[str]) -> None:
         contracts["project"]["dependencies"],
         contracts["build-system"]["requires"],
     ]
-    run = [line for part in parts for line in part if line != OWN]
+    run = [line for part in parts for line in part if line != OWN] + ELSEWHERE
     options = [option for name in upgrade for option in (["--upgrade"] if name == "--upgrade" else ["-P", name])]
     compile_to(DEV, run + root["dependency-groups"]["dev"], options)
     compile_to(RUN, run, ["--constraint", DEV.name])
