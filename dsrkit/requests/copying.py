@@ -1,7 +1,7 @@
 """Access and portability: locate, export, package. What differs is what is instructed and what is built."""
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -55,7 +55,7 @@ class Package:
         request, dossier, tasks = await flow.load_all(task)
         told = await self._tools.parts.authority.instructions(request, request.data_sources, dossier)
         key = await flow.key(request)
-        report = self._report(request, dossier, tasks, told)
+        report = self._report(task, request, dossier, tasks, told)
         parts = self._parts(tasks, key)
         noun = self._tools.parts.right.noun
         bundle = await self._tools.bundles.write(
@@ -64,7 +64,7 @@ class Package:
         return Done(result={"bundle": bundle, "expire_time": expire_time(told.partner).isoformat()})
 
     def _report(
-        self, request: Request, dossier: Dossier, tasks: Sequence[Task], told: GetInstructionsResponse
+        self, task: Task, request: Request, dossier: Dossier, tasks: Sequence[Task], told: GetInstructionsResponse
     ) -> Report:
         located, exported = latest(tasks, "locate"), latest(tasks, "export")
         sources = []
@@ -84,7 +84,8 @@ class Package:
             request=self._tools.parts.right.name(request.partner, request.id),
             received_time=request.received_time,
             create_time=request.create_time,
-            package_time=datetime.now(UTC).replace(microsecond=0),
+            # Of the task, so that a build that is tried again gives the same bytes.
+            package_time=task.create_time.replace(microsecond=0),
             partner=told.partner,
             capacity=RequesterCapacity.Value(request.capacity),
             data_map_revision=request.data_map_revision,

@@ -4,9 +4,9 @@ A request brings an e-mail; the orders know a customer number; the lake knows on
 only when their type is unique, and from the source that is authoritative for the type where one is; others report.
 """
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 
 from dsrkit.requests.model import Candidate, Dossier, Found, Known
 
@@ -89,9 +89,9 @@ def _candidates(dossier: Dossier, results: Sequence[SourceResult]) -> tuple[Cand
 
 def _candidate(result: SourceResult, collection: str, person: str) -> Candidate:
     named = [f for f in result.found.located.identities if f.collection == collection and f.person == person]
-    reference = sha256(f"{result.source}\0{collection}\0{person}".encode()).hexdigest()[:16]
     return Candidate(
-        candidate=f"{result.source.split('/')[-1]}-{reference}",
+        # Random, since a digest of a person's key could be undone by trying keys. It is remembered with the candidate.
+        candidate=f"{result.source.split('/')[-1]}-{secrets.token_hex(8)}",
         source=result.source,
         collection=collection,
         person=person,

@@ -19,6 +19,7 @@ from dsr.v1.error_reason_pb2 import ErrorReason
 from dsr.v1.governance_pb2_grpc import GovernanceServiceStub
 from dsr.v1.portability_pb2_grpc import PortabilityServiceStub
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 
 import services.access.__main__ as access
 import services.erasure.__main__ as erasure
@@ -140,7 +141,7 @@ class World:
         if right == "erasure":
             fields.setdefault("ground", erasure_pb2.ErasureRequest.GROUND_CONSENT_WITHDRAWN)
         resource = getattr(pb, f"{title}Request")(
-            subject=subject(identities), clock=request_pb2.Clock(received_time=datetime.now(UTC)), **fields
+            subject=subject(identities), clock=request_pb2.Clock(received_time=timestamp()), **fields
         )
         kwargs = {f"{right}_request": resource}
         kind = getattr(pb, f"Create{title}RequestRequest")
@@ -205,18 +206,24 @@ class World:
 
 
 def subject(identities: Any) -> subject_pb2.Subject:
-    now = datetime.now(UTC)
     return subject_pb2.Subject(
         identities=[subject_pb2.Identity(type=t, value=v) for t, v in identities],
         capacity=subject_pb2.REQUESTER_CAPACITY_SELF,
         verification=subject_pb2.IdentityVerification(
-            method=subject_pb2.IdentityVerification.METHOD_ACCOUNT_LOGIN, verifier="portal", verify_time=now
+            method=subject_pb2.IdentityVerification.METHOD_ACCOUNT_LOGIN, verifier="portal", verify_time=timestamp()
         ),
     )
 
 
+def timestamp() -> Timestamp:
+    """Now."""
+    now = Timestamp()
+    now.GetCurrentTime()
+    return now
+
+
 def state(message: Any) -> str:
-    return request_pb2.RequestState.Name(message.state).removeprefix("REQUEST_STATE_")
+    return str(request_pb2.RequestState.Name(message.state)).removeprefix("REQUEST_STATE_")
 
 
 def reason_number(reason: str) -> int:

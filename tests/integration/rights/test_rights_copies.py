@@ -7,10 +7,14 @@ import uuid
 import zipfile
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import grpc
 import pytest
+from dsr.credentials import Credential
 from dsr.v1 import access_pb2, governance_pb2, request_pb2, subject_pb2
 
+from dsrkit.db import _set_up, partner_transaction
+from dsrkit.tasks import Task, TaskStore
 from tests.support.services import PARTNER, SHOP, World, eventually, reason_of, seconds, state
 
 
@@ -113,11 +117,14 @@ async def test_ambiguous_identity_stops_and_asks(world: World) -> None:
     assert len(asked.candidates) == 2
     accept = next(c for c in asked.candidates if any(i.value == "81" for i in c.identities))
     reject = next(c for c in asked.candidates if c is not accept)
-    one = [request_pb2.CandidateDecision(candidate=accept.candidate, decision="DECISION_ACCEPT")]
+    one = [request_pb2.CandidateDecision(candidate=accept.candidate, decision=request_pb2.Candidate.DECISION_ACCEPT)]
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await world.act("access", "Resolve", asked.name, decisions=one)
     assert reason_of(caught.value) == "FIELD_INVALID"
-    both = [*one, request_pb2.CandidateDecision(candidate=reject.candidate, decision="DECISION_REJECT")]
+    both = [
+        *one,
+        request_pb2.CandidateDecision(candidate=reject.candidate, decision=request_pb2.Candidate.DECISION_REJECT),
+    ]
     await world.act("access", "Resolve", asked.name, decisions=both)
     done = await world.until("access", asked.name)
     package = files(await world.download("access", done.name))
@@ -180,21 +187,14 @@ async def test_a_stalled_attempt_changes_nothing_after_its_successor(world: Worl
     assert state(await world.until("access", created.name)) == "COMPLETED"
 
 
-async def _task_store(world: World):  # type: ignore[no-untyped-def]
-    import asyncpg
-
-    from dsrkit.db import _set_up
-    from dsrkit.tasks import TaskStore
-
+async def _task_store(world: World) -> TaskStore:
     pool = await asyncpg.create_pool(
         world.dsn("access"), min_size=1, max_size=2, init=_set_up, server_settings={"search_path": "access, dsr"}
     )
     return TaskStore(pool, "access")
 
 
-async def _tasks(store, identifier):  # type: ignore[no-untyped-def]
-    from dsrkit.db import partner_transaction
-
+async def _tasks(store: TaskStore, identifier: uuid.UUID) -> list[Task]:
     async with partner_transaction(store.pool, PARTNER) as connection:
         return await store.of_owner(connection, identifier)
 
@@ -206,13 +206,13 @@ async def test_deadlines_and_their_extension(world: World) -> None:
     message.access_request.clock.received_time.FromDatetime(received)
     created = await world.stub("access").CreateAccessRequest(message, metadata=world.metadata())
     assert created.clock.due_time.ToDatetime(UTC) == datetime(2026, 2, 28, 12, tzinfo=UTC)
-    extension = request_pb2.Extension(reason="REASON_JUSTIFICATION_A12_COMPLEXITY")
+    extension = request_pb2.Extension(reason=request_pb2.Extension.REASON_JUSTIFICATION_A12_COMPLEXITY)
     extension.subject_told_time.FromDatetime(received + timedelta(days=3))
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await world.act("access", "Extend", created.name, extension=extension)
     assert reason_of(caught.value) == "DEADLINE_PASSED"
     fresh = await world.create("access")
-    told = request_pb2.Extension(reason="REASON_JUSTIFICATION_A12_COMPLEXITY")
+    told = request_pb2.Extension(reason=request_pb2.Extension.REASON_JUSTIFICATION_A12_COMPLEXITY)
     told.subject_told_time.GetCurrentTime()
     extended = await world.act("access", "Extend", fresh.name, extension=told)
     assert extended.clock.due_time.ToDatetime(UTC) - fresh.clock.due_time.ToDatetime(UTC) > timedelta(days=55)
@@ -236,7 +236,7 @@ async def test_lists_are_paged_and_filtered(world: World) -> None:
             break
     assert seen == names[::-1]
     none = await world.stub("access").ListAccessRequests(
-        access_pb2.ListAccessRequestsRequest(parent=PARTNER, states=["REQUEST_STATE_REFUSED"]),
+        access_pb2.ListAccessRequestsRequest(parent=PARTNER, states=[request_pb2.REQUEST_STATE_REFUSED]),
         metadata=world.metadata(),
     )
     assert not none.access_requests
@@ -265,24 +265,22 @@ async def test_address_only_proof_is_refused_with_the_article(world: World) -> N
 
 
 async def test_a_suspended_partner_is_refused_and_running_work_waits(world: World) -> None:
-    from dsr.credentials import Credential
-
     world.crm.gate = asyncio.Event()
     running = await world.create("access")
     token = Credential.load(world.folder / "operator.json").token("dsr", subject="olga", roles=["ROLE_OPERATOR"])
 
-    async def set_standing(standing: str) -> None:
+    async def set_standing(standing: governance_pb2.Partner.Standing.ValueType) -> None:
         await world.governance.SetPartnerStanding(
             governance_pb2.SetPartnerStandingRequest(name=PARTNER, standing=standing),
             metadata=(("authorization", f"Bearer {token}"),),
         )
 
-    await set_standing("STANDING_SUSPENDED")
+    await set_standing(governance_pb2.Partner.STANDING_SUSPENDED)
     refused = await world.create("access")
     assert refused.refusal.rule == "PARTNER_SUSPENDED"
     world.crm.gate.set()
     await world.until_waiting("access", running.name, "INSTRUCTION_REFUSED")
-    await set_standing("STANDING_GOOD")
+    await set_standing(governance_pb2.Partner.STANDING_GOOD)
     assert state(await world.until("access", running.name)) == "COMPLETED"
 
 

@@ -4,10 +4,11 @@ import asyncio
 import json
 import uuid
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import grpc
 import pytest
-from dsr.v1 import erasure_pb2, governance_pb2, request_pb2
+from dsr.v1 import erasure_pb2, governance_pb2, options_pb2, request_pb2
 
 from tests.support.services import APPROVER, CRM, PARTNER, SHOP, World, eventually, reason_of, state
 
@@ -23,7 +24,7 @@ def kinds(request: erasure_pb2.ErasureRequest) -> set[str]:
     return {names.Name(c.kind).removeprefix("KIND_") for c in request.plan_changes}
 
 
-async def planned(world: World, **fields: object) -> erasure_pb2.ErasureRequest:
+async def planned(world: World, **fields: Any) -> erasure_pb2.ErasureRequest:
     created = await world.create("erasure", **fields)
     found: erasure_pb2.ErasureRequest = await world.until("erasure", created.name, "PLANNED", "PLAN_CHANGED")
     return found
@@ -95,13 +96,19 @@ async def test_nobody_grants_a_role_to_themselves(world: World) -> None:
         message = governance_pb2.GrantRoleRequest(
             parent=PARTNER,
             request_id=str(uuid.uuid4()),
-            role_grant=governance_pb2.RoleGrant(grantee=grantee, role="ROLE_APPROVER"),
+            role_grant=governance_pb2.RoleGrant(grantee=grantee, role=options_pb2.ROLE_APPROVER),
         )
-        return await world.governance.GrantRole(message, metadata=world.metadata(who, "ROLE_ADMIN"))
+        made: governance_pb2.RoleGrant = await world.governance.GrantRole(
+            message, metadata=world.metadata(who, "ROLE_ADMIN")
+        )
+        return made
 
     async def confirm(name: str, who: str) -> governance_pb2.RoleGrant:
         message = governance_pb2.ConfirmRoleGrantRequest(name=name, request_id=str(uuid.uuid4()))
-        return await world.governance.ConfirmRoleGrant(message, metadata=world.metadata(who, "ROLE_ADMIN"))
+        made: governance_pb2.RoleGrant = await world.governance.ConfirmRoleGrant(
+            message, metadata=world.metadata(who, "ROLE_ADMIN")
+        )
+        return made
 
     assert await refused(grant("carol")) == "FOUR_EYES"
     proposed = await grant("dave")
@@ -228,7 +235,7 @@ async def test_a_hold_placed_while_erasing_leaves_it_partial_and_says_so(world: 
         )
         gate.set()
 
-    world.shop.erase = hold_then_erase  # type: ignore[method-assign, assignment]
+    world.shop.erase = hold_then_erase  # type: ignore[method-assign]
     await world.approve(plan)
     done = await world.until("erasure", plan.name)
     assert gate.is_set()
@@ -288,7 +295,7 @@ async def test_cancel_before_and_after_it_began(world: World) -> None:
             yield message
 
     release = asyncio.Event()
-    world.shop.erase = slow  # type: ignore[method-assign, assignment]
+    world.shop.erase = slow  # type: ignore[method-assign]
     await world.approve(again)
     await asyncio.wait_for(entered.wait(), 20)
     assert await refused(world.act("erasure", "Cancel", again.name)) == "STATE_CONFLICT"

@@ -61,7 +61,7 @@ async def setting(postgres: Cluster) -> AsyncIterator[Setting]:
     postgres.create_database(name)
     with tempfile.TemporaryDirectory(prefix="dsr-tenancy-") as folder:
         async with open_world(Path(folder), postgres, name) as world:
-            ports = {f"{n}_address": f"127.0.0.1:{p}" for n, p in world.ports.items()}
+            ports: dict[str, Any] = {f"{n}_address": f"127.0.0.1:{p}" for n, p in world.ports.items()}
             config = GatewayConfig(listen="127.0.0.1:0", trust=str(world.folder / "trust.json"), **ports)
             async with open_gateway(config) as gateway:
                 async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.port}", timeout=20) as client:
@@ -84,7 +84,7 @@ async def _resources(world: World) -> dict[str, str]:
         ),
         metadata=admin,
     )
-    role = governance_pb2.RoleGrant(grantee="urn:dsr:partner:acme#zoe", role="ROLE_APPROVER")
+    role = governance_pb2.RoleGrant(grantee="urn:dsr:partner:acme#zoe", role=options_pb2.ROLE_APPROVER)
     granted = await world.governance.GrantRole(
         governance_pb2.GrantRoleRequest(parent=PARTNER, role_grant=role, request_id=str(uuid.uuid4())), metadata=admin
     )
@@ -112,7 +112,7 @@ def collection_of(method: MethodDescriptor) -> str:
 
 def build(method: MethodDescriptor, resource: str, parent: str) -> Any:
     """A message that is complete, so that nothing but the caller is wrong with it."""
-    message = message_factory.GetMessageClass(method.input_type)()
+    message: Any = message_factory.GetMessageClass(method.input_type)()
     _complete(message, parent)
     if "name" in method.input_type.fields_by_name:
         message.name = resource
