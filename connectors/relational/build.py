@@ -7,10 +7,12 @@ from connectors.relational.catalogue import Catalogue, Column, ForeignKey, Table
 from connectors.relational.declaration import CollectionDeclaration, Constant, ReferenceDeclaration, RelationalOptions
 from connectors.relational.findings import find
 from connectors.relational.guess import Ownerships
+from connectors.relational.matching import spells
 from connectors.relational.model import Collection, IdentityColumn, Inbound, Model, Reference
 from dsrkit.errors import DsrError
 
 _NOTHING = CollectionDeclaration()
+_UNSEARCHED = CollectionDeclaration(no_personal_data=True)
 
 
 def build(catalogue: Catalogue, options: RelationalOptions, source: str) -> Model:
@@ -72,6 +74,10 @@ class _Builder:
         for column in self.options.scope or ():
             if all(column not in table.column for table in self.tables.values()):
                 raise self._wrong(f"scope.{column}", "no table has this column, so that nothing would be scoped")
+        for name in self.options.collections:
+            for column, value in (self.options.scope or {}).items():
+                if column in self.tables[name].column:
+                    self._constant(self.tables[name].column[column], value, f"scope.{column}")
 
     def _collection(self, number: int, name: str, references: tuple[Reference, ...]) -> Collection:
         table, declaration = self.tables[name], self.options.collections[name]
@@ -132,15 +138,13 @@ class _Builder:
     def _constrained(
         self, key: ForeignKey, declaration: ReferenceDeclaration | None, guesses: Ownerships, active: set[str]
     ) -> Reference:
-        if declaration is not None and declaration.columns:
-            path = f"collections.{key.table}.references.{key.name}"
-            if (declaration.columns, declaration.target, declaration.target_columns) != (
-                key.columns,
-                key.target,
-                key.target_columns,
-            ):
-                raise self._wrong(path, "a foreign key has this name and refers otherwise; rename the reference")
         path = f"collections.{key.table}.references.{key.name}"
+        if declaration is not None and declaration.columns:
+            given = (declaration.columns, declaration.target, declaration.target_columns)
+            if given != (key.columns, key.target, key.target_columns):
+                raise self._wrong(path, "a foreign key has this name and refers otherwise; rename the reference")
+        if declaration is not None and declaration.ownership != "LOOKUP" and not {key.table, key.target} <= active:
+            raise self._wrong(path, f"{key.target} is not searched, so that nothing can be followed; declare LOOKUP")
         when = self._when(self.tables[key.table], declaration, path) if declaration else ()
         if declaration is not None:
             ownership, settled, reason = declaration.ownership, True, "declared"
@@ -161,8 +165,8 @@ class _Builder:
                 path, "no foreign key of the table has this name; give columns, target and target_columns"
             )
         target = self.tables.get(declaration.target)
-        if target is None or declaration.target not in self.options.collections:
-            raise self._wrong(f"{path}.target", "it is not a declared collection")
+        if target is None or self.options.collections.get(declaration.target, _UNSEARCHED).no_personal_data:
+            raise self._wrong(f"{path}.target", "it is not a declared collection with personal data")
         for mine, theirs in zip(declaration.columns, declaration.target_columns, strict=True):
             self._column(self.tables[name], mine, f"{path}.columns")
             self._column(target, theirs, f"{path}.target_columns")
@@ -172,8 +176,8 @@ class _Builder:
         return Reference(label, name, columns, declaration.target, theirs_all, ownership, True, "declared", when)
 
     def _when(self, table: Table, declaration: ReferenceDeclaration, path: str) -> tuple[tuple[str, str], ...]:
-        for column in declaration.when:
-            self._column(table, column, f"{path}.when.{column}")
+        for column, value in declaration.when.items():
+            self._constant(self._column(table, column, f"{path}.when.{column}"), value, f"{path}.when.{column}")
         return tuple((column, constant_text(value)) for column, value in declaration.when.items())
 
     def _inbound(
@@ -201,6 +205,11 @@ class _Builder:
         if column is None:
             raise self._wrong(path, f"{table.full_name} has no column {name}")
         return column
+
+    def _constant(self, column: Column, value: Constant, path: str) -> None:
+        if not spells(constant_text(value), column.family):
+            why = f"it is no value of type {column.native_type}, so that it would match nothing"
+            raise self._wrong(path, why)
 
     def _wrong(self, path: str, why: str) -> DsrError:
         message = f"The declaration of the source doesn't fit its database: options.{path}: {why}."

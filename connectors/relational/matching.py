@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 import phonenumbers
 from dsr.connector.v1 import connector_pb2 as pb
 
+from connectors.relational.catalogue import Family
 from connectors.relational.model import IdentityColumn, Model
 from dsrkit.errors import invalid
 
@@ -23,15 +24,20 @@ def comparable(value: str, identity: IdentityColumn) -> bool:
     """Whether the value could stand in the column."""
     if not value or "\0" in value:
         return False
-    if identity.column.family == "text" or identity.match != "exact":
-        return True
-    match identity.column.family:
+    return identity.match != "exact" or spells(value, identity.column.family)
+
+
+def spells(value: str, family: Family) -> bool:
+    """Whether the text is a value of the family, written as the database writes it."""
+    match family:
         case "integer":
             return _INTEGER.fullmatch(value) is not None and -_LARGEST - 1 <= int(value) <= _LARGEST
         case "number":
             return _NUMBER.fullmatch(value) is not None
-        case _:
+        case "uuid":
             return _UUID.fullmatch(value) is not None
+        case _:
+            return True
 
 
 def telephone(value: str, region: str | None) -> str | None:
