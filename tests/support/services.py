@@ -223,7 +223,8 @@ def timestamp() -> Timestamp:
 
 
 def state(message: Any) -> str:
-    return str(request_pb2.RequestState.Name(message.state)).removeprefix("REQUEST_STATE_")
+    name: str = request_pb2.RequestState.Name(message.state)
+    return name.removeprefix("REQUEST_STATE_")
 
 
 def reason_number(reason: str) -> int:
