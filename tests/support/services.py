@@ -235,7 +235,7 @@ def reason_of(error: grpc.aio.AioRpcError) -> str:
     info = from_rpc_error(error)
     assert info is not None, f"no ErrorInfo on {error.code()}"
     assert info.domain == "dsr.v1"
-    return info.reason
+    return str(info.reason)
 
 
 def crm_backend() -> MemoryBackend:
