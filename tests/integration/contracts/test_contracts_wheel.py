@@ -1,11 +1,16 @@
 """The wheel, alone in an empty environment, does what its README says."""
 
 import asyncio
+import importlib.metadata
 import shutil
 import sys
+import zipfile
+from collections.abc import Iterable
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from tests.gateway_fake import PARTNER, Platform
 
@@ -35,22 +40,47 @@ async def run(*command: str | Path, check: bool = True) -> tuple[int, str]:
 
 @pytest.fixture(scope="module")
 async def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty environment with the wheel and what it depends on. From uv's cache, or from PyPI where that lacks it."""
+    """An empty environment with the wheel and what it says it depends on, and nothing from a network."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "contracts"
     shutil.copytree(CONTRACTS, source, ignore=shutil.ignore_patterns("*.egg-info", "build", "__pycache__"))
-    await uv("build", "--wheel", "--out-dir", folder, source)
+    await run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, source)
     (wheel,) = folder.glob("dsr_contracts-*.whl")
     environment = folder / "venv"
-    await uv("venv", "--python", sys.executable, environment)
-    await uv("pip", "install", "-p", environment / "bin" / "python", wheel)
+    await run(sys.executable, "-m", "venv", "--without-pip", environment)
+    python = environment / "bin" / "python"
+    await run(sys.executable, "-m", "pip", "--python", python, "install", "--no-index", "--no-deps", wheel)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        required = message_from_bytes(archive.read(metadata)).get_all("Requires-Dist", [])
+    copy_distributions(required, packages)
     return environment / "bin"
 
 
-async def uv(*arguments: str | Path) -> None:
-    status, _ = await run(sys.executable, "-m", "uv", *arguments, "--offline", check=False)
-    if status != 0:
-        await run(sys.executable, "-m", "uv", *arguments)
+def copy_distributions(required: Iterable[str], packages: Path) -> None:
+    """Copies what these requirements need, and what that needs, from the environment of the tests."""
+    wanted, seen = [Requirement(text) for text in required], set[tuple[str, tuple[str, ...]]]()
+    while wanted:
+        requirement = wanted.pop()
+        extras = ("", *sorted(requirement.extras))
+        if (requirement.name, extras) in seen:
+            continue
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        distribution = importlib.metadata.distribution(requirement.name)
+        assert requirement.specifier.contains(distribution.version), requirement
+        for text in distribution.requires or []:
+            inner = Requirement(text)
+            if inner.marker is None or any(inner.marker.evaluate({"extra": extra}) for extra in extras):
+                inner.marker = None
+                wanted.append(inner)
+        seen.add((requirement.name, extras))
+        for file in distribution.files or []:
+            if ".." not in file.parts and not file.name.endswith(".pyc"):
+                target = packages / file
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(str(file.locate()), target)
 
 
 async def test_imports_by_itself(environment: Path) -> None:
