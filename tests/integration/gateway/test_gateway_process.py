@@ -11,6 +11,8 @@ import socket
 import ssl
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +41,22 @@ def environment(platform: Platform, **extra: str) -> dict[str, str]:
     return {**clean, **services, "DSR_LISTEN": "127.0.0.1:0", **extra}
 
 
+@asynccontextmanager
+async def process_of(env: dict[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The gateway as a process, which ends with the block whatever happens in it."""
+    command = (sys.executable, "-m", "gateway")
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=env, stderr=asyncio.subprocess.PIPE)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
 async def test_process_serves_and_drains(platform: Platform) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway"), cwd=ROOT, env=environment(platform), stderr=asyncio.subprocess.PIPE
-    )
-    assert process.stderr is not None
-    async with asyncio.timeout(30):
+    async with process_of(environment(platform)) as process, asyncio.timeout(30):
+        assert process.stderr is not None
         line = json.loads(await process.stderr.readline())
         assert (line["event"], line["service"]) == ("listening", "gateway")
         headers = {"authorization": f"Bearer {platform.token()}"}
@@ -66,13 +78,8 @@ async def test_process_serves_and_drains(platform: Platform) -> None:
 
 
 async def test_a_wrong_variable_is_told(platform: Platform) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway"),
-        cwd=ROOT,
-        env=environment(platform, DSR_LISTEM="x"),
-        stderr=asyncio.subprocess.PIPE,
-    )
-    _, err = await process.communicate()
+    async with process_of(environment(platform, DSR_LISTEM="x")) as process, asyncio.timeout(30):
+        _, err = await process.communicate()
     assert process.returncode == 1
     assert b"DSR_LISTEM" in err
     assert b"Traceback" not in err
