@@ -22,6 +22,7 @@ from connectors.relational.describe import describe
 from connectors.relational.erase import Eraser
 from connectors.relational.export import export
 from connectors.relational.locate import locate
+from connectors.relational.progress import with_signs_of_life
 from connectors.relational.verify import verify
 from dsrkit.errors import DsrError
 
@@ -82,7 +83,10 @@ class PostgresBackend:
 
     async def locate(self, request: pb.LocateRequest) -> AsyncIterator[pb.LocateResponse]:
         compiler = await self._searchable()
-        async with contextlib.aclosing(locate(self._database, compiler, request, self._key)) as messages:
+        found = locate(self._database, compiler, request, self._key)
+        async with contextlib.aclosing(
+            with_signs_of_life(found, pb.LocateResponse(progress=pb.Progress()))
+        ) as messages:
             async for message in messages:
                 yield message
 
@@ -97,13 +101,15 @@ class PostgresBackend:
         compiler = await self._searchable(fresh=True)
         journal, cap = await self._database.journal(), self._options.max_records_per_subject
         eraser = Eraser(self._database, compiler, journal, grant, self._key, cap)
-        async with contextlib.aclosing(eraser.run(request.subjects)) as messages:
+        done = eraser.run(request.subjects)
+        async with contextlib.aclosing(with_signs_of_life(done, pb.EraseResponse(progress=pb.Progress()))) as messages:
             async for message in messages:
                 yield message
 
     async def verify(self, request: pb.VerifyRequest) -> AsyncIterator[pb.VerifyResponse]:
         compiler = await self._searchable()
-        async with contextlib.aclosing(verify(self._database, compiler, request)) as messages:
+        left = verify(self._database, compiler, request)
+        async with contextlib.aclosing(with_signs_of_life(left, pb.VerifyResponse(progress=pb.Progress()))) as messages:
             async for message in messages:
                 yield message
 

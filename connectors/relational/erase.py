@@ -83,13 +83,12 @@ class Eraser:
         done = await self.journal.hold(session, self.grant.task, self.grant.attempt, digest)
         if done is not None:
             return done
-        self._check_caps({count.collection: count.records for count in subject.expected})
         loaded = await load(session, self.compiler, [subject.subject])
-        touched = {name for name, instruction in self.instructions.items() if instruction.action in _TOUCHED}
-        records = await Closure(self.compiler, session, loaded, touched).run()
+        records = await Closure(self.compiler, session, loaded, self._locks(subject)).run()
         summaries = (await summarise(session, self.compiler, records, self.key)).get(0, [])
         self._check_expected(subject, summaries, records)
-        self._check_caps(records)
+        if self._too_many(records):
+            raise _LeaveAlone(pb.Erased(outcome=pb.Erased.OUTCOME_CAP_EXCEEDED))
         self._check_findings(summaries)
         if blocking := await at_erase(session, self.compiler, records, self.instructions):
             raise _LeaveAlone(_blocked(blocking))
@@ -111,16 +110,18 @@ class Eraser:
         if expected != found or {name: count for name, (count, _) in found.items()} != dict(records):
             raise _LeaveAlone(pb.Erased(outcome=pb.Erased.OUTCOME_CHANGED))
 
-    def _check_caps(self, records: Mapping[str, int]) -> None:
-        touched = 0
-        for name, number in records.items():
-            instruction = self.instructions.get(name)
-            if instruction is not None and instruction.action in _TOUCHED:
-                touched += number
-                if instruction.cap and number > instruction.cap:
-                    raise _LeaveAlone(pb.Erased(outcome=pb.Erased.OUTCOME_CAP_EXCEEDED))
-        if self.max_records and touched > self.max_records:
-            raise _LeaveAlone(pb.Erased(outcome=pb.Erased.OUTCOME_CAP_EXCEEDED))
+    def _locks(self, subject: pb.EraseSubject) -> set[str]:
+        """Collections whose rows are to be locked. None where a cap or a changed set will refuse anyway."""
+        if self._too_many({count.collection: count.records for count in subject.expected}):
+            return set()
+        return {name for name, instruction in self.instructions.items() if instruction.action in _TOUCHED}
+
+    def _too_many(self, records: Mapping[str, int]) -> bool:
+        """Whether a cap, of an instruction or of the source, forbids to touch so many records."""
+        touched = {name: number for name, number in records.items() if self._action(name) in _TOUCHED}
+        if any(number > self.instructions[name].cap for name, number in touched.items()):
+            return True
+        return 0 < self.max_records < sum(touched.values())
 
     def _check_findings(self, summaries: Sequence[Summary]) -> None:
         involved = {summary.collection for summary in summaries}

@@ -67,12 +67,8 @@ class Journal:
         await session.rows(Statement(self.statements["record"], (self.source, task, subject, attempt, counts)))
 
     def subject(self, subject: pb.Subject) -> bytes:
-        """A keyed digest of who the subject is: a retry finds it whatever reference it uses."""
-        who = {
-            "identities": sorted([identity.type, identity.value] for identity in subject.identities),
-            "people": sorted([choice.collection, sorted(choice.people)] for choice in subject.people),
-        }
-        return hmac.new(self.key, b"journal\0" + json.dumps(who).encode(), hashlib.sha256).digest()
+        """A keyed digest of the subject's reference, which stays with the task whatever else a retry brings."""
+        return hmac.new(self.key, b"journal\0" + subject.subject_ref.encode(), hashlib.sha256).digest()
 
 
 def superseded() -> DsrError:

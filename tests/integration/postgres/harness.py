@@ -63,7 +63,7 @@ def counts(located: pb.Located) -> dict[str, int]:
     return {c.collection.removeprefix("public."): c.records for c in located.collections}
 
 
-def instruct(actions: Mapping[str, Any], cap: int = 0) -> list[CollectionInstruction]:
+def instruct(actions: Mapping[str, Any], cap: int = 1_000_000) -> list[CollectionInstruction]:
     """`{"orders": DELETE, "invoices": {"bill_to": None}}`; a mapping of fields is ANONYMISE."""
     found = []
     for name, action in actions.items():
@@ -85,7 +85,7 @@ def grant(
     task: str = "task-1",
     attempt: int = 1,
     operation: "Grant.Operation.ValueType" = Grant.OPERATION_ERASE,
-    cap: int = 0,
+    cap: int = 1_000_000,
 ) -> Grant:
     return Grant(source=SOURCE, operation=operation, task=task, attempt=attempt, instructions=instruct(actions, cap))
 

@@ -211,12 +211,13 @@ async def test_a_connection_that_dies_midway_leaves_nothing_half_done(
     assert without(before, await rows(connection)) == counts(located)
 
 
-async def test_caps_refuse_before_anything_is_locked(
+async def test_caps_refuse_and_a_forgotten_cap_is_no_licence(
     shop: str, source: PostgresBackend, connection: asyncpg.Connection
 ) -> None:
     await unshare(connection)
     before = await rows(connection)
-    assert (await erase_one(source, ANN, grant(ALL, cap=29))).outcome == pb.Erased.OUTCOME_CAP_EXCEEDED
+    for cap in (0, 29):
+        assert (await erase_one(source, ANN, grant(ALL, cap=cap))).outcome == pb.Erased.OUTCOME_CAP_EXCEEDED
     small = backend(shop, declaration() | {"max_records_per_subject": 50})
     assert (await erase_one(small, ANN, grant(ALL))).outcome == pb.Erased.OUTCOME_CAP_EXCEEDED
     await small.close()
