@@ -34,7 +34,7 @@ def judge(
     """None if they may; else the answer that says why nothing was done. CHANGED before BLOCKED before CAP_EXCEEDED."""
     now = {c.collection: (c.records, c.fingerprint) for c in counted if c.records}
     then = {c.collection: (c.records, c.fingerprint) for c in expected if c.records}
-    if any(now.get(name) != then.get(name) for name in {*instructions, *then}):
+    if now != then:
         return pb.Erased(outcome=pb.Erased.OUTCOME_CHANGED)
     blocking = [f for f in findings if _action(instructions, f.collection) not in (None, RETAIN)]
     blocking += [_undecided(name) for name in now if _action(instructions, name) not in (None, DELETE, RETAIN)]

@@ -99,29 +99,41 @@ class Changed(Check):
         await erasure.untouched(bench, located)
 
 
-class Cap(Check):
-    rule = "erase.cap"
-    condition = "one person has more records in a collection than its `cap`"
+class _CapCheck(Check):
     code = "OK"
-    meaning = "OUTCOME_CAP_EXCEEDED: this person was left alone. A cap of 0 allows none."
     caller = "stops; the partner raises the cap or narrows the plan"
     remedy = "Compare the count with the cap of its instruction before the first record is touched."
+    below: int | None = None
+    """How far below the number of records the cap is; None: it is 0."""
 
     async def run(self, bench: Bench) -> None:
-        """One too few; and none."""
+        """On one collection that would be touched."""
         located = await erasure.located(bench)
-        for none in (False, True):
-            chosen = await erasure.instructions(bench)
-            counts = requests.records(located)
-            touched = [i for i in chosen if i.action != requests.RETAIN and counts.get(i.collection)]
-            if not touched:
-                raise NotApplicable("the material retains everything")
-            touched[0].cap = 0 if none else counts[touched[0].collection] - 1
-            grant = erasure.grant(bench, chosen)
-            erased = await requests.erase_one(bench, grant, bench.disposable, requests.expect(located, chosen))
-            _outcome(erased, pb.Erased.OUTCOME_CAP_EXCEEDED)
-            require(not _counts(erased), "counts, though nothing was done")
+        chosen = await erasure.instructions(bench)
+        counts = requests.records(located)
+        touched = [i for i in chosen if i.action != requests.RETAIN and counts.get(i.collection)]
+        largest = max(touched, key=lambda i: counts[i.collection], default=None)
+        if largest is None or counts[largest.collection] <= (self.below or 0):
+            raise NotApplicable("the disposable person has too few records that are to be erased")
+        largest.cap = 0 if self.below is None else counts[largest.collection] - self.below
+        grant = erasure.grant(bench, chosen)
+        erased = await requests.erase_one(bench, grant, bench.disposable, requests.expect(located, chosen))
+        _outcome(erased, pb.Erased.OUTCOME_CAP_EXCEEDED)
+        require(not _counts(erased), "counts, though nothing was done")
         await erasure.untouched(bench, located)
+
+
+class Cap(_CapCheck):
+    rule = "erase.cap"
+    condition = "one person has more records in a collection than its `cap`, which isn't 0"
+    meaning = "OUTCOME_CAP_EXCEEDED: this person was left alone."
+    below = 1
+
+
+class NoCap(_CapCheck):
+    rule = "erase.cap-zero"
+    condition = "one person has records in a collection whose `cap` is 0"
+    meaning = "OUTCOME_CAP_EXCEEDED: 0 allows none. A cap that somebody forgot is no licence."
 
 
 class Undecided(Check):
@@ -284,6 +296,7 @@ CHECKS: Sequence[Check] = (
     UndeclaredAnonymise(),
     Changed(),
     Cap(),
+    NoCap(),
     Undecided(),
     Retained(),
     Absent(),
