@@ -65,10 +65,10 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "$(PYTHON) lacks venv; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: requirements.txt pyproject.toml contracts/pyproject.toml | $(BIN)/python
+$(VENV)/.run: requirements.txt requirements-build.txt pyproject.toml contracts/pyproject.toml | $(BIN)/python
 	scripts/setup.sh requirements.txt
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.txt pyproject.toml contracts/pyproject.toml | $(BIN)/python
+$(VENV)/.dev: requirements-dev.txt requirements-build.txt pyproject.toml contracts/pyproject.toml | $(BIN)/python
 	scripts/setup.sh requirements-dev.txt
 	@touch $@ $(VENV)/.run

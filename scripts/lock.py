@@ -1,4 +1,7 @@
-"""Writes requirements.txt (what runs) and requirements-dev.txt (that and what tests and lint need): `make lock`.
+"""Writes the three locks: `make lock`.
+
+requirements-build.txt: what packages are built with, ours and those that are to be had as sources only.
+requirements.txt: what runs. requirements-dev.txt: all of it, and what tests and lint need.
 
 Resolved from pyproject.toml and contracts/pyproject.toml for Python 3.11 to 3.13 on every system, with hashes and
 without index addresses. `python scripts/lock.py PACKAGE…` upgrades only these; `--upgrade` everything.
@@ -13,7 +16,9 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 UV = Path(sys.executable).with_name("uv")
 OWN = "dsr-contracts"
-RUN, DEV = ROOT / "requirements.txt", ROOT / "requirements-dev.txt"
+BUILD, RUN, DEV = (ROOT / f"requirements{suffix}.txt" for suffix in ("-build", "", "-dev"))
+# bagit is to be had as sources only; it is built with setuptools-scm.
+SOURCES, BUILT_WITH = ["bagit"], ["setuptools-scm"]
 # On a platform that a project stopped building for, the last version it did build for.
 ELSEWHERE = ["cryptography<=48.0.1 ; sys_platform == 'darwin' and platform_machine == 'x86_64'"]
 HEADER = "# Written by `make lock` from pyproject.toml and contracts/pyproject.toml. Don't edit.\n"
@@ -30,7 +35,8 @@ def compile_to(target: Path, requirements: list[str], options: list[str]) -> Non
         *(str(UV), "pip", "compile", "-", "--output-file", target.name, "--quiet"),
         *("--universal", "--python-version", "3.11", "--generate-hashes"),
         *("--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"),
-        *("--no-build", "--default-index", "https://pypi.org/simple"),
+        *("--only-binary", ":all:", *(option for name in SOURCES for option in ("--no-binary", name))),
+        *("--default-index", "https://pypi.org/simple"),
         *options,
     ]
     subprocess.run(command, input="\n".join(requirements), text=True, cwd=ROOT, check=True)  # noqa: S603 - our own
@@ -38,17 +44,15 @@ def compile_to(target: Path, requirements: list[str], options: list[str]) -> Non
 
 
 def main(upgrade: list[str]) -> None:
-    """Writes both files. What runs has the versions it was tested with, so that the larger set is resolved first."""
+    """Writes all three. What runs has the versions it was tested with, so that the larger set is resolved first."""
     root, contracts = project(ROOT), project(ROOT / OWN.removeprefix("dsr-"))
-    parts = [
-        root["project"]["dependencies"],
-        contracts["project"]["dependencies"],
-        contracts["build-system"]["requires"],
-    ]
-    run = [line for part in parts for line in part if line != OWN] + ELSEWHERE
+    build = [*contracts["build-system"]["requires"], *BUILT_WITH]
+    run = [*root["project"]["dependencies"], *contracts["project"]["dependencies"], *ELSEWHERE]
+    run = [line for line in run if line != OWN]
     options = [option for name in upgrade for option in (["--upgrade"] if name == "--upgrade" else ["-P", name])]
-    compile_to(DEV, run + root["dependency-groups"]["dev"], options)
+    compile_to(DEV, build + run + root["dependency-groups"]["dev"], options)
     compile_to(RUN, run, ["--constraint", DEV.name])
+    compile_to(BUILD, build, ["--constraint", DEV.name])
 
 
 if __name__ == "__main__":

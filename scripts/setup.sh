@@ -3,7 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_REQUIRE_VIRTUALENV=1
+install() { .venv/bin/python -m pip install --quiet "$@"; }
 echo "Installing $1 into .venv …"
-.venv/bin/python -m pip install --quiet --require-hashes --only-binary :all: -r "$1"
-# The lock names setuptools too: nothing is fetched beside it.
-.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation -e contracts -e .
+# First what is built with, so that no build fetches anything beside the locks.
+install --require-hashes --only-binary :all: -r requirements-build.txt
+install --require-hashes --only-binary :all: --no-binary bagit --no-build-isolation -r "$1"
+install --no-deps --no-build-isolation -e contracts -e .
