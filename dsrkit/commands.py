@@ -26,7 +26,7 @@ def create(
     """Binds a new issuer to a partner and writes its first key."""
     key_id = _tell(lambda: TrustFile(trust).add_partner(partner, out, development=development))
     typer.echo(f"{out}: key {key_id} of {_issuer(partner)}. Services believe it from now on.")
-    typer.echo(f"Next: dsr --credential {out} --target HOST:PORT --partner {partner} source list")
+    typer.echo(f"Next: dsr --credential {out} --target HOST:PORT --actor YOUR-ID source list")
 
 
 @app.command()

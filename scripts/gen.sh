@@ -12,3 +12,6 @@ cp "$google"/{annotations,http,field_behavior}.proto .build/googleapis/google/ap
   --plugin=protoc-gen-mypy="$bin/protoc-gen-mypy" --plugin=protoc-gen-mypy_grpc="$bin/protoc-gen-mypy_grpc" \
   --python_out="$out" --grpc_python_out="$out" --mypy_out="quiet:$out" --mypy_grpc_out="quiet:$out"
 for package in dsr/v1 dsr/connector dsr/connector/v1 dsr/authority dsr/authority/v1; do touch "$out/$package/__init__.py"; done
+if [ $# -eq 0 ]; then
+  "$bin/python" scripts/openapi.py
+fi

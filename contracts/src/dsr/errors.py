@@ -47,11 +47,9 @@ NEXT_STEPS: Mapping[str, str] = MappingProxyType(
         "BACKEND_UNENCRYPTED": "Turn on encryption of the data source's connection.",
         "ADDRESS_FORBIDDEN": "Use an address that is allowed.",
         "OUT_OF_RANGE": "Ask for less.",
-        "CONTROLLER_DECISION_NEEDED": "Decide on the request's candidates.",
         "COPY_IN_PROGRESS": "Wait until the copy is ready.",
         "ERASURE_IN_PROGRESS": "Wait until the other erasure is done.",
         "BUNDLES_ENDING": "Wait until older bundles have ended.",
-        "RECORDS_REMAIN": "An engineer must look at the data source.",
     }
 )
 """By reason, without the prefix `ERROR_REASON_`."""

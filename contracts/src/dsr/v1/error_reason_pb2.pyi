@@ -132,18 +132,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """PERMISSION_DENIED. The address is not one the platform may dial. Metadata: `field`. Use an allowed address."""
     ERROR_REASON_OUT_OF_RANGE: _ErrorReason.ValueType  # 37
     """OUT_OF_RANGE. Offset or event number lies beyond the end. Metadata: `size`."""
-    ERROR_REASON_CONTROLLER_DECISION_NEEDED: _ErrorReason.ValueType  # 38
-    """UNAVAILABLE. The person is looked for in a source that cannot answer ambiguous matches until the
-    controller has decided. Metadata: `request`. See `ResolveIdentities`.
-    """
-    ERROR_REASON_COPY_IN_PROGRESS: _ErrorReason.ValueType  # 39
+    ERROR_REASON_COPY_IN_PROGRESS: _ErrorReason.ValueType  # 38
     """Not an error of a call: the waiting reason of an erasure while a copy is being made for the same person."""
-    ERROR_REASON_ERASURE_IN_PROGRESS: _ErrorReason.ValueType  # 40
+    ERROR_REASON_ERASURE_IN_PROGRESS: _ErrorReason.ValueType  # 39
     """Not an error of a call: the waiting reason of an erasure while another erasure of the same person runs."""
-    ERROR_REASON_BUNDLES_ENDING: _ErrorReason.ValueType  # 41
+    ERROR_REASON_BUNDLES_ENDING: _ErrorReason.ValueType  # 40
     """Not an error of a call: the waiting reason of an erasure until older bundles have ended."""
-    ERROR_REASON_RECORDS_REMAIN: _ErrorReason.ValueType  # 42
-    """Not an error of a call: records remain where none should. Metadata: `source`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The `reason` of the `google.rpc.ErrorInfo` that accompanies every error, with domain
@@ -262,16 +256,10 @@ ERROR_REASON_ADDRESS_FORBIDDEN: ErrorReason.ValueType  # 36
 """PERMISSION_DENIED. The address is not one the platform may dial. Metadata: `field`. Use an allowed address."""
 ERROR_REASON_OUT_OF_RANGE: ErrorReason.ValueType  # 37
 """OUT_OF_RANGE. Offset or event number lies beyond the end. Metadata: `size`."""
-ERROR_REASON_CONTROLLER_DECISION_NEEDED: ErrorReason.ValueType  # 38
-"""UNAVAILABLE. The person is looked for in a source that cannot answer ambiguous matches until the
-controller has decided. Metadata: `request`. See `ResolveIdentities`.
-"""
-ERROR_REASON_COPY_IN_PROGRESS: ErrorReason.ValueType  # 39
+ERROR_REASON_COPY_IN_PROGRESS: ErrorReason.ValueType  # 38
 """Not an error of a call: the waiting reason of an erasure while a copy is being made for the same person."""
-ERROR_REASON_ERASURE_IN_PROGRESS: ErrorReason.ValueType  # 40
+ERROR_REASON_ERASURE_IN_PROGRESS: ErrorReason.ValueType  # 39
 """Not an error of a call: the waiting reason of an erasure while another erasure of the same person runs."""
-ERROR_REASON_BUNDLES_ENDING: ErrorReason.ValueType  # 41
+ERROR_REASON_BUNDLES_ENDING: ErrorReason.ValueType  # 40
 """Not an error of a call: the waiting reason of an erasure until older bundles have ended."""
-ERROR_REASON_RECORDS_REMAIN: ErrorReason.ValueType  # 42
-"""Not an error of a call: records remain where none should. Metadata: `source`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
