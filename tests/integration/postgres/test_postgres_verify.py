@@ -29,7 +29,7 @@ async def test_children_show_when_the_parents_are_gone(source: PostgresBackend, 
     assert not (await locate(source, ANN))["s0"].collections
     verified = await verify(source, ANN, left, ALL)
     assert "customers" not in verified
-    assert verified["orders"] == (0, 10, ["customer_id", "tenant_id"])
+    assert verified["orders"] == (0, 10, ["customer_id", "id", "placed", "tenant_id"])
     assert verified["order_items"] == (0, 30, ["order_id", "order_placed", "order_tenant"])
     assert verified["notes"] == (0, 11, ["subject_id"])
     assert verified["messages"] == (0, 2, ["recipient_id", "sender_id", "tenant_id"])
@@ -53,8 +53,8 @@ async def test_others_who_share_a_telephone_are_no_remnant(
     source: PostgresBackend, connection: asyncpg.Connection
 ) -> None:
     left = await anchors(source, ANN)
-    tables = ("order_items", "orders", "notes", "clicks", "comments", "messages", "addresses", "customers")
-    await orphan(connection, *(f"DELETE FROM {t}" for t in tables if t != "customers"))
+    tables = ("order_items", "orders", "notes", "clicks", "comments", "messages", "addresses")
+    await orphan(connection, f"TRUNCATE {', '.join(tables)}")
     await orphan(connection, "DELETE FROM customers WHERE tenant_id = 1 AND id = 7")
     assert await verify(source, ANN, left, ALL) == {"invoices": (1, 0, [])}
 
@@ -70,15 +70,9 @@ async def test_half_an_anonymisation_is_unexplained(source: PostgresBackend, con
 
 async def test_another_partners_rows_are_not_looked_at(source: PostgresBackend, connection: asyncpg.Connection) -> None:
     left = await anchors(source, ANN)
-    await orphan(
-        connection,
-        *(f"DELETE FROM {t} WHERE tenant_id = 1" for t in ("customers", "orders", "notes", "clicks")),
-        "DELETE FROM comments WHERE tenant_id = 1",
-        "DELETE FROM messages WHERE tenant_id = 1",
-        "DELETE FROM addresses WHERE tenant_id = 1",
-        "DELETE FROM invoices WHERE tenant_id = 1",
-        "DELETE FROM order_items WHERE order_tenant = 1",
-    )
+    tables = ("customers", "addresses", "orders", "clicks", "comments", "messages", "notes", "invoices")
+    await orphan(connection, *(f"DELETE FROM {table} WHERE tenant_id = 1" for table in tables))  # noqa: S608
+    await orphan(connection, "DELETE FROM order_items WHERE order_tenant = 1")
     assert await verify(source, ANN, left, ALL) == {}
 
 
