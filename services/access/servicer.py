@@ -8,8 +8,9 @@ from dsr.v1.access_pb2_grpc import AccessServiceServicer
 
 from dsrkit.requests import view
 from dsrkit.requests.bundle import Bundles
+from dsrkit.requests.downloads import download_bundle
 from dsrkit.requests.model import Request
-from dsrkit.requests.servicer import Parts, RequestRpcs, download_bundle
+from dsrkit.requests.servicer import Parts, RequestRpcs
 from dsrkit.tasks import Task
 
 

@@ -16,8 +16,9 @@ from dsrkit.auth import current_caller
 from dsrkit.db import Connection, partner_transaction
 from dsrkit.errors import DsrError
 from dsrkit.requests import view
+from dsrkit.requests.downloads import serve_bytes
 from dsrkit.requests.model import Request
-from dsrkit.requests.servicer import Parts, RequestRpcs, conflict, scope, serve_bytes
+from dsrkit.requests.servicer import Parts, RequestRpcs, conflict, scope
 from dsrkit.tasks import NewTask, Task
 from services.erasure.domain import effective
 

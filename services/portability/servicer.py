@@ -8,8 +8,9 @@ from dsr.v1.portability_pb2_grpc import PortabilityServiceServicer
 
 from dsrkit.requests import view
 from dsrkit.requests.bundle import Bundles
+from dsrkit.requests.downloads import download_bundle
 from dsrkit.requests.model import Request
-from dsrkit.requests.servicer import Parts, RequestRpcs, download_bundle
+from dsrkit.requests.servicer import Parts, RequestRpcs
 from dsrkit.requests.view import known_enum
 from dsrkit.tasks import Task
 

@@ -1,0 +1,66 @@
+"""Downloads: what is served of a bundle or a document, range by range."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+from dsr.v1 import request_pb2
+
+from dsrkit.auth import current_caller
+from dsrkit.db import partner_transaction
+from dsrkit.errors import DsrError
+from dsrkit.requests.bundle import PIECE, Bundles
+from dsrkit.requests.servicer import Parts, scope, stream_ended
+
+
+async def download_bundle(
+    parts: Parts, bundles: Bundles, message: Any, response: Callable[..., Any]
+) -> AsyncIterator[Any]:
+    """Streams a request's bundle, and records that it was fetched. BUNDLE_GONE, OUT_OF_RANGE."""
+    caller = current_caller()
+    partner, identifier = scope(message.name, parts.right)
+    async with partner_transaction(parts.store.pool, partner) as connection:
+        request = await parts.store.get(connection, identifier)
+        await parts.store.record_call(connection, caller, f"Download{parts.right.noun.title()}Bundle", request)
+    key = await bundles.key(request)
+    bundle = request.facts["bundle"]
+    info = request_pb2.DownloadInfo(
+        size_bytes=bundle["size"],
+        etag=f'"{bundle["sha256"]}"',
+        sha256=bundle["sha256"],
+        filename=bundle["filename"],
+        media_type=bundle["media_type"],
+    )
+
+    def read(offset: int, length: int) -> Iterator[bytes]:
+        return bundles.read(request, key, offset, length)
+
+    async for piece in serve_bytes(info, message, response, read, parts.draining):
+        yield piece
+
+
+async def serve_bytes(
+    info: request_pb2.DownloadInfo,
+    message: Any,
+    response: Callable[..., Any],
+    read: Callable[[int, int], Iterator[bytes]],
+    draining: asyncio.Event,
+) -> AsyncIterator[Any]:
+    """Streams `info`, then the range asked for. OUT_OF_RANGE, STREAM_ENDED."""
+    size = info.size_bytes
+    if message.offset < 0 or message.length < 0 or message.offset > size:
+        raise DsrError("OUT_OF_RANGE", "offset and length must lie within the document.", size=str(size))
+    left = size - message.offset
+    info.offset, info.length = message.offset, min(message.length or left, left)
+    yield response(info=info)
+    pieces = read(info.offset, info.length)
+    expire_time = current_caller().expire_time
+    try:
+        while info.length and (piece := await asyncio.to_thread(next, pieces, None)):
+            for start in range(0, len(piece), PIECE):
+                yield response(data=piece[start : start + PIECE])
+            if draining.is_set() or time.time() > expire_time + 3600:
+                raise stream_ended()
+    finally:
+        await asyncio.to_thread(getattr(pieces, "close", lambda: None))
