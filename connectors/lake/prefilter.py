@@ -1,0 +1,79 @@
+"""Picks out the lines that could name somebody, by one pass of Aho-Corasick over raw bytes; only these are parsed.
+
+It may pick too many lines, never too few: whatever could write a value differently (an escape, an exponent, another
+case of a letter that isn't ASCII) picks the line as well.
+"""
+
+import re
+from collections.abc import Iterator
+
+from ahocorasick_rs import BytesAhoCorasick
+
+from connectors.lake.identity import Rule, Wanted
+
+_NEEDS_ESCAPE = re.compile(r'["\\\x00-\x1f]')
+_BEFORE_NUMBER = (b":", b",", b"[", b" ", b"\t")
+_EXPONENT = tuple(f"{before}{e}".encode() for before in "0123456789." for e in "eE")
+_NOT_ASCII = tuple(bytes([lead]) for lead in range(0xC2, 0xF5))
+_UNICODE_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+
+
+class Prefilter:
+    """For one search. `patterns` are bytes that pick a line."""
+
+    def __init__(self, patterns: set[bytes], wanted: Wanted, *, fold: bool) -> None:
+        self._fold = fold
+        self._wanted = wanted
+        self._automaton = BytesAhoCorasick(sorted(pattern.lower() if fold else pattern for pattern in patterns))
+
+    def offsets(self, data: bytes) -> Iterator[int]:
+        """Where something stands that picks a line, ascending."""
+        found = self._automaton.find_matches_as_indexes(data.lower() if self._fold else data)
+        return (start for _, start, _ in found)
+
+    def mentioned(self, data: bytes) -> frozenset[int]:
+        """People whose value stands in `data` as a word of its own. For what can't be parsed."""
+        text = _UNICODE_ESCAPE.sub(lambda m: chr(int(m[1], 16)), data.decode(errors="surrogateescape")).replace(
+            "\\/", "/"
+        )
+        people: set[int] = set()
+        for rule, value, owners in self._wanted.values():
+            zeros = "0*" if rule.kind == "digits" else ""
+            flags = re.IGNORECASE if rule.fold else 0
+            if not owners <= people and re.search(rf"(?<![^\W_]){zeros}{re.escape(value)}(?![^\W_])", text, flags):
+                people |= owners
+        return frozenset(people)
+
+
+def for_json(wanted: Wanted) -> Prefilter:
+    """Picks lines of JSON."""
+    patterns = {b"\\"}
+    for rule, value, _ in wanted.values():
+        patterns |= _json_forms(rule, value)
+    fold = any(rule.fold for rule in wanted.rules)
+    if fold:
+        patterns |= set(_NOT_ASCII)
+    return Prefilter(patterns, wanted, fold=fold)
+
+
+def _json_forms(rule: Rule, value: str) -> set[bytes]:
+    forms: set[bytes] = set()
+    raw = value.encode(errors="surrogatepass")
+    if rule.kind in ("string", "either") and not _NEEDS_ESCAPE.search(value):
+        forms.add(b'"%s"' % raw)
+    if rule.kind == "digits":
+        forms.add(b'%s"' % raw)
+    if rule.kind != "string":
+        forms |= {before + raw for before in _BEFORE_NUMBER}
+        # 1e2 is 100: what could be an exponent is worth parsing.
+        forms |= set(_EXPONENT)
+    return forms
+
+
+def for_csv(wanted: Wanted) -> Prefilter:
+    """Picks records of CSV."""
+    patterns = {value.replace('"', '""').encode(errors="surrogateescape") for _, value, _ in wanted.values()} - {b""}
+    fold = any(rule.fold for rule in wanted.rules)
+    if fold:
+        patterns |= set(_NOT_ASCII)
+    return Prefilter(patterns, wanted, fold=fold)
