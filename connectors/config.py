@@ -132,7 +132,7 @@ def open_backends(path: Path, file: SourcesFile, state_dir: Path) -> dict[str, B
 
 
 def _make_key(path: Path) -> None:
-    """A new fingerprint key, unless there is one. Losing it makes running erasures locate again, no more."""
+    """A new fingerprint key, unless there is one. It belongs to the journals beside it: keep, lose and restore both."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -76,7 +76,7 @@ class FilesystemBackend:
     async def erase(self, request: pb.EraseRequest, grant: Grant) -> AsyncIterator[pb.EraseResponse]:
         """Removes files; a retry finishes and tells what was done."""
         export.check_instructions(self._options, grant)
-        eraser = Eraser(self._options, self._source, self._digests, self._journal, self._threads, self._find)
+        eraser = Eraser(self._options, self._source, self._digests, self._journal, self._threads, self._search)
         async with aclosing(eraser.run(request, grant)) as messages:
             async for message in messages:
                 yield message

@@ -1,6 +1,6 @@
 """Erases people's files: intent, removal, outcome. What a kill interrupts, the next attempt finishes."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,7 @@ from connectors.filesystem.judge import DELETE, RETAIN, Instructions, counts, ju
 from connectors.filesystem.options import Options
 from connectors.filesystem.threads import Threads
 
-Find = Callable[[Sequence[pb.Subject]], Awaitable[list[Found]]]
+Search = Callable[[Sequence[pb.Subject]], AsyncGenerator[pb.Progress | list[Found], None]]
 
 _BATCH = 256
 """Files removed between two signs of life."""
@@ -31,7 +31,7 @@ class Eraser:
     digests: Digests
     journal: Journal
     threads: Threads
-    find: Find
+    search: Search
 
     async def run(self, request: pb.EraseRequest, grant: Grant) -> AsyncGenerator[pb.EraseResponse, None]:
         """One `erased` per subject."""
@@ -40,7 +40,13 @@ class Eraser:
             await self.threads.run(self.journal.purge)
             task = await self.threads.run(partial(stack.enter_context, self.journal.task(grant.task)))
             await self.threads.run(partial(task.enter, grant.attempt))
-            found = await self.find([subject.subject for subject in request.subjects])
+            found: list[Found] = []
+            async with aclosing(self.search([subject.subject for subject in request.subjects])) as steps:
+                async for step in steps:
+                    if isinstance(step, pb.Progress):
+                        yield pb.EraseResponse(progress=step)
+                    else:
+                        found = step
             for subject, files in zip(request.subjects, found, strict=True):
                 async with aclosing(self._person(task, instructions, subject, files)) as responses:
                     async for response in responses:

@@ -75,8 +75,7 @@ async def stream(
         records = found.records.get(instruction.collection, {}).values()
         trailer, digest = pb.CollectionTrailer(records=len(records)), hashlib.sha256()
         with closing(_blocks(options.root, source, records, included)) as blocks:
-            while block := await threads.run(partial(next, blocks, b"")):
-                digest.update(block)
+            while block := await threads.run(partial(_next, blocks, digest)):
                 trailer.bytes += len(block)
                 yield pb.ExportResponse(data=block)
         trailer.sha256 = digest.digest()
@@ -92,6 +91,13 @@ def _included(collection: Collection, instruction: CollectionInstruction) -> Seq
     return [name for name in collection.fields if name in wanted and name not in instruction.redact_fields]
 
 
+def _next(blocks: Iterator[bytes], digest: "hashlib._Hash") -> bytes:
+    """The next block, hashed here and not on the event loop; empty at the end."""
+    block = next(blocks, b"")
+    digest.update(block)
+    return block
+
+
 def _blocks(
     root: Path, source: str, records: Iterable[Record], included: Sequence[str]
 ) -> Generator[bytes, None, None]:
@@ -103,8 +109,10 @@ def _blocks(
             for piece in _line(base, source, record, included, media_types):
                 pending += piece
                 while len(pending) >= _BLOCK:
-                    yield bytes(pending[:_BLOCK])
+                    with memoryview(pending) as view:
+                        block = bytes(view[:_BLOCK])
                     del pending[:_BLOCK]
+                    yield block
     if pending:
         yield bytes(pending)
 

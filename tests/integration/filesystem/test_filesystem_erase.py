@@ -4,7 +4,9 @@ import fcntl
 import os
 import shutil
 import time
+from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from dsr.connector.v1 import connector_pb2 as pb
@@ -231,3 +233,20 @@ async def test_anchors_of_others_are_refused(files: Folder) -> None:
         with pytest.raises(DsrError) as raised:
             await files.verify(SEVEN, anchors=[anchor])
         assert raised.value.reason == "FIELD_INVALID"
+
+
+async def test_an_attempt_that_nobody_waits_for_stops_and_the_next_finishes(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, LETTERS)
+    for number in range(600):
+        folder.put(f"letters/7/{number}", b"")
+    (located,) = await folder.locate(SEVEN)
+    grant = Grant(source=SOURCE, task="task", attempt=1, instructions=[instruct("letters")])
+    request = pb.EraseRequest(subjects=[pb.EraseSubject(subject=SEVEN, expected=located.collections)])
+    stream = cast("AsyncGenerator[pb.EraseResponse, None]", folder.backend.erase(request, grant))
+    assert (await anext(stream)).HasField("progress")
+    await stream.aclose()
+    left = (await folder.counts(customer_number="7"))["letters"]
+    assert 0 < left < 600
+    erased = await folder.erase(SEVEN, attempt=2)
+    assert (erased.outcome, deleted(erased)) == (pb.Erased.OUTCOME_RECONSTRUCTED, {"letters": 600})
+    assert folder.tree() == ["letters"]

@@ -3,10 +3,13 @@
 import os
 import socket
 import stat
+import tempfile
 import unicodedata
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from connectors.filesystem import tree
 from dsrkit.errors import DsrError
@@ -308,3 +311,27 @@ async def test_probe_says_what_is_permitted(files: Folder) -> None:
         "journal: write": True,
     }
     assert stat.S_IMODE(files.state.stat().st_mode) == 0o700
+
+
+PIECES = ["a", "A", "b", "*", "?", "[", "]", "{", ".", "..", "-", " ", "é", "e\u0301", "\\", "\n", "%", "'", "\u202e"]
+NAMES = st.lists(st.sampled_from(PIECES), min_size=1, max_size=4).map("".join)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    names=st.sets(NAMES, max_size=8), asked=st.lists(NAMES | st.text(min_size=1, max_size=5), min_size=1, max_size=8)
+)
+async def test_whatever_is_asked_only_equal_names_are_found(tmp_path: Path, names: set[str], asked: list[str]) -> None:
+    """Against an oracle of one line."""
+    stored = {name for name in names if name not in (".", "..")}
+    with tempfile.TemporaryDirectory(dir=tmp_path) as place:
+        folder = Folder(Path(place), BOTH)
+        (folder.root / "avatars").mkdir()
+        (folder.root / "letters").mkdir()
+        for name in stored:
+            folder.put(f"avatars/{name}.png")
+            folder.put(f"letters/{name}/x")
+        found = await folder.locate(*(person(f"s{index}", customer_number=value) for index, value in enumerate(asked)))
+        for value, located in zip(asked, found, strict=True):
+            expected = {"avatars": 1, "letters": 1} if value in stored else {}
+            assert {count.collection: count.records for count in located.collections} == expected
