@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from connectors.relational.catalogue import Table
 from connectors.relational.dialect import CHOICES, SUBJECTS, Dialect, key_table
 from connectors.relational.model import Collection, IdentityColumn, Inbound, Model, Reference
-from connectors.relational.sql import TRUE, Sql, Values, conjunction, fill, join
+from connectors.relational.sql import NOTHING, TRUE, Sql, Values, conjunction, fill, join
 
 _T, _K, _P = Sql("t"), Sql("k"), Sql("p")
 
@@ -110,10 +110,21 @@ class Compiler:
 
     # Searches: each yields subject and address columns
 
-    def seed(self, collection: Collection, identity: IdentityColumn, number: int, chosen: bool, values: Values) -> Sql:
-        """Rows in which an identity of a subject stands. `number`: how many identities are loaded for the slot."""
+    def seed(
+        self,
+        collection: Collection,
+        identity: IdentityColumn,
+        number: int,
+        chosen: bool,
+        values: Values,
+        also: Sql = NOTHING,
+    ) -> Sql:
+        """Rows in which an identity of a subject stands.
+
+        `number`: how many identities are loaded for the slot. `also`: one more column.
+        """
         template = (
-            "SELECT s.subject, {address}"
+            "SELECT s.subject, {address}{also}"
             " FROM (SELECT subject, value FROM {subjects} WHERE slot = {slot} LIMIT {limit}) s"
             " JOIN {table} t ON {match} WHERE {conditions}"
         )
@@ -121,6 +132,7 @@ class Compiler:
         return fill(
             template,
             address=self.address_columns(collection),
+            also=fill(", {also}", also=also) if also else NOTHING,
             subjects=self.dialect.temporary(SUBJECTS),
             slot=identity.slot,
             limit=values.bind(number),

@@ -2,7 +2,7 @@
 never joins from rows that an erasure took away."""
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 from dsr.connector.v1 import connector_pb2 as pb
@@ -48,9 +48,10 @@ async def verify(
         if anchored.rows:
             columns: Columns = {"subject": "integer", "slot": "integer", **_widths(model.widest)}
             await session.load(compiler.dialect.temporary(ANCHORS), columns, anchored.rows)
-        for collection in model.collections.values():
-            instruction = instructions.get(collection.name)
-            await _look(session, compiler, collection, instruction, loaded, anchored, remnants)
+        search = _Search(compiler, loaded, anchored)
+        for name, collection in model.collections.items():
+            for found in await search.look(session, collection, instructions.get(name)):
+                _add(remnants[found[0]].setdefault(name, pb.Remnant(collection=name)), *found[1:])
     for number, subject in enumerate(subjects):
         verified = pb.Verified(subject_ref=subject.subject_ref, remnants=remnants[number].values())
         yield pb.VerifyResponse(verified=verified)
@@ -86,110 +87,104 @@ def _starting_points(compiler: Compiler, requested: Sequence[pb.VerifySubject]) 
     return subjects, anchored
 
 
-async def _look(
-    session: Session,
-    compiler: Compiler,
-    collection: Collection,
-    instruction: CollectionInstruction | None,
-    loaded: Loaded,
-    anchored: _Anchored,
-    remnants: dict[int, dict[str, pb.Remnant]],
-) -> None:
-    values = compiler.values()
-    routes = _routes(compiler, collection, loaded, anchored, values)
-    if not routes:
-        return
-    template = (
-        "SELECT h.subject, h.routes, CASE WHEN {explained} THEN 1 ELSE 0 END, count(*)"
-        " FROM (SELECT subject, {columns}, bit_or(route) AS routes FROM ({parts}) u (subject, {columns}, route)"
-        " GROUP BY subject, {columns}) h JOIN {table} t ON {address} GROUP BY 1, 2, 3"
-    )
-    parts = [
-        fill("SELECT q{n}.*, {bit} FROM ({query}) q{n}", n=n, bit=1 << min(n, _MOST_ROUTES - 1), query=query)
-        for n, (_, query) in enumerate(routes)
-    ]
-    sql = fill(
-        template,
-        explained=_explained(compiler, collection, instruction, values),
-        columns=compiler.key_columns(collection),
-        parts=join(" UNION ALL ", parts),
-        table=compiler.table(collection),
-        address=compiler.addressed(collection, keys=Sql("h")),
-    )
-    for subject, bits, explained, count in await session.rows(values.statement(sql)):
-        remnant = remnants[subject].setdefault(collection.name, pb.Remnant(collection=collection.name))
-        if explained:
-            remnant.explained += count
-        else:
-            remnant.unexplained += count
-            shown = {
-                name for n, (names, _) in enumerate(routes) if bits >> min(n, _MOST_ROUTES - 1) & 1 for name in names
-            }
-            remnant.fields[:] = sorted(shown.union(remnant.fields))
+def _add(remnant: pb.Remnant, explained: bool, records: int, fields: set[str]) -> None:
+    if explained:
+        remnant.explained += records
+    else:
+        remnant.unexplained += records
+        remnant.fields[:] = sorted(fields.union(remnant.fields))
 
 
-def _routes(
-    compiler: Compiler, collection: Collection, loaded: Loaded, anchored: _Anchored, values: Values
-) -> list[tuple[tuple[str, ...], Sql]]:
-    """(fields in which a row shows, search), each yielding subject and address columns."""
-    chosen = collection.number in loaded.chosen
-    found: list[tuple[tuple[str, ...], Sql]] = [
-        ((identity.column.name,), compiler.seed(collection, identity, number, chosen, values))
-        for identity in collection.identities
-        if (number := loaded.slots.get(identity.slot))
-    ]
-    for (name, fields), slot in anchored.places.items():
-        if name == collection.name:
-            found.append(
-                (fields, _anchor_search(compiler, collection, fields, (), slot, anchored.numbers, chosen, values))
-            )
-        for reference in collection.references:
-            if reference.followed and reference.target == name and reference.target_columns == fields:
-                columns, when = reference.columns, reference.when
-                search = _anchor_search(compiler, collection, columns, when, slot, anchored.numbers, chosen, values)
-                found.append((columns, search))
-    return found
+@dataclass(frozen=True)
+class _Search:
+    """Looks into one collection after another."""
 
+    compiler: Compiler
+    loaded: Loaded
+    anchored: _Anchored
 
-def _anchor_search(
-    compiler: Compiler,
-    collection: Collection,
-    columns: Sequence[str],
-    when: Sequence[tuple[str, str]],
-    slot: int,
-    numbers: Mapping[int, int],
-    chosen: bool,
-    values: Values,
-) -> Sql:
-    template = (
-        "SELECT a.subject, {address} FROM (SELECT * FROM {anchors} WHERE slot = {slot} LIMIT {limit}) a"
-        " JOIN {table} t ON {pairs} WHERE {conditions}"
-    )
-    limit = values.bind(numbers[slot])
-    table, dialect = collection.table, compiler.dialect
-    pairs = (
-        dialect.equals_text(compiler.column(Sql("t"), name), table.column[name], Sql(f"a.v{n}"))
-        for n, name in enumerate(columns, 1)
-    )
-    conditions = [*compiler.when(table, when, values)]
-    conditions.append(compiler.conditions(collection, values, chosen=chosen, subject=Sql("a.subject")))
-    return fill(
-        template,
-        address=compiler.address_columns(collection),
-        anchors=dialect.temporary(ANCHORS),
-        slot=slot,
-        limit=limit,
-        table=compiler.table(collection),
-        pairs=conjunction(pairs),
-        conditions=conjunction(conditions),
-    )
+    async def look(
+        self, session: Session, collection: Collection, instruction: CollectionInstruction | None
+    ) -> list[tuple[int, bool, int, set[str]]]:
+        """(subject, explained, records, fields in which they showed)."""
+        values = self.compiler.values()
+        routes = self._routes(collection, self._explained(collection, instruction, values), values)
+        if not routes:
+            return []
+        template = (
+            "SELECT subject, routes, explained, count(*)"
+            " FROM (SELECT subject, {columns}, bit_or(route) AS routes, min(explained) AS explained"
+            " FROM ({parts}) u (subject, {columns}, explained, route) GROUP BY subject, {columns}) h GROUP BY 1, 2, 3"
+        )
+        bits = [1 << min(n, _MOST_ROUTES - 1) for n in range(len(routes))]
+        parts = (
+            fill("SELECT q{n}.*, {bit} FROM ({query}) q{n}", n=n, bit=bits[n], query=query)
+            for n, (_, query) in enumerate(routes)
+        )
+        sql = fill(template, columns=self.compiler.key_columns(collection), parts=join(" UNION ALL ", parts))
+        found = []
+        for subject, taken, explained, count in await session.rows(values.statement(sql)):
+            shown = {name for bit, (names, _) in zip(bits, routes, strict=True) if taken & bit for name in names}
+            found.append((subject, bool(explained), count, shown))
+        return found
 
+    def _routes(self, collection: Collection, also: Sql, values: Values) -> list[tuple[tuple[str, ...], Sql]]:
+        """(fields in which a row shows, search), each yielding subject, address columns and `also`."""
+        chosen = collection.number in self.loaded.chosen
+        found: list[tuple[tuple[str, ...], Sql]] = [
+            ((identity.column.name,), self.compiler.seed(collection, identity, number, chosen, values, also))
+            for identity in collection.identities
+            if (number := self.loaded.slots.get(identity.slot))
+        ]
+        for (name, fields), slot in self.anchored.places.items():
+            if name == collection.name:
+                found.append((fields, self._anchored(collection, fields, (), slot, also, values)))
+            for reference in collection.references:
+                if reference.followed and reference.target == name and reference.target_columns == fields:
+                    columns = reference.columns
+                    found.append((columns, self._anchored(collection, columns, reference.when, slot, also, values)))
+        return found
 
-def _explained(
-    compiler: Compiler, collection: Collection, instruction: CollectionInstruction | None, values: Values
-) -> Sql:
-    if instruction is not None and instruction.action == CollectionInstruction.ACTION_RETAIN:
-        return Sql("TRUE")
-    if instruction is not None and instruction.action == CollectionInstruction.ACTION_ANONYMISE:
-        return emptied(compiler, collection, instruction, values)
-    return Sql("FALSE")
+    def _anchored(
+        self,
+        collection: Collection,
+        columns: Sequence[str],
+        when: Sequence[tuple[str, str]],
+        slot: int,
+        also: Sql,
+        values: Values,
+    ) -> Sql:
+        """Rows that hold anchors of a slot in `columns`."""
+        compiler, dialect, table = self.compiler, self.compiler.dialect, collection.table
+        template = (
+            "SELECT a.subject, {address}, {also} FROM (SELECT * FROM {anchors} WHERE slot = {slot} LIMIT {limit}) a"
+            " JOIN {table} t ON {pairs} WHERE {conditions}"
+        )
+        limit = values.bind(self.anchored.numbers[slot])
+        pairs = (
+            dialect.equals_text(compiler.column(Sql("t"), name), table.column[name], Sql(f"a.v{n}"))
+            for n, name in enumerate(columns, 1)
+        )
+        conditions = [*compiler.when(table, when, values)]
+        chosen = collection.number in self.loaded.chosen
+        conditions.append(compiler.conditions(collection, values, chosen=chosen, subject=Sql("a.subject")))
+        return fill(
+            template,
+            address=compiler.address_columns(collection),
+            also=also,
+            anchors=dialect.temporary(ANCHORS),
+            slot=slot,
+            limit=limit,
+            table=compiler.table(collection),
+            pairs=conjunction(pairs),
+            conditions=conjunction(conditions),
+        )
+
+    def _explained(self, collection: Collection, instruction: CollectionInstruction | None, values: Values) -> Sql:
+        """1 where the instruction says why the row is still there."""
+        if instruction is not None and instruction.action == CollectionInstruction.ACTION_RETAIN:
+            return Sql("1")
+        if instruction is not None and instruction.action == CollectionInstruction.ACTION_ANONYMISE:
+            empty = emptied(self.compiler, collection, instruction, values)
+            return fill("CASE WHEN {empty} THEN 1 ELSE 0 END", empty=empty)
+        return Sql("0")

@@ -4,10 +4,24 @@ from typing import Any
 
 import asyncpg
 import pytest
+from dsr.connector.v1 import connector_pb2 as pb
 
 from connectors.postgres import PostgresBackend
 from dsrkit.errors import DsrError
-from tests.integration.postgres.harness import anchors, backend, counts, declaration, locate, rows, subject
+from tests.integration.postgres.harness import (
+    DELETE,
+    anchors,
+    backend,
+    counts,
+    declaration,
+    erase,
+    export,
+    grant,
+    locate,
+    rows,
+    subject,
+    verify,
+)
 
 ANN = {
     "addresses": 2,
@@ -184,3 +198,46 @@ async def test_locate_changes_nothing(source: PostgresBackend, connection: async
     assert await rows(connection) == before
     schemas = await connection.fetch("SELECT nspname FROM pg_namespace WHERE nspname = 'dsr_journal'")
     assert schemas == []
+
+
+async def test_the_cost_grows_with_the_person_and_not_with_the_database(database: str) -> None:
+    """No large table is read as a whole, although the key tables are new and nobody counted their rows."""
+    connection = await asyncpg.connect(database)
+    await connection.execute(
+        "CREATE TABLE people (id integer PRIMARY KEY, email text UNIQUE);"
+        "CREATE TABLE things (id integer PRIMARY KEY, person integer NOT NULL REFERENCES people);"
+        "CREATE TABLE parts (id integer PRIMARY KEY, thing integer NOT NULL REFERENCES things, text text);"
+        "INSERT INTO people SELECT n, n || '@example.com' FROM generate_series(1, 20000) AS n;"
+        "INSERT INTO things SELECT n, 1 + n % 20000 FROM generate_series(1, 40000) AS n;"
+        "INSERT INTO parts SELECT n, 1 + n % 40000 FROM generate_series(1, 80000) AS n;"
+        "CREATE INDEX ON things (person); CREATE INDEX ON parts (thing); ANALYZE"
+    )
+    await connection.close()  # a session reports its statistics when it ends
+    connection = await asyncpg.connect(database)
+    collections = {
+        "public.people": {"people": True, "identity": {"email": {"type": "email", "unique": True}}},
+        "public.things": {"references": {"things_person_fkey": "OWNED"}},
+        "public.parts": {"references": {"parts_thing_fkey": "OWNED"}},
+    }
+    source = backend(database, {"collections": collections})
+    people = [subject(f"s{n}", email=f"{n}@example.com") for n in range(1, 21)]
+    plan = {"people": DELETE, "things": DELETE, "parts": DELETE}
+
+    async def scans() -> int:
+        await connection.execute("SELECT pg_stat_clear_snapshot()")
+        return int(
+            await connection.fetchval("SELECT sum(seq_scan) FROM pg_stat_user_tables WHERE schemaname = 'public'")
+        )
+
+    await source.describe()
+    before = await scans()
+    located = await locate(source, *people)
+    left = await anchors(source, people[0])
+    await export(source, people[0], grant(plan))
+    erased = await erase(source, [(who, located[who.subject_ref]) for who in people], grant(plan))
+    await verify(source, people[0], left, plan)
+    await source.close()
+    assert {e.outcome for e in erased.values()} == {pb.Erased.OUTCOME_ERASED}
+    assert sum(c.deleted for e in erased.values() for c in e.collections) == 20 * 7
+    assert await scans() == before
+    await connection.close()
