@@ -7,11 +7,6 @@ DSR_TLS_KEY, DSR_TLS_CLIENT_CA, DSR_OTLP_ENDPOINT. Any other DSR_* variable is a
 import os
 import sys
 
-# 256-bit suites only (policy P9). gRPC reads this once, while it is being imported.
-os.environ["GRPC_SSL_CIPHER_SUITES"] = ":".join(
-    f"ECDHE-{kind}-{cipher}" for cipher in ("AES256-GCM-SHA384", "CHACHA20-POLY1305") for kind in ("ECDSA", "RSA")
-)
-
 from connectors.process import main
 
 if __name__ == "__main__":

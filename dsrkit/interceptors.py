@@ -5,8 +5,9 @@ import ipaddress
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 import asyncpg
@@ -45,8 +46,10 @@ def _wrap(
             items = stream(request, context)
             if around_stream is not None:
                 items = around_stream(request, context, items)
-            async for item in items:
-                yield item
+            # Whoever stops reading ends the servicer's own stream too, with what it holds open.
+            async with aclosing(items):
+                async for item in items:
+                    yield item
 
         return grpc.unary_stream_rpc_method_handler(
             call_stream, handler.request_deserializer, handler.response_serializer
@@ -86,8 +89,9 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         async def around_stream(_: Any, context: Any, items: AsyncIterator[Any]) -> AsyncIterator[Any]:
             start = time.monotonic()
             try:
-                async for item in items:
-                    yield item
+                async with aclosing(cast(Any, items)):
+                    async for item in items:
+                        yield item
             except Exception as error:
                 await _abort(context, method, start, error)
             _log(method, start, "OK")

@@ -127,6 +127,8 @@ class Connectors:
                 message = await asyncio.wait_for(call.read(), self._limits.idle)
                 if message is grpc.aio.EOF:
                     return
+                if message is None:  # what grpc.aio makes of bytes that are no message
+                    raise _inconsistent(source, "UNDECODABLE")
                 yield message
         except TimeoutError:
             raise DsrError("SOURCE_TIMEOUT", "The connector took too long.", source=source) from None

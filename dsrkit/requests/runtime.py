@@ -32,6 +32,7 @@ from dsrkit.requests.watch import EventHub
 from dsrkit.server import RunningServer, open_server
 from dsrkit.tasks import TaskStore, Worker
 from dsrkit.tasks.worker import Chore, Step
+from dsrkit.tls import TlsFiles
 from dsrkit.vault import Vault
 
 C = TypeVar("C")
@@ -57,6 +58,11 @@ class Config:
     """`DSR_KEYS_DIR`: wrapped keys; apart from everything that is backed up."""
     role: str = "all"
     """`DSR_ROLE`: `api`, `worker` or `all`."""
+    tls_certificate: str = ""
+    """`DSR_TLS_CERTIFICATE`: PEM chain shown to others, with `DSR_TLS_KEY` and `DSR_TLS_CA`; none: loopback only."""
+    tls_key: str = ""
+    tls_ca: str = ""
+    """`DSR_TLS_CA`: PEM certificates that others' are checked against (mutual TLS)."""
     otlp_endpoint: str = ""
     """`DSR_OTLP_ENDPOINT`: `host:port` of an OpenTelemetry collector; empty: none."""
     connector_idle_seconds: float = 60.0
@@ -71,6 +77,7 @@ class Toolbox:
 
     config: Config
     parts: Parts
+    tls: TlsFiles | None
     connectors: Connectors
     locate: Locate
     export: Export
@@ -84,7 +91,10 @@ async def open_toolbox(config: Config, right: Right, advance: Advance, *, with_a
     """Opens everything a rights service needs, and closes it in reverse."""
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(open_pool(config.database_url, right.noun, max_size=16))
-        channels = await stack.enter_async_context(Channels(Credential.load(config.credential)))
+        tls = TlsFiles.of(config.tls_certificate, config.tls_key, config.tls_ca)
+        channels = await stack.enter_async_context(
+            Channels(Credential.load(config.credential), tls.channel() if tls else None)
+        )
         tasks = TaskStore(pool, right.noun)
         store = RequestStore(pool, right, tasks)
         vault = Vault(config.keys_dir)
@@ -98,6 +108,7 @@ async def open_toolbox(config: Config, right: Right, advance: Advance, *, with_a
         yield Toolbox(
             config=config,
             parts=parts,
+            tls=tls,
             connectors=connectors,
             locate=Locate(flow, authority, connectors, with_anchors=with_anchors),
             export=Export(flow, authority, connectors, spool),
@@ -151,6 +162,7 @@ async def serving(
         registrations=[register] if serves else [],
         service_names=[service_name] if serves else [],
         authenticator=authenticator,
+        tls=tools.tls.server() if tools.tls else None,
         interceptors=telemetry.server_interceptors(),
         draining=tools.parts.draining,
     ) as running:

@@ -84,8 +84,7 @@ class Worker:
         self._chores = [*chores, (3600.0, store.purge_queue_log)]
         self._heartbeat_timeout = timedelta(seconds=heartbeat_seconds)
         self._queries = queue_queries(store.pool, store.schema)
-        self._manager = QueueManager(self._queries, channel=queue_settings(store.schema).channel)
-        self._manager.entrypoint(_ENTRYPOINT)(self._run_job)
+        self._manager = self._new_manager()
         self._stopping = asyncio.Event()
         self._kick = asyncio.Event()
 
@@ -111,8 +110,15 @@ class Worker:
                 log.get_logger().warning("worker.interrupted", error=error)
                 await self._sleep(1.0)
 
+    def _new_manager(self) -> QueueManager:
+        queries = queue_queries(self._store.pool, self._store.schema)
+        manager = QueueManager(queries, channel=queue_settings(self._store.schema).channel)
+        manager.entrypoint(_ENTRYPOINT)(self._run_job)
+        return manager
+
     async def _consume(self) -> None:
-        self._manager.shutdown.clear()
+        # A new one each time: a driver that lost the connection it listens on never listens again.
+        self._manager = self._new_manager()
         if self._stopping.is_set():
             return
         await self._manager.run(

@@ -16,6 +16,7 @@ from dsrkit.grants import GrantSigner
 from dsrkit.requests.runtime import main
 from dsrkit.server import RunningServer, is_loopback, open_server
 from dsrkit.tasks import TaskStore, Worker
+from dsrkit.tls import TlsFiles
 from dsrkit.vault import Vault
 from services.governance import steps
 from services.governance.authority import AuthorityServicer
@@ -33,6 +34,7 @@ async def open_service(config: Config) -> AsyncIterator[RunningServer]:
     egress = EgressGuard.parse(config.private_egress)
     trust = TrustStore(config.trust)
     key = Credential.load(config.signing_key)
+    tls = TlsFiles.of(config.tls_certificate, config.tls_key, config.tls_ca)
     async with (
         open_pool(config.database_url, SCHEMA, max_size=16) as pool,
         httpx.AsyncClient(follow_redirects=False, trust_env=False) as client,
@@ -66,6 +68,7 @@ async def open_service(config: Config) -> AsyncIterator[RunningServer]:
             registrations=registrations if serves else [],
             service_names=SERVICES if serves else [],
             authenticator=Authenticator(trust, [PLATFORM_AUDIENCE, AUTHORITY_AUDIENCE]),
+            tls=tls.server() if tls else None,
             interceptors=telemetry.server_interceptors(),
         ) as running:
             working = asyncio.create_task(worker.run()) if works else None

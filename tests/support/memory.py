@@ -194,7 +194,7 @@ class MemoryBackend:
         instructions = {i.collection: i for i in grant.instructions}
         erased = pb.Erased(subject_ref=subject.subject_ref, outcome=pb.Erased.OUTCOME_ERASED)
         for count in wanted.expected:
-            if instructions[count.collection].cap and count.records > instructions[count.collection].cap:
+            if _touches(instructions[count.collection]) and count.records > instructions[count.collection].cap:
                 return pb.Erased(subject_ref=subject.subject_ref, outcome=pb.Erased.OUTCOME_CAP_EXCEEDED)
         self.erase_runs += 1
         for count in wanted.expected:
@@ -243,3 +243,7 @@ class MemoryBackend:
 
     async def close(self) -> None:
         """Nothing to close."""
+
+
+def _touches(instruction: CollectionInstruction) -> bool:
+    return instruction.action in (CollectionInstruction.ACTION_DELETE, CollectionInstruction.ACTION_ANONYMISE)

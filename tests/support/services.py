@@ -35,6 +35,7 @@ from dsrkit.grants import GrantVerifier
 from dsrkit.issuer import TrustFile, make_grant_key
 from dsrkit.requests.runtime import Config as RightConfig
 from dsrkit.server import open_server
+from dsrkit.tls import TlsFiles
 from services.governance.config import Config as GovernanceConfig
 from tests.support.memory import MemoryBackend, Table
 
@@ -64,6 +65,7 @@ class World:
     running: dict[str, AsyncExitStack] = field(default_factory=dict)
     channels: dict[str, grpc.aio.Channel] = field(default_factory=dict)
     heartbeat_seconds: float = 10.0
+    tls: TlsFiles | None = None
 
     def credential(self, partner: str = "acme") -> Credential:
         return Credential.load(self.folder / f"{partner}.json")
@@ -77,7 +79,10 @@ class World:
 
     def channel(self, name: str) -> grpc.aio.Channel:
         if name not in self.channels:
-            self.channels[name] = grpc.aio.insecure_channel(f"127.0.0.1:{self.ports[name]}")
+            target = f"127.0.0.1:{self.ports[name]}"
+            self.channels[name] = (
+                grpc.aio.secure_channel(target, self.tls.channel()) if self.tls else grpc.aio.insecure_channel(target)
+            )
         return self.channels[name]
 
     @property
@@ -100,6 +105,7 @@ class World:
                 keys_dir=self.folder / "keys" / name,
                 dpo_contact="dpo@agency.example",
                 private_egress="127.0.0.0/8",
+                **self.tls_settings(),
             )
             await stack.enter_async_context(governance.open_service(config))
         else:
@@ -116,7 +122,17 @@ class World:
             state_dir=self.folder / "state" / name,
             keys_dir=self.folder / "keys" / name,
             heartbeat_seconds=self.heartbeat_seconds,
+            **self.tls_settings(),
         )
+
+    def tls_settings(self) -> dict[str, Any]:
+        if self.tls is None:
+            return {}
+        return {
+            "tls_certificate": str(self.tls.certificate),
+            "tls_key": str(self.tls.key),
+            "tls_ca": str(self.tls.authority),
+        }
 
     async def stop(self, name: str) -> None:
         """Stops one service."""
@@ -309,7 +325,9 @@ def seconds(count: float) -> Duration:
 
 
 @asynccontextmanager
-async def open_world(folder: Path, cluster: Any, database: str, **partner: Any) -> AsyncIterator[World]:
+async def open_world(
+    folder: Path, cluster: Any, database: str, tls: TlsFiles | None = None, **partner: Any
+) -> AsyncIterator[World]:
     """Starts everything, with one partner, two sources and a data map."""
     passwords = {schema: f"{schema}-secret" for schema in SCHEMAS}
     await migrate_all(cluster.dsn(database), passwords)
@@ -327,7 +345,7 @@ async def open_world(folder: Path, cluster: Any, database: str, **partner: Any) 
         return str(cluster.dsn(database, user=f"dsr_{name}", password=passwords[name]))
 
     async with AsyncExitStack() as stack:
-        world = World(folder, dsn, crm, shop, ports, stack)
+        world = World(folder, dsn, crm, shop, ports, stack, tls=tls)
         host = ConnectorHost(
             {CRM: crm, SHOP: shop}, GrantVerifier(GrantKeys(folder / "grants.jwks")), lambda: datetime.now(UTC)
         )
@@ -337,6 +355,7 @@ async def open_world(folder: Path, cluster: Any, database: str, **partner: Any) 
                 registrations=[lambda server: add_ConnectorServiceServicer_to_server(host, server)],
                 service_names=[SERVICE_NAME],
                 authenticator=Authenticator(TrustStore(folder / "trust.json"), [CRM, SHOP]),
+                tls=tls.server() if tls else None,
             )
         )
         stack.push_async_callback(world.close)

@@ -1077,7 +1077,9 @@ class EraseSubject(_message.Message):
 
     @_builtins.property
     def expected(self) -> _containers.RepeatedCompositeFieldContainer[Global___CollectionCount]:
-        """Required. What Locate found just before. If it isn't found again, this person is left alone."""
+        """Optional. What Locate found just before; empty when it found nothing, as after an erasure whose answer was
+        lost. If anything else is found now, this person is left alone.
+        """
 
     def __init__(
         self,

@@ -186,7 +186,7 @@ class CollectionInstruction(_message.Message):
     reason: _builtins.str
     """RETAIN: why, for the connector's own records."""
     cap: _builtins.int
-    """Erase: the most records of one person that may be touched here; 0 is none."""
+    """Erase: the most records of one person that may be touched here. 0 allows none to be touched."""
     @_builtins.property
     def redact_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Export: leave these fields out."""

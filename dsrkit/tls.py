@@ -1,0 +1,64 @@
+"""TLS between processes (policy P9): mutual, read again when the files change, so that certificates rotate without a
+restart. Plaintext is for loopback only; `dsrkit.server` and `dsrkit.channels` refuse it elsewhere."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from dsrkit import log
+from dsrkit.config import ConfigError
+
+
+@dataclass
+class TlsFiles:
+    """A process's certificate chain, its key, and the authority it checks others by; all PEM."""
+
+    certificate: Path
+    key: Path
+    authority: Path
+    _stamps: tuple[int, ...] = field(default=())
+
+    @classmethod
+    def of(cls, certificate: str, key: str, authority: str) -> "TlsFiles | None":
+        """From configuration: all three, or none for plaintext on loopback. ConfigError."""
+        given = {"DSR_TLS_CERTIFICATE": certificate, "DSR_TLS_KEY": key, "DSR_TLS_CA": authority}
+        if not any(given.values()):
+            return None
+        missing = [name for name, value in given.items() if not value]
+        if missing:
+            raise ConfigError(f"{missing[0]} is not set; {', '.join(given)} belong together")
+        unreadable = [value for value in given.values() if not os.access(value, os.R_OK)]
+        if unreadable:
+            raise ConfigError(f"{unreadable[0]} can't be read")
+        return cls(Path(certificate), Path(key), Path(authority))
+
+    def server(self) -> grpc.ServerCredentials:
+        """Credentials of a server that takes calls from holders of the authority's certificates only."""
+        fetch: Any = self._fetch  # may return None, which the stubs don't know
+        return grpc.dynamic_ssl_server_credentials(self._configuration(), fetch, require_client_authentication=True)
+
+    def channel(self) -> grpc.ChannelCredentials:
+        """Credentials of a client."""
+        return grpc.ssl_channel_credentials(
+            self.authority.read_bytes(), self.key.read_bytes(), self.certificate.read_bytes()
+        )
+
+    def _configuration(self) -> grpc.ServerCertificateConfiguration:
+        self._stamps = self._read_stamps()
+        pair = (self.key.read_bytes(), self.certificate.read_bytes())
+        return grpc.ssl_server_certificate_configuration([pair], root_certificates=self.authority.read_bytes())
+
+    def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
+        """Called at every handshake: the new configuration, or None while nothing has changed."""
+        try:
+            return self._configuration() if self._read_stamps() != self._stamps else None
+        except OSError as error:
+            # Half-way through a rotation the old certificate serves on.
+            log.get_logger().warning("tls.unreadable", error=error)
+            return None
+
+    def _read_stamps(self) -> tuple[int, ...]:
+        return tuple(path.stat().st_mtime_ns for path in (self.certificate, self.key, self.authority))
