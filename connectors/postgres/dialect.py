@@ -67,8 +67,9 @@ class PostgresDialect:
         if match == "case_fold":
             folded = self._collated(text, column)
             return fill("lower({left}) = lower({text})", left=self.text(left), text=folded)
-        if match == "e164" and column.family != "text":
-            return fill(exact, left=self.text(left), text=text)
+        if match == "e164":  # the tail is what an index can serve
+            tail = fill("{left} = {right}", left=self.phone_tail(left), right=self.phone_tail(text))
+            return fill("{tail} AND " + exact, tail=tail, left=self.text(left), text=text)
         # What isn't a number or a UUID was left out before; the cast is safe, and so is the index that serves it.
         cast = Sql("bigint") if column.family == "integer" else column.cast
         found = self._compare(left, column, fill("CAST({text} AS {cast})", text=text, cast=cast))

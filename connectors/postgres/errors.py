@@ -7,6 +7,7 @@ from dsrkit.errors import DsrError
 _RETRY = "Nothing was changed by the statement that failed; the call may be repeated."
 _REJECTED: dict[str, str] = {
     "22": "a value doesn't fit its column; see the declaration and the constants of the instructions",
+    "25006": "the server is read only, a standby perhaps; the connector needs temporary tables",
     "42501": "the connector's role lacks a privilege; see Probe",
     "54": "a record is larger than the database can hand out as one line of JSON (1 GB)",
     "53100": "the database's disk is full",

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -40,8 +40,9 @@ class _Connection(asyncpg.Connection):
 class PostgresSession:
     """One transaction."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, copy_timeout: timedelta) -> None:
         self._connection = connection
+        self._copy_timeout = copy_timeout
 
     async def before_changes(self) -> None:
         await self._connection.execute("SET LOCAL search_path TO DEFAULT")
@@ -73,6 +74,9 @@ class PostgresSession:
             await room.acquire()
             waiting.put_nowait(data)
 
+        # One COPY is one statement, and takes as long as its reader.
+        timeout = int(self._copy_timeout.total_seconds() * 1000)
+        await self._connection.execute("SELECT set_config('statement_timeout', $1, true)", str(timeout))
         # JSON escapes control characters, so with these nothing is ever quoted or escaped again.
         copy = self._connection.copy_from_query(sql, output=put, format="csv", quote="\x01", delimiter="\x02")
         task = asyncio.create_task(copy)
@@ -109,14 +113,14 @@ class PostgresDatabase:
         async with self.connection() as connection:
             await connection.prepare_for(model, self._dialect.session_tables(model))
             async with connection.transaction(isolation="repeatable_read", readonly=True):
-                yield PostgresSession(connection)
+                yield PostgresSession(connection, self._options.export_max_age)
 
     @contextlib.asynccontextmanager
     async def transaction(self, model: Model) -> AsyncIterator[PostgresSession]:
         async with self.connection() as connection:
             await connection.prepare_for(model, self._dialect.session_tables(model))
             async with connection.transaction(isolation="read_committed"):
-                yield PostgresSession(connection)
+                yield PostgresSession(connection, self._options.export_max_age)
 
     async def now(self, session: Session) -> datetime:
         (row,) = await session.rows(Statement(Sql("SELECT statement_timestamp()")))

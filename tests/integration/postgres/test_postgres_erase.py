@@ -363,3 +363,16 @@ async def test_a_person_of_whom_there_is_nothing_is_erased_with_nothing(source: 
     erased = await erase_one(source, subject(email="nobody@example.com"), grant(ALL))
     assert erased.outcome == pb.Erased.OUTCOME_ERASED
     assert not erased.collections
+
+
+async def test_rows_without_a_key_are_anonymised_duplicates_included(
+    source: PostgresBackend, connection: asyncpg.Connection
+) -> None:
+    before = await rows(connection)
+    erased = await erase_one(source, ANN, grant({"clicks": {"page": "(erased)"}}))
+    assert [(c.collection, c.anonymised) for c in erased.collections] == [("public.clicks", 4)]
+    after = await rows(connection)
+    assert after["public.clicks"].count('(1,7,"(erased)")') == 4
+    assert before["public.clicks"].count("(1,7,home)") == 4
+    assert len(after["public.clicks"]) == len(before["public.clicks"])
+    assert {name for name in after if after[name] != before[name]} == {"public.clicks"}

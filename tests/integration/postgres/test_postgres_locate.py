@@ -204,10 +204,14 @@ async def test_the_cost_grows_with_the_person_and_not_with_the_database(database
     """No large table is read as a whole, although the key tables are new and nobody counted their rows."""
     connection = await asyncpg.connect(database)
     await connection.execute(
-        "CREATE TABLE people (id integer PRIMARY KEY, email text UNIQUE);"
+        "CREATE TABLE people (id integer PRIMARY KEY, email text UNIQUE, login varchar(20), phone text);"
         "CREATE TABLE things (id integer PRIMARY KEY, person integer NOT NULL REFERENCES people);"
         "CREATE TABLE parts (id integer PRIMARY KEY, thing integer NOT NULL REFERENCES things, text text);"
-        "INSERT INTO people SELECT n, n || '@example.com' FROM generate_series(1, 20000) AS n;"
+        "INSERT INTO people SELECT n, n || '@example.com', 'U' || n, '020 79' || n + 400000"
+        " FROM generate_series(1, 20000) AS n;"
+        "CREATE INDEX ON people (lower(login::text));"
+        "CREATE INDEX ON people"
+        " (right(regexp_replace(regexp_replace(phone, '[xX#;,].*$', ''), '[^0-9]', '', 'g'), 5));"
         "INSERT INTO things SELECT n, 1 + n % 20000 FROM generate_series(1, 40000) AS n;"
         "INSERT INTO parts SELECT n, 1 + n % 40000 FROM generate_series(1, 80000) AS n;"
         "CREATE INDEX ON things (person); CREATE INDEX ON parts (thing); ANALYZE"
@@ -215,7 +219,14 @@ async def test_the_cost_grows_with_the_person_and_not_with_the_database(database
     await connection.close()  # a session reports its statistics when it ends
     connection = await asyncpg.connect(database)
     collections = {
-        "public.people": {"people": True, "identity": {"email": {"type": "email", "unique": True}}},
+        "public.people": {
+            "people": True,
+            "identity": {
+                "email": {"type": "email", "unique": True},
+                "login": {"type": "username", "match": "case_fold"},
+                "phone": {"type": "phone", "match": "e164", "region": "GB"},
+            },
+        },
         "public.things": {"references": {"things_person_fkey": "OWNED"}},
         "public.parts": {"references": {"parts_thing_fkey": "OWNED"}},
     }
@@ -229,9 +240,11 @@ async def test_the_cost_grows_with_the_person_and_not_with_the_database(database
             await connection.fetchval("SELECT sum(seq_scan) FROM pg_stat_user_tables WHERE schemaname = 'public'")
         )
 
-    await source.describe()
+    assert not (await source.describe()).findings
     before = await scans()
     located = await locate(source, *people)
+    for other in ({"username": "u77"}, {"phone": "+442079400077"}):
+        assert counts((await locate(source, subject(**other)))["s0"]) == {"parts": 4, "people": 1, "things": 2}
     left = await anchors(source, people[0])
     await export(source, people[0], grant(plan))
     erased = await erase(source, [(who, located[who.subject_ref]) for who in people], grant(plan))
@@ -241,3 +254,24 @@ async def test_the_cost_grows_with_the_person_and_not_with_the_database(database
     assert sum(c.deleted for e in erased.values() for c in e.collections) == 20 * 7
     assert await scans() == before
     await connection.close()
+
+
+async def test_a_table_without_the_scope_column_is_scoped_by_what_it_refers_to(
+    shop: str, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(
+        "CREATE TABLE parcels (id integer PRIMARY KEY, owner integer, customer bigint, receiver text,"
+        " FOREIGN KEY (owner, customer) REFERENCES customers);"
+        "INSERT INTO parcels VALUES (1, 1, 7, 'ann@example.com'), (2, 2, 7, 'ann@example.com'),"
+        " (3, 1, 8, 'ann@example.com'), (4, NULL, NULL, 'ann@example.com')"
+    )
+    options = declaration()
+    options["collections"]["public.parcels"] = {
+        "identity": {"receiver": {"type": "email"}},
+        "references": {"parcels_owner_customer_fkey": "LOOKUP"},
+        "scope_via": "parcels_owner_customer_fkey",
+    }
+    source = backend(shop, options)
+    copied = await export(source, subject(email="ann@example.com"), grant({"parcels": DELETE}))
+    await source.close()
+    assert sorted(record["id"] for record in copied["parcels"]) == [1, 3]
