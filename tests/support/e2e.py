@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
+import psutil
 import yaml
 from dsr.credentials import Credential
 from google.protobuf import json_format
@@ -160,6 +161,22 @@ class World:
         self.platform.programs = {**self.platform.programs, second.name: second}
         return second.name
 
+    async def kill(self, name: str) -> None:
+        """Kills a process with SIGKILL."""
+        await asyncio.to_thread(self.platform.kill, name)
+
+    async def restart(self, name: str) -> None:
+        """Starts a process again, and waits until the gateway reaches everything."""
+        await self.platform.restart(name)
+        await self.platform.ready("gateway")
+
+    async def mend(self) -> None:
+        """Starts again whatever doesn't run."""
+        for name in self.platform.programs:
+            if not psutil.pid_exists(self.platform.pid(name)):
+                await self.platform.restart(name)
+        await self.platform.ready("gateway")
+
     def log(self, name: str) -> str:
         """What a process wrote so far."""
         path = self.platform.logs / f"{name}.log"
@@ -194,7 +211,7 @@ def erased_once(before: Look, after: Look, resource: Mapping[str, Any]) -> None:
     assert not any(int(o["remaining"]) for o in resource["report"]["outcomes"])
 
 
-async def until(condition: Callable[[], Awaitable[T]], what: str, patience: float = PATIENCE) -> Any:
+async def until(condition: Callable[[], Awaitable[T | None]], what: str, patience: float = PATIENCE) -> T:
     """Asks again and again until the answer is true, and returns it. AssertionError after `patience` seconds."""
     deadline = time.monotonic() + patience
     while not (answer := await condition()):
@@ -229,6 +246,13 @@ def body(identity: Mapping[str, str], **more: Any) -> dict[str, Any]:
 
 
 @contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="dsr-test-") as name:
+        Path(name).chmod(0o755)  # for root PostgreSQL runs as nobody, who must reach its data
+        yield Path(name)
+
+
+@contextmanager
 def _clusters(folder: Path, fsync: bool) -> Iterator[tuple[Cluster, Cluster]]:
     with (
         Cluster.start(folder / "platform-db", fsync=fsync) as own,
@@ -241,8 +265,7 @@ def _clusters(folder: Path, fsync: bool) -> Iterator[tuple[Cluster, Cluster]]:
 async def open_world(*, durable: bool, small: bool) -> AsyncIterator[World]:
     """Starts everything and connects the shop. `durable`: the databases survive being killed."""
     async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dsr-test-")))
-        folder.chmod(0o755)  # for root PostgreSQL runs as nobody, who must reach its data
+        folder = stack.enter_context(_folder())
         own, shop = stack.enter_context(_clusters(folder, durable))
         setting = await set_up_shop(folder / "shop", shop)
         if small:

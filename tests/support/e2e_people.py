@@ -11,8 +11,6 @@ from deploy.local.shop.files import create_files
 from deploy.local.shop.witness import Witness
 from dsrkit.db import load_sql
 
-ROWS = 94
-"""Rows of a person in all tables together."""
 LEFT = {"public.invoices": 3, "public.reviews": 2}
 """Rows of a person after an erasure: kept by law, and anonymised."""
 FILES = 5
