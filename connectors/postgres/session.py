@@ -135,9 +135,9 @@ class PostgresDatabase:
                 if not await connection.fetchval(there, f"{schema}.task", f"{schema}.erasure"):
                     async with connection.transaction():
                         await connection.execute("SELECT pg_advisory_xact_lock($1)", _JOURNAL_LOCK)
-                        await connection.execute(fill(script("journal/create.sql"), journal=schema))
+                        await connection.execute(fill(script("journal_create.sql"), journal=schema))
             names = ("claim", "serialise", "hold", "recall", "record")
-            statements = {name: fill(script(f"journal/{name}.sql"), journal=schema) for name in names}
+            statements = {name: fill(script(f"journal_{name}.sql"), journal=schema) for name in names}
             self._journal = Journal(self._source, self._key, statements)
         return self._journal
 
