@@ -1,0 +1,148 @@
+"""The contract's six RPCs over any object store."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import ExitStack, aclosing
+from datetime import UTC, datetime
+
+from dsr.connector.v1 import connector_pb2 as pb
+from dsr.connector.v1.grant_pb2 import Grant
+from dsr.v1.subject_pb2 import Identity
+
+from connectors.backend import SourceConfig
+from connectors.filesystem import tree
+from connectors.filesystem.journal import Journal
+from connectors.filesystem.threads import Threads
+from connectors.objects import describe, export, verify
+from connectors.objects.erase import Eraser, held, open_task
+from connectors.objects.export import Exporter
+from connectors.objects.find import Finder, Watch
+from connectors.objects.found import Digests, Found
+from connectors.objects.options import Options
+from connectors.objects.store import Held, Store
+
+_SIGN_OF_LIFE = 5.0
+"""Seconds of work between two `progress`."""
+
+
+class ObjectsBackend:
+    """One bucket or container of one partner."""
+
+    def __init__(self, config: SourceConfig, options: Options, store: Store) -> None:
+        self._store = store
+        self._options = options
+        self._source = config.source
+        self._digests = Digests(config.fingerprint_key)
+        self._threads = Threads()
+        self._journal = Journal(config.state_dir, config.source, self._digests)
+        self._finder = Finder(store, options, self._digests, self._threads, config.source)
+
+    async def describe(self) -> pb.DescribeResponse:
+        """What the options declare. Asks the store for nothing."""
+        return describe.describe(self._store.kind, self._options)
+
+    async def probe(self) -> pb.ProbeResponse:
+        """Whether the store is there and permits what is declared."""
+        return await self._store.probe()
+
+    async def locate(self, request: pb.LocateRequest) -> AsyncIterator[pb.LocateResponse]:
+        """Counts, fingerprints, further identities, places."""
+        async with aclosing(self._search(request.subjects)) as steps:
+            async for found in steps:
+                if isinstance(found, pb.Progress):
+                    yield pb.LocateResponse(progress=found)
+                    continue
+                for subject, here in zip(request.subjects, found, strict=True):
+                    if request.with_anchors:
+                        for anchors in verify.anchors(subject.subject_ref, here):
+                            yield pb.LocateResponse(anchors=anchors)
+                    yield pb.LocateResponse(located=self._located(subject, here))
+
+    async def export(self, request: pb.ExportRequest, grant: Grant) -> AsyncIterator[pb.ExportResponse]:
+        """The person's objects and records as JSON Lines."""
+        export.check_instructions(self._options, grant)
+        start = datetime.now(UTC)
+        (found,) = await self._finder.run([request.subject], Watch())
+        exporter = Exporter(self._store, self._options, self._digests, self._threads, self._source)
+        async with aclosing(exporter.stream(grant, request.subject, found, start)) as messages:
+            async for message in messages:
+                yield message
+
+    async def erase(self, request: pb.EraseRequest, grant: Grant) -> AsyncIterator[pb.EraseResponse]:
+        """Removes objects and records; a retry finishes and tells what was done."""
+        export.check_instructions(self._options, grant)
+        eraser = Eraser(self._store, self._options, self._digests, self._journal, self._threads, self._source)
+        with tree.translated(self._source), ExitStack() as stack:
+            task = await open_task(self._journal, self._threads, stack, grant)
+            result: Sequence[Found] = []
+            async with aclosing(self._search([subject.subject for subject in request.subjects])) as steps:
+                async for found in steps:
+                    if isinstance(found, pb.Progress):
+                        yield pb.EraseResponse(progress=found)
+                    else:
+                        result = found
+            try:
+                async with aclosing(eraser.run(request, grant, result, task)) as messages:
+                    async for message in messages:
+                        yield message
+            except Held:
+                raise held(self._source) from None
+
+    async def verify(self, request: pb.VerifyRequest) -> AsyncIterator[pb.VerifyResponse]:
+        """What a search still finds, by the request's identities and by those that Locate found."""
+        anchored = [verify.read_anchors(self._options, i, subject) for i, subject in enumerate(request.subjects)]
+        instructions = {instruction.collection: instruction for instruction in request.instructions}
+        async with aclosing(self._search([subject for _, subject in anchored])) as steps:
+            async for found in steps:
+                if isinstance(found, pb.Progress):
+                    yield pb.VerifyResponse(progress=found)
+                    continue
+                for subject, here, (places, _) in zip(request.subjects, found, anchored, strict=True):
+                    left = await verify.standing(self._store, places)
+                    reference = subject.subject.subject_ref
+                    result = verify.verified(reference, self._options, here, left, instructions)
+                    yield pb.VerifyResponse(verified=result)
+
+    async def close(self) -> None:
+        """Ends connections and threads."""
+        await self._store.close()
+        self._threads.close()
+
+    async def _search(self, subjects: Sequence[pb.Subject]) -> AsyncGenerator[pb.Progress | list[Found], None]:
+        """Signs of life, then what was found, subject by subject."""
+        watch = Watch()
+        work = asyncio.create_task(self._finder.run(subjects, watch))
+        try:
+            while not (await asyncio.wait({work}, timeout=_SIGN_OF_LIFE))[0]:
+                yield pb.Progress(records=watch.seen)
+            yield work.result()
+        finally:
+            work.cancel()
+            await asyncio.wait({work})
+
+    def _located(self, subject: pb.Subject, found: Found) -> pb.Located:
+        return pb.Located(
+            subject_ref=subject.subject_ref,
+            collections=found.counts(self._digests),
+            identities=self._identities(subject, found),
+            findings=list(found.findings.values()),
+        )
+
+    def _identities(self, subject: pb.Subject, found: Found) -> list[pb.FoundIdentity]:
+        """Other names of the person that stand in keys, tags and records."""
+        known = {(identity.type, identity.value) for identity in subject.identities}
+        pairs: set[tuple[str, str, str]] = set()
+        for name, objects in found.objects.items():
+            pairs |= {(name, *pair) for item in objects.values() for pair in item.values}
+        for name, rows_by_key in found.rows.items():
+            pairs |= {(name, *pair) for rows in rows_by_key.values() for pair in rows.names}
+        result = []
+        for name, variable, value in sorted(pairs):
+            collection = self._options.collections[name]
+            kind = collection.type_of(variable)
+            # What isn't text can't be asked for elsewhere.
+            if (kind, value) not in known and value and value.isprintable():
+                unique = collection.identity[variable].unique
+                identity = Identity(type=kind, value=value)
+                result.append(pb.FoundIdentity(identity=identity, collection=name, unique=unique))
+        return result

@@ -1,0 +1,59 @@
+"""What the source holds, as its options declare it, and whether it can be worked with."""
+
+from collections.abc import Iterator
+
+from dsr.connector.v1 import connector_pb2 as pb
+
+from connectors.objects import keys
+from connectors.objects.export import fields, primary_key
+from connectors.objects.options import Collection, Options
+
+VERSION = "1"
+_MATCHES = {"exact": pb.IdentityField.MATCH_EXACT, "case_fold": pb.IdentityField.MATCH_CASE_FOLD}
+
+
+def describe(kind: str, options: Options) -> pb.DescribeResponse:
+    """The whole description but for findings about the store."""
+    return pb.DescribeResponse(
+        connector=kind,
+        version=VERSION,
+        capabilities=[pb.CAPABILITY_EXPORT, pb.CAPABILITY_ERASE],
+        collections=[_collection(name, collection) for name, collection in options.collections.items()],
+        findings=list(_findings(options)),
+        max_records_per_subject=options.max_records_per_subject,
+    )
+
+
+def _collection(name: str, collection: Collection) -> pb.Collection:
+    return pb.Collection(
+        name=name,
+        fields=fields(collection),
+        primary_key=primary_key(collection),
+        identity_fields=[
+            pb.IdentityField(
+                field=variable,
+                type=collection.type_of(variable),
+                match=_MATCHES[collection.identity[variable].match],
+                unique=collection.identity[variable].unique,
+            )
+            for variable in collection.names
+        ],
+        no_personal_data=collection.no_personal_data,
+        record_estimate=-1,
+    )
+
+
+def _findings(options: Options) -> Iterator[pb.Finding]:
+    for name, collection in options.collections.items():
+        if collection.no_personal_data:
+            continue
+        prefix = keys.prefix(collection.pattern)
+        if collection.lake:
+            detail = "Every search reads every version of every object. Keep the prefix narrow and history short."
+            yield pb.Finding(code="SCAN", collection=name, detail=detail)
+        elif collection.tagged:
+            detail = "Every search asks each object for its tags or metadata. An identity in the key is found at once."
+            yield pb.Finding(code="SCAN", collection=name, detail=detail)
+        elif any(keys.prefix(collection.pattern, v, "\0") == prefix for v in collection.pattern.variables):
+            detail = "Every search lists the whole prefix. Put the identity before the first `*`."
+            yield pb.Finding(code="SCAN", collection=name, detail=detail)

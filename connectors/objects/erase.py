@@ -1,0 +1,200 @@
+"""Erases people from a store: intent, removal, outcome. What a kill interrupts, the next attempt finishes."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+
+from dsr.connector.v1 import connector_pb2 as pb
+from dsr.connector.v1.grant_pb2 import Grant
+
+from connectors.filesystem.journal import Entry, Journal, TaskJournal
+from connectors.filesystem.judge import DELETE, RETAIN, Instructions, judge
+from connectors.filesystem.threads import Threads
+from connectors.lake.search import Search
+from connectors.objects.find import wanted
+from connectors.objects.found import Digests, Found
+from connectors.objects.options import Collection, Options
+from connectors.objects.rewrite import Cleaning
+from connectors.objects.store import Gone, Held, Store, Version
+from connectors.objects.together import at_once
+from dsrkit.errors import DsrError
+
+_REMOVALS = 16
+
+
+@dataclass
+class Person:
+    """One person on the way to being erased."""
+
+    subject_ref: str
+    found: Found
+    entry: Entry
+    outcome: "pb.Erased.Outcome.ValueType"
+    left: set[str] = field(default_factory=set)
+    """Digests of what the intent names and couldn't be removed."""
+
+
+@dataclass(frozen=True)
+class Eraser:
+    """Erases in one store."""
+
+    store: Store
+    options: Options
+    digests: Digests
+    journal: Journal
+    threads: Threads
+    source: str
+
+    async def run(
+        self, request: pb.EraseRequest, grant: Grant, found: Sequence[Found], task: TaskJournal
+    ) -> AsyncGenerator[pb.EraseResponse, None]:
+        """One `erased` per subject; `found` is what a search has just found of each."""
+        instructions = {instruction.collection: instruction for instruction in grant.instructions}
+        people: dict[int, Person] = {}
+        for index, (subject, here) in enumerate(zip(request.subjects, found, strict=True)):
+            answer = await self._begin(task, instructions, subject, here, people, index)
+            if answer is not None:
+                yield pb.EraseResponse(erased=answer)
+        done = 0
+        for person in people.values():
+            await self._remove_objects(person)
+            done += 1
+            yield pb.EraseResponse(progress=pb.Progress(records=done))
+        subjects = [subject.subject for subject in request.subjects]
+        for name, collection in self.options.collections.items():
+            if not collection.lake or collection.no_personal_data:
+                continue
+            for cleaning in self._cleanings(name, collection, subjects, people):
+                await cleaning.run()
+                done += 1
+                yield pb.EraseResponse(progress=pb.Progress(records=done))
+        for person in people.values():
+            entry = self._done(person)
+            await self.threads.run(partial(task.write, person.subject_ref, entry))
+            yield pb.EraseResponse(erased=_answer(person.subject_ref, person.outcome, entry))
+
+    async def _begin(
+        self,
+        task: TaskJournal,
+        instructions: Instructions,
+        subject: pb.EraseSubject,
+        found: Found,
+        people: dict[int, Person],
+        index: int,
+    ) -> pb.Erased | None:
+        """The answer if there is nothing to do; else the person joins `people`, the intent being on disk."""
+        reference = subject.subject.subject_ref
+        entry = await self.threads.run(partial(task.read, reference))
+        outcome = pb.Erased.OUTCOME_RECONSTRUCTED
+        if entry is not None and entry.done:
+            return _answer(reference, pb.Erased.OUTCOME_REPLAYED, entry)
+        if entry is None:
+            blocking = [finding for finding in found.findings.values() if finding.blocks_erasure]
+            limit = self.options.max_records_per_subject
+            refusal = judge(instructions, subject.expected, found.counts(self.digests), blocking, limit)
+            if refusal is not None:
+                refusal.subject_ref = reference
+                return refusal
+            outcome = pb.Erased.OUTCOME_ERASED
+            entry = self._intent(instructions, found)
+            await self.threads.run(partial(task.write, reference, entry))
+        people[index] = Person(reference, found, entry, outcome)
+        return None
+
+    def _intent(self, instructions: Instructions, found: Found) -> Entry:
+        actions = {name: instruction.action for name, instruction in instructions.items()}
+        records = found.digests(self.digests)
+        return Entry(
+            done=False,
+            intended={
+                name: {digest: str(number) for digest, number in members.items()}
+                for name, members in records.items()
+                if actions.get(name) == DELETE
+            },
+            retained={name: sum(m.values()) for name, m in records.items() if actions.get(name) == RETAIN},
+        )
+
+    async def _remove_objects(self, person: Person) -> None:
+        """Every version that the intent names and that is as it was. Those that are new are left alone."""
+        by_key: dict[str, list[tuple[str, Version]]] = {}
+        for name, objects in person.found.objects.items():
+            intended = person.entry.intended.get(name, {})
+            for item in objects.values():
+                digest = self.digests.version(item.version)
+                if digest in intended:
+                    by_key.setdefault(item.version.key, []).append((digest, item.version))
+        await at_once(_REMOVALS, [partial(self._remove_versions, person, versions) for versions in by_key.values()])
+
+    async def _remove_versions(self, person: Person, versions: Sequence[tuple[str, Version]]) -> None:
+        # The oldest first: what was history must not become current for a moment.
+        for digest, version in reversed(versions):
+            try:
+                await self.store.remove(version)
+            except (Gone, Held):
+                person.left.add(digest)
+
+    def _cleanings(
+        self, name: str, collection: Collection, subjects: Sequence[pb.Subject], people: Mapping[int, Person]
+    ) -> list[Cleaning]:
+        """One for each lake object that holds somebody's records: it is written once, for everybody."""
+        if collection.format is None:
+            return []
+        intended = {index: person.entry.intended.get(name, {}) for index, person in people.items()}
+
+        def doomed(index: int, digest: str) -> bool:
+            return digest in intended.get(index, {})
+
+        keys = {
+            key
+            for index, person in people.items()
+            for key, rows in person.found.rows.get(name, {}).items()
+            if rows.counts.keys() & intended[index].keys()
+        }
+        search = Search(collection.format, wanted(collection, subjects), delimiter=collection.delimiter)
+        return [
+            Cleaning(
+                store=self.store,
+                threads=self.threads,
+                collection=collection,
+                search=search,
+                key=key,
+                source=self.source,
+                digest=partial(self.digests.row, key),
+                doomed=doomed,
+            )
+            for key in sorted(keys)
+        ]
+
+    def _done(self, person: Person) -> Entry:
+        deleted = {
+            name: sum(int(number) for digest, number in members.items() if digest not in person.left)
+            for name, members in person.entry.intended.items()
+        }
+        return Entry(done=True, deleted=deleted, retained=person.entry.retained)
+
+
+async def open_task(journal: Journal, threads: Threads, stack: ExitStack, grant: Grant) -> TaskJournal:
+    """The task's journal, this attempt being noted in it."""
+    await threads.run(journal.purge)
+    task: TaskJournal = await threads.run(partial(stack.enter_context, journal.task(grant.task)))
+    await threads.run(partial(task.enter, grant.attempt))
+    return task
+
+
+def held(source: str) -> DsrError:
+    """A hold that was placed after the search."""
+    return DsrError(
+        "SOURCE_REJECTED",
+        "A hold or retention was placed on an object while it was being erased. Lift it, or wait, then retry.",
+        source=source,
+        why="HELD",
+    )
+
+
+def _answer(reference: str, outcome: "pb.Erased.Outcome.ValueType", entry: Entry) -> pb.Erased:
+    collections = [
+        pb.CollectionOutcome(collection=name, deleted=entry.deleted.get(name, 0), retained=entry.retained.get(name, 0))
+        for name in sorted({*entry.deleted, *entry.retained})
+    ]
+    return pb.Erased(subject_ref=reference, outcome=outcome, collections=collections)

@@ -1,0 +1,262 @@
+"""Copies objects and rows as JSON Lines, without ever holding an object in memory."""
+
+import base64
+import hashlib
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import orjson
+from dsr.connector.v1 import connector_pb2 as pb
+from dsr.connector.v1.grant_pb2 import CollectionInstruction, Grant
+
+from connectors.filesystem.threads import Threads
+from connectors.lake.record import Hit, Unreadable
+from connectors.lake.search import Search
+from connectors.objects.bridge import Bridge, Stream
+from connectors.objects.find import key_versions, wanted
+from connectors.objects.found import Digests, Found, Object
+from connectors.objects.options import LAKE_FIELDS, Collection, Options
+from connectors.objects.scan import open_source, records
+from connectors.objects.store import Facts, Gone, Store, Version
+from dsrkit import jsonlines
+from dsrkit.errors import DsrError, invalid
+
+_BLOCK = 1 << 20
+"""Bytes of one data message at most: the contract's 1 MiB."""
+_PIECE = 3 << 18
+"""Bytes encoded at once: a multiple of 3, so that the pieces' base64 can be joined."""
+
+_TYPES = {
+    "size": ("integer", "int64"),
+    "modified_time": ("datetime", "timestamp"),
+    "content": ("string", "base64"),
+    "record": ("object", "json"),
+}
+_NULLABLE = frozenset({"media_type", "content", "sha256"})
+
+
+def fields(collection: Collection) -> list[pb.Field]:
+    """The fields of a record of the collection."""
+    result = []
+    for name in collection.record_fields:
+        kind, native = _TYPES.get(name, ("string", "text"))
+        if collection.lake and name in collection.fields:
+            kind = native = collection.fields[name]
+        elif collection.lake and name in collection.identity:
+            kind = native = "any"
+        nullable = name in _NULLABLE or name in collection.fields or name in collection.tagged
+        result.append(pb.Field(name=name, type=kind, native_type=native, nullable=nullable or kind == "any"))
+    return result
+
+
+def check_instructions(options: Options, grant: Grant) -> None:
+    """FIELD_INVALID for a collection or field that the source doesn't have: what it was to do would be left undone."""
+    for index, instruction in enumerate(grant.instructions):
+        path = f"grant.instructions[{index}]"
+        collection = options.collections.get(instruction.collection)
+        if collection is None:
+            raise invalid(f"{path}.collection", "the source has no such collection; bring the data map up to date")
+        for name in ("redact_fields", "include_fields"):
+            if not set(getattr(instruction, name)) <= set(collection.record_fields):
+                raise invalid(f"{path}.{name}", "the collection has no such field; bring the data map up to date")
+
+
+@dataclass(frozen=True)
+class Exporter:
+    """Copies out of one store."""
+
+    store: Store
+    options: Options
+    digests: Digests
+    threads: Threads
+    source: str
+
+    async def stream(
+        self, grant: Grant, subject: pb.Subject, found: Found, start: datetime
+    ) -> AsyncGenerator[pb.ExportResponse, None]:
+        """Every collection that the grant names, as found, then the totals."""
+        totals = pb.ExportTotals()
+        totals.snapshot_time.FromDatetime(start)
+        for instruction in grant.instructions:
+            collection = self.options.collections[instruction.collection]
+            included = _included(collection, instruction)
+            yield pb.ExportResponse(header=_header(collection, instruction, included))
+            trailer, digest = pb.CollectionTrailer(), hashlib.sha256()
+            lines = self._lines(instruction.collection, collection, subject, found, included, trailer)
+            async with aclosing(_blocks(lines)) as blocks:
+                async for block in blocks:
+                    digest.update(block)
+                    trailer.bytes += len(block)
+                    yield pb.ExportResponse(data=block)
+            trailer.sha256 = digest.digest()
+            yield pb.ExportResponse(trailer=trailer)
+            totals.collections += 1
+            totals.records += trailer.records
+            totals.bytes += trailer.bytes
+        yield pb.ExportResponse(totals=totals)
+
+    async def _lines(
+        self,
+        name: str,
+        collection: Collection,
+        subject: pb.Subject,
+        found: Found,
+        included: Sequence[str],
+        trailer: pb.CollectionTrailer,
+    ) -> AsyncGenerator[bytes, None]:
+        """The collection's lines, in pieces."""
+        try:
+            if not collection.lake:
+                for item in found.objects.get(name, {}).values():
+                    async for piece in self._object(item, included):
+                        yield piece
+                    trailer.records += 1
+                return
+            for key in found.rows.get(name, {}):
+                async with aclosing(self._rows(key, collection, subject, included)) as rows:
+                    async for line in rows:
+                        trailer.records += 1
+                        yield line
+        except (Gone, Unreadable):
+            raise DsrError("SOURCE_BUSY", "An object changed while it was copied. Retry.", source=self.source) from None
+
+    async def _object(self, item: Object, included: Sequence[str]) -> AsyncIterator[bytes]:
+        version = item.version
+        facts = await self.store.facts(version) if version.state in ("CURRENT", "NONCURRENT") else Facts()
+        has_content = version.readable or facts.restored
+        told: Mapping[str, Any] = {
+            "path": version.key,
+            "version": version.id,
+            "state": version.state,
+            "size": version.size,
+            "modified_time": version.modified,
+            "media_type": facts.media_type or None,
+            **dict(item.values),
+        }
+        digest = hashlib.sha256()
+        separator = b"{"
+        for name in included:
+            yield separator + orjson.dumps(name) + b":"
+            separator = b","
+            if name in ("content", "sha256") and not has_content:
+                yield b"null"
+            elif name == "content":
+                yield b'"'
+                async for piece in _whole_pieces(self.store.read(version)):
+                    digest.update(piece)
+                    yield base64.b64encode(piece)
+                yield b'"'
+            elif name == "sha256":
+                if "content" not in included:
+                    async for piece in self.store.read(version):
+                        digest.update(piece)
+                yield orjson.dumps(digest.hexdigest())
+            else:
+                yield orjson.dumps(told.get(name))
+        yield b"{}\n" if separator == b"{" else b"}\n"
+
+    async def _rows(
+        self, key: str, collection: Collection, subject: pb.Subject, included: Sequence[str]
+    ) -> AsyncGenerator[bytes, None]:
+        """The person's records in an object: those of the current version, then what only older ones hold."""
+        if collection.format is None:
+            return
+        search = Search(collection.format, wanted(collection, [subject]), delimiter=collection.delimiter)
+        told: dict[str, int] = {}
+        for version in await key_versions(self.store, key):
+            if version.size == 0 or not (
+                version.readable or (version.archived and (await self.store.facts(version)).restored)
+            ):
+                continue
+            bridge = Bridge()
+            rows = self._version_rows(bridge, version, collection, search, told, included)
+            while line := await self.threads.run(partial(next, rows, b""), bridge.cancelled.set):
+                yield line
+
+    def _version_rows(
+        self,
+        bridge: Bridge,
+        version: Version,
+        collection: Collection,
+        search: Search,
+        told: dict[str, int],
+        included: Sequence[str],
+    ) -> Generator[bytes, None, None]:
+        here: dict[str, int] = {}
+        source = open_source(bridge, self.store, version, collection)
+        try:
+            for hit in records(search, source):
+                digest = self.digests.row(version.key, hit.data)
+                here[digest] = here.get(digest, 0) + 1
+                if here[digest] > told.get(digest, 0):
+                    told[digest] = here[digest]
+                    yield _row(version.key, collection, hit, included)
+        finally:
+            if isinstance(source, Stream):
+                source.finish()
+
+
+def _header(collection: Collection, instruction: CollectionInstruction, included: Sequence[str]) -> pb.CollectionHeader:
+    return pb.CollectionHeader(
+        collection=instruction.collection,
+        fields=[field for field in fields(collection) if field.name in included],
+        primary_key=primary_key(collection) if set(primary_key(collection)) <= set(included) else [],
+        withheld_fields=[name for name in collection.record_fields if name in instruction.redact_fields],
+    )
+
+
+def primary_key(collection: Collection) -> list[str]:
+    """What identifies a record; records of a lake have nothing."""
+    return [] if collection.lake else ["path", "version"]
+
+
+def _included(collection: Collection, instruction: CollectionInstruction) -> Sequence[str]:
+    wanted_fields = set(instruction.include_fields) or set(collection.record_fields)
+    return [
+        name for name in collection.record_fields if name in wanted_fields and name not in instruction.redact_fields
+    ]
+
+
+def _row(key: str, collection: Collection, hit: Hit, included: Sequence[str]) -> bytes:
+    """One record as a line. Numbers keep the digits they were written with."""
+    facts: dict[str, bytes] = {LAKE_FIELDS[0]: orjson.dumps(key)}
+    for index, name in enumerate(collection.identity):
+        values = [value for rule, value in hit.names if rule == index]
+        facts[name] = orjson.dumps(values[0] if len(values) == 1 else (values or None))
+    if collection.fields:
+        record = json.loads(hit.data, parse_int=jsonlines.Number, parse_float=jsonlines.Number)
+        facts |= {name: jsonlines.dumps(record.pop(name, None)).encode() for name in collection.fields}
+        facts[LAKE_FIELDS[1]] = jsonlines.dumps(record).encode()
+    else:
+        facts[LAKE_FIELDS[1]] = hit.data
+    return b"{" + b",".join(orjson.dumps(name) + b":" + facts[name] for name in included) + b"}\n"
+
+
+async def _whole_pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in pieces whose length is a multiple of 3, the last one excepted."""
+    pending = bytearray()
+    async for chunk in chunks:
+        pending += chunk
+        while len(pending) >= _PIECE:
+            yield bytes(pending[:_PIECE])
+            del pending[:_PIECE]
+    if pending:
+        yield bytes(pending)
+
+
+async def _blocks(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """The pieces, cut and joined into blocks of one message each."""
+    pending = bytearray()
+    async with aclosing(pieces):
+        async for piece in pieces:
+            pending += piece
+            while len(pending) >= _BLOCK:
+                yield bytes(pending[:_BLOCK])
+                del pending[:_BLOCK]
+    if pending:
+        yield bytes(pending)

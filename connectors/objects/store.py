@@ -1,0 +1,122 @@
+"""What an object store can do, as far as finding and erasing people needs it. s3 and swift implement it."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol
+
+from dsr.connector.v1 import connector_pb2 as pb
+
+State = Literal["CURRENT", "NONCURRENT", "DELETE_MARKER", "INCOMPLETE_UPLOAD"]
+
+
+class Gone(Exception):
+    """The version isn't there, or isn't what it was, any more."""
+
+
+class Held(Exception):
+    """The store refuses to remove the version, whoever asks: legal hold or retention."""
+
+
+class Overtaken(Exception):
+    """Somebody wrote the object meanwhile. Nothing was replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of an object, as a listing shows it."""
+
+    key: str
+    id: str
+    """Opaque; the same version always has the same one. Unversioned objects share one."""
+    state: State
+    etag: str
+    size: int
+    modified: datetime
+    archived: bool = False
+    """It must be restored before it can be read."""
+
+    @property
+    def readable(self) -> bool:
+        """Whether it has content that can be read now."""
+        return self.state in ("CURRENT", "NONCURRENT") and not self.archived
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a listing doesn't say of a version."""
+
+    media_type: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    held_until: datetime | None = None
+    """Retention; the version can't be removed before."""
+    legal_hold: bool = False
+    restored: bool = False
+    """Archived, and readable for the time being."""
+    rewrites: str = ""
+    """Id of the version that this one, written by an erasure, stands in for."""
+
+    @property
+    def held(self) -> bool:
+        """Whether the version can't be removed now."""
+        return self.legal_hold or self.held_until is not None
+
+
+class Replacement(Protocol):
+    """An object being written anew."""
+
+    async def write(self, data: bytes) -> None: ...
+
+    async def commit(self) -> None:
+        """Puts it in place. Overtaken if the version it replaces isn't the current one any more."""
+        ...
+
+
+class Store(Protocol):
+    """One bucket or container. Raises DsrError for everything but what its methods name."""
+
+    kind: str
+
+    def versions(self, prefix: str) -> AsyncGenerator[Sequence[Version], None]:
+        """For each key that begins so: its versions and delete markers, the newest first."""
+        ...
+
+    def uploads(self, prefix: str) -> AsyncGenerator[Version, None]:
+        """Uploads that were begun, for keys that begin so, and are old enough to have been given up."""
+        ...
+
+    async def can_hold(self) -> bool:
+        """Whether the store knows legal holds and retention. Asked often; answered from memory."""
+        ...
+
+    async def facts(self, version: Version) -> Facts:
+        """Gone if it isn't there."""
+        ...
+
+    async def tags(self, version: Version) -> Mapping[str, str]:
+        """Gone if it isn't there."""
+        ...
+
+    def read(self, version: Version, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+        """Bytes from `start` to before `stop`. Gone if it isn't there, or isn't this version."""
+        ...
+
+    async def remove(self, version: Version) -> None:
+        """Removes this version, and whatever it consists of. One that is gone is no error. Gone if another stands in
+        its place; Held if the store refuses."""
+        ...
+
+    def replace(self, version: Version) -> AbstractAsyncContextManager[Replacement]:
+        """Writes the object anew, with everything but its content kept. Not committed, it leaves no trace."""
+        ...
+
+    async def findings(self) -> list[pb.Finding]:
+        """What about the store is worth knowing; none of it blocks."""
+        ...
+
+    async def probe(self) -> pb.ProbeResponse:
+        """Reachability, encryption, permissions on the store as a whole."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,271 @@
+"""One bucket of Amazon S3, or of anything that speaks its protocol."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
+from aiobotocore.session import get_session  # type: ignore[import-untyped]
+from botocore.exceptions import ClientError  # type: ignore[import-untyped]
+from dsr.connector.v1 import connector_pb2 as pb
+
+from connectors.objects.store import Facts, Gone, Held, Version
+from connectors.s3 import probe
+from connectors.s3.errors import code, translated
+from connectors.s3.options import S3Options
+from connectors.s3.replace import REWRITES, Rewriting, kept
+from dsrkit.errors import DsrError
+
+_ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+_CHUNK = 1 << 20
+_HELD = frozenset({"AccessDenied", "403", "ObjectLocked", "InvalidRequest"})
+
+
+class S3Store:
+    """Connects at its first call; one client for all calls."""
+
+    kind = "s3"
+
+    def __init__(self, source: str, options: S3Options) -> None:
+        self.source = source
+        self.options = options
+        self._stack = AsyncExitStack()
+        self._opening = asyncio.Lock()
+        self._client: Any | None = None
+        self._lockable: bool | None = None
+        self._versioned: bool | None = None
+
+    async def client(self) -> Any:
+        """The client. BACKEND_UNENCRYPTED for plain HTTP to another machine."""
+        if self._client is None:
+            async with self._opening:
+                if self._client is None:
+                    self._client = await self._connect()
+        return self._client
+
+    async def _connect(self) -> Any:
+        if not self.options.encrypted and not self.options.loopback:
+            raise DsrError(
+                "BACKEND_UNENCRYPTED",
+                "The endpoint is plain HTTP on another machine. Give an https:// address.",
+                source=self.source,
+            )
+        credentials = self.options.credentials(self.source)
+        config = AioConfig(
+            s3={"addressing_style": "path" if self.options.path_style else "virtual"},
+            connect_timeout=5,
+            read_timeout=60,
+            max_pool_connections=32,
+            retries={"mode": "standard", "max_attempts": 3},
+            # Newer checksums are Amazon's alone.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+        client: Any = await self._stack.enter_async_context(
+            get_session().create_client(
+                "s3",
+                region_name=self.options.region,
+                endpoint_url=self.options.endpoint or None,
+                aws_access_key_id=credentials.access_key_id,
+                aws_secret_access_key=credentials.secret_access_key,
+                aws_session_token=credentials.session_token,
+                verify=str(self.options.ca_file) if self.options.ca_file else None,
+                config=config,
+            )
+        )
+        return client
+
+    async def versions(self, prefix: str) -> AsyncGenerator[Sequence[Version], None]:
+        """Key by key. A page may end within a key's versions: a key is told when the next one begins."""
+        client = await self.client()
+        held: dict[str, list[tuple[datetime, bool, Version]]] = {}
+        with translated(self.source):
+            pages = client.get_paginator("list_object_versions").paginate(Bucket=self.options.bucket, Prefix=prefix)
+            async for page in pages:
+                for entry in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+                    version = _version(entry)
+                    order = (version.modified, bool(entry.get("IsLatest")), version)
+                    held.setdefault(version.key, []).append(order)
+                last = max(held, key=lambda key: key.encode(errors="surrogatepass"), default="")
+                for key in [key for key in held if key != last]:
+                    yield _newest_first(held.pop(key))
+        for entries in held.values():
+            yield _newest_first(entries)
+
+    async def uploads(self, prefix: str) -> AsyncGenerator[Version, None]:
+        """Multipart uploads that were begun and not finished."""
+        client = await self.client()
+        oldest = datetime.now(UTC) - timedelta(hours=self.options.abandoned_after_hours)
+        with translated(self.source):
+            pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=self.options.bucket, Prefix=prefix)
+            async for page in pages:
+                for entry in page.get("Uploads", ()):
+                    begun = entry["Initiated"].astimezone(UTC)
+                    if begun <= oldest:
+                        yield Version(entry["Key"], entry["UploadId"], "INCOMPLETE_UPLOAD", "", 0, begun)
+
+    async def can_hold(self) -> bool:
+        """Whether the bucket has Object Lock."""
+        if self._lockable is None:
+            client = await self.client()
+            try:
+                with translated(self.source):
+                    answer = await client.get_object_lock_configuration(Bucket=self.options.bucket)
+                    configuration = answer.get("ObjectLockConfiguration", {})
+                    self._lockable = configuration.get("ObjectLockEnabled") == "Enabled"
+            except Gone:
+                self._lockable = False
+            except DsrError as error:
+                if error.metadata.get("why") not in ("REQUEST", "PERMISSION"):
+                    raise
+                # A missing configuration has many codes; without permission each object is asked.
+                self._lockable = error.metadata["why"] == "PERMISSION"
+        return self._lockable
+
+    async def versioned(self) -> bool:
+        """Whether new content becomes a version of its own."""
+        if self._versioned is None:
+            client = await self.client()
+            with translated(self.source):
+                answer = await client.get_bucket_versioning(Bucket=self.options.bucket)
+            self._versioned = answer.get("Status") == "Enabled"
+        return self._versioned
+
+    async def facts(self, version: Version) -> Facts:
+        """By HeadObject."""
+        return facts_of(await self.head(version))
+
+    async def head(self, version: Version) -> Mapping[str, Any]:
+        """HeadObject's answer. Gone if it is another object by now."""
+        client = await self.client()
+        with translated(self.source):
+            answer: Mapping[str, Any] = await client.head_object(
+                Bucket=self.options.bucket, Key=version.key, **_id(version)
+            )
+        if answer["ETag"] != version.etag:
+            raise Gone
+        return answer
+
+    async def tags(self, version: Version) -> Mapping[str, str]:
+        """By GetObjectTagging."""
+        client = await self.client()
+        with translated(self.source):
+            answer = await client.get_object_tagging(Bucket=self.options.bucket, Key=version.key, **_id(version))
+        return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+
+    async def read(self, version: Version, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
+        """By GetObject. Gone if it is another object by now."""
+        client = await self.client()
+        wanted = {} if stop is None else {"Range": f"bytes={start}-{stop - 1}"}
+        with translated(self.source):
+            answer = await client.get_object(Bucket=self.options.bucket, Key=version.key, **_id(version), **wanted)
+            async with answer["Body"] as body:
+                if answer["ETag"] != version.etag:
+                    raise Gone
+                async for chunk in body.iter_chunks(_CHUNK):
+                    yield chunk
+
+    async def remove(self, version: Version) -> None:
+        """By DeleteObject of the version; uploads are aborted."""
+        client = await self.client()
+        if version.state == "INCOMPLETE_UPLOAD":
+            with suppress(Gone), translated(self.source):
+                await client.abort_multipart_upload(Bucket=self.options.bucket, Key=version.key, UploadId=version.id)
+            return
+        if version.id == "null" and version.state != "DELETE_MARKER" and not await self._is_still(version):
+            return
+        try:
+            await client.delete_object(Bucket=self.options.bucket, Key=version.key, VersionId=version.id)
+        except ClientError as error:
+            if code(error) in _HELD and await self._is_held(version):
+                raise Held from None
+            with suppress(Gone), translated(self.source):
+                raise
+
+    async def _is_still(self, version: Version) -> bool:
+        """False if nothing is there any more; Gone if something else is. Only unversioned objects need to be asked."""
+        client = await self.client()
+        try:
+            with translated(self.source):
+                answer = await client.head_object(Bucket=self.options.bucket, Key=version.key, **_id(version))
+        except Gone:
+            return False
+        seconds = version.modified.replace(microsecond=0)
+        if answer["ETag"] != version.etag or answer["LastModified"].astimezone(UTC).replace(microsecond=0) != seconds:
+            raise Gone
+        return True
+
+    async def _is_held(self, version: Version) -> bool:
+        try:
+            return (await self.facts(version)).held
+        except Gone:
+            return False
+
+    @asynccontextmanager
+    async def replace(self, version: Version) -> AsyncGenerator[Rewriting, None]:
+        """By PutObject, or a multipart upload for what is large."""
+        client = await self.client()
+        head = await self.head(version)
+        tags = await self.tags(version)
+        settings = kept(head, tags, self.options)
+        versioned = await self.versioned()
+        if versioned:
+            settings["Metadata"] = {**settings["Metadata"], REWRITES: version.id}
+        rewriting = Rewriting(self, client, version, settings, versioned=versioned)
+        try:
+            yield rewriting
+        finally:
+            await rewriting.abort()
+
+    async def findings(self) -> list[pb.Finding]:
+        """None."""
+        return []
+
+    async def probe(self) -> pb.ProbeResponse:
+        """Asks for each thing that is declared without changing anything."""
+        return await probe.probe(self)
+
+    async def close(self) -> None:
+        """Ends the connections."""
+        await self._stack.aclose()
+
+
+def _id(version: Version) -> dict[str, Any]:
+    return {"VersionId": version.id}
+
+
+def _version(entry: Any) -> Version:
+    marker = "ETag" not in entry
+    state: Any = "DELETE_MARKER" if marker else ("CURRENT" if entry.get("IsLatest") else "NONCURRENT")
+    return Version(
+        key=entry["Key"],
+        id=entry.get("VersionId") or "null",
+        state=state,
+        etag=entry.get("ETag", ""),
+        size=entry.get("Size", 0),
+        modified=entry["LastModified"].astimezone(UTC),
+        archived=entry.get("StorageClass") in _ARCHIVES,
+    )
+
+
+def _newest_first(entries: Sequence[tuple[datetime, bool, Version]]) -> list[Version]:
+    """The latest first, then as the listing has them: it knows their order better than their times do."""
+    latest = [version for _, is_latest, version in entries if is_latest]
+    rest = sorted((e for e in entries if not e[1]), key=lambda entry: entry[0], reverse=True)
+    return [*latest, *(version for _, _, version in rest)]
+
+
+def facts_of(head: Mapping[str, Any]) -> Facts:
+    """HeadObject's answer as facts."""
+    until = head.get("ObjectLockRetainUntilDate")
+    metadata = {name.lower(): value for name, value in head.get("Metadata", {}).items()}
+    return Facts(
+        media_type=head.get("ContentType", ""),
+        metadata=metadata,
+        held_until=until.astimezone(UTC) if until is not None and until > datetime.now(UTC) else None,
+        legal_hold=head.get("ObjectLockLegalHoldStatus") == "ON",
+        restored='ongoing-request="false"' in head.get("Restore", ""),
+        rewrites=metadata.get(REWRITES, ""),
+    )
