@@ -8,6 +8,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 # Arguments for pytest: `make test T="tests/unit -k calendar"`.
 T ?=
+# `make bench B=postgres`.
+B ?=
 # `make run ONCE=1` ends after the story, with 0 if every expectation held.
 ONCE ?=
 
@@ -37,8 +39,8 @@ conformance: $(VENV)/.dev ## Run the connector contract's own tests against our 
 chaos: $(VENV)/.dev ## Kill processes in the middle of their work and see that nothing is lost
 	$(BIN)/pytest tests/chaos $(T)
 
-bench: $(VENV)/.dev ## Measure what the documents claim about speed
-	$(BIN)/python -m bench
+bench: $(VENV)/.dev ## Measure what the documents claim about speed; B=postgres: only this one
+	@for name in $(or $(B),$(basename $(notdir $(wildcard bench/[a-z]*.py)))); do $(BIN)/python -m bench.$$name || exit 1; done
 
 lint: $(VENV)/.dev check-gen ## Check style, types, import directions and contracts
 	$(BIN)/ruff check
