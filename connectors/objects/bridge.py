@@ -58,6 +58,12 @@ class Stream(io.RawIOBase):
         self._at += len(data)
         return data
 
+    def readinto(self, buffer: Any, /) -> int:
+        """Fills as much of the buffer as one `read` gives."""
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
     def seek(self, offset: int, whence: int = 0, /) -> int:
         if (offset, whence) != (0, 0) or self._at > len(self._held):
             raise io.UnsupportedOperation("seek")
