@@ -7,8 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from deploy.local.postgres import Cluster
+
+
+# How long one example takes says more about what else the machine does than about the code.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 
 def pytest_configure() -> None:

@@ -29,7 +29,12 @@ def farewell(stage: Stage, platform: Platform, data: Path, *, staying: bool) -> 
 
 def _directions(stage: Stage, platform: Platform, data: Path) -> None:
     target = ",".join(f"{name}={platform.address(name)}" for name in ("governance", *RIGHTS))
-    settings = {"DSR_TARGET": target, "DSR_CREDENTIAL": platform.credential("acme"), "DSR_ACTOR": "clerk-7"}
+    settings = {
+        "DSR_TARGET": target,
+        "DSR_CREDENTIAL": platform.credential("acme"),
+        "DSR_ACTOR": "clerk-7",
+        "GATEWAY": platform.url,
+    }
     (data / "env").write_text("".join(f"export {name}='{value}'\n" for name, value in settings.items()))
     stage.say(f"{'the API':18} {platform.url}/docs")
     stage.say(f"{'its description':18} {platform.url}/openapi.json")
