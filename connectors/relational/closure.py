@@ -148,8 +148,7 @@ class Closure:
     ) -> int:
         columns = self.compiler.key_columns(collection)
         if recursive is None:
-            template = "SELECT DISTINCT * FROM ({parts}) u (subject, {columns})"
-            query = fill(template, parts=join(" UNION ALL ", parts), columns=columns)
+            query = fill("SELECT DISTINCT * FROM ({parts}) u", parts=join(" UNION ALL ", parts))
         else:
             chosen = collection.number in self.loaded.chosen
             step = self.compiler.referring(collection, recursive, Sql("found"), chosen, values)
@@ -176,15 +175,12 @@ class Closure:
             chosen = collection.number in self.loaded.chosen
             found = self.compiler.referring(collection, reference, keys, chosen, values)
             new = (
-                "SELECT DISTINCT * FROM ({found}) n (subject, {columns}) WHERE NOT EXISTS"
+                "SELECT DISTINCT * FROM ({found}) n WHERE NOT EXISTS"
                 " (SELECT 1 FROM {keys} x WHERE x.subject = n.subject AND {same})"
             )
             count = len(collection.address)
             equal = (fill("x.k{n} {op} n.k{n}", n=n, op=collection.address[n - 1].equals) for n in range(1, count + 1))
-            columns = self.compiler.key_columns(collection)
-            query = fill(
-                new, found=found, columns=columns, keys=self.compiler.key_table(collection), same=join(" AND ", equal)
-            )
+            query = fill(new, found=found, keys=self.compiler.key_table(collection), same=join(" AND ", equal))
             stored = await self._store(collection, query, values, strong=strong)
             self._fresh[collection.name] = self._fresh.get(collection.name, 0) + stored
 

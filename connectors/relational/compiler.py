@@ -46,8 +46,10 @@ class Compiler:
         prefix = "" if alias is None else f"{alias}."
         return join(", ", (Sql(f"{prefix}k{n}") for n in range(1, len(collection.address) + 1)))
 
-    def address_columns(self, collection: Collection, alias: Sql = _T) -> Sql:
-        return join(", ", (self.column(alias, column.name) for column in collection.address))
+    def address_columns(self, collection: Collection) -> Sql:
+        """Named k1, k2 …: not every database can name the columns of a subquery from outside."""
+        columns = (self.column(_T, column.name) for column in collection.address)
+        return join(", ", (fill("{column} AS k{n}", column=column, n=n) for n, column in enumerate(columns, 1)))
 
     def addressed(self, collection: Collection, alias: Sql = _T, keys: Sql = _K) -> Sql:
         """The row of `alias` is the one that `keys` names. The scope columns are among what is compared."""
@@ -108,7 +110,7 @@ class Compiler:
         """`Person.person` of a row."""
         return self.dialect.json_array([(self.column(alias, c.name), c) for c in collection.table.key])
 
-    # Searches: each yields subject and address columns
+    # Searches: each yields subject and address columns k1 …
 
     def seed(
         self,
@@ -121,7 +123,7 @@ class Compiler:
     ) -> Sql:
         """Rows in which an identity of a subject stands.
 
-        `number`: how many identities are loaded for the slot. `also`: one more column.
+        `number`: how many identities are loaded for the slot. `also`: one more column, with its name.
         """
         template = (
             "SELECT s.subject, {address}{also}"

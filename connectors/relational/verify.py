@@ -114,11 +114,11 @@ class _Search:
         template = (
             "SELECT subject, routes, explained, count(*)"
             " FROM (SELECT subject, {columns}, bit_or(route) AS routes, min(explained) AS explained"
-            " FROM ({parts}) u (subject, {columns}, explained, route) GROUP BY subject, {columns}) h GROUP BY 1, 2, 3"
+            " FROM ({parts}) u GROUP BY subject, {columns}) h GROUP BY 1, 2, 3"
         )
         bits = [1 << min(n, _MOST_ROUTES - 1) for n in range(len(routes))]
         parts = (
-            fill("SELECT q{n}.*, {bit} FROM ({query}) q{n}", n=n, bit=bits[n], query=query)
+            fill("SELECT q{n}.*, {bit} AS route FROM ({query}) q{n}", n=n, bit=bits[n], query=query)
             for n, (_, query) in enumerate(routes)
         )
         sql = fill(template, columns=self.compiler.key_columns(collection), parts=join(" UNION ALL ", parts))
@@ -181,10 +181,10 @@ class _Search:
         )
 
     def _explained(self, collection: Collection, instruction: CollectionInstruction | None, values: Values) -> Sql:
-        """1 where the instruction says why the row is still there."""
+        """Column `explained`: 1 where the instruction says why the row is still there."""
         if instruction is not None and instruction.action == CollectionInstruction.ACTION_RETAIN:
-            return Sql("1")
+            return Sql("1 AS explained")
         if instruction is not None and instruction.action == CollectionInstruction.ACTION_ANONYMISE:
             empty = emptied(self.compiler, collection, instruction, values)
-            return fill("CASE WHEN {empty} THEN 1 ELSE 0 END", empty=empty)
-        return Sql("0")
+            return fill("CASE WHEN {empty} THEN 1 ELSE 0 END AS explained", empty=empty)
+        return Sql("0 AS explained")

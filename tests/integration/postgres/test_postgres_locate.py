@@ -185,11 +185,22 @@ async def test_rows_outside_the_plan_that_refer_to_the_person_are_findings(
     assert not located["bob"].findings
 
 
-async def test_shared_rows_are_found_but_name_nobody(source: PostgresBackend) -> None:
+async def test_shared_rows_are_found_but_name_nobody(shop: str, connection: asyncpg.Connection) -> None:
     """Bob's message to Ann is hers to see; what it says of Bob is no name of hers."""
-    located = (await locate(source, subject(email="bob@example.com")))["s0"]
+    await connection.execute(
+        "ALTER TABLE messages ADD written_by text;"
+        "UPDATE messages m SET written_by = c.email FROM customers c"
+        " WHERE c.tenant_id = m.tenant_id AND c.id = sender_id"
+    )
+    options = declaration()
+    options["collections"]["public.messages"]["identity"] = {"written_by": {"type": "email", "unique": True}}
+    source = backend(shop, options)
+    located = (await locate(source, subject(email="ann@example.com")))["s0"]
+    left = await anchors(source, subject(email="ann@example.com"))
+    await source.close()
     assert counts(located)["messages"] == 2
-    assert {i.collection for i in located.identities} == {"public.customers"}
+    assert {i.identity.value for i in located.identities if i.identity.type == "email"} == {"ann@example.com"}
+    assert "bob@example.com" not in "".join(value for anchor in left for value in anchor.values)
 
 
 async def test_locate_changes_nothing(source: PostgresBackend, connection: asyncpg.Connection) -> None:
@@ -275,3 +286,12 @@ async def test_a_table_without_the_scope_column_is_scoped_by_what_it_refers_to(
     copied = await export(source, subject(email="ann@example.com"), grant({"parcels": DELETE}))
     await source.close()
     assert sorted(record["id"] for record in copied["parcels"]) == [1, 3]
+
+
+async def test_a_schema_that_changes_is_followed_on_open_connections(shop: str, connection: asyncpg.Connection) -> None:
+    source = backend(shop, declaration() | {"catalogue_max_age": 0.001, "pool_size": 1})
+    who = subject(email="ann@example.com")
+    assert counts((await locate(source, who))["s0"]) == ANN
+    await connection.execute("ALTER TABLE clicks ADD id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY")
+    assert counts((await locate(source, who))["s0"]) == ANN
+    await source.close()
