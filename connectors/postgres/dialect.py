@@ -25,6 +25,7 @@ class PostgresDialect:
     """PostgreSQL 12 and newer. Every name of ours is qualified; the search path is pg_catalog alone."""
 
     name = "postgres"
+    checks_rows = False
 
     def placeholder(self, number: int) -> Sql:
         return Sql(f"${number}")
@@ -123,9 +124,10 @@ class PostgresDialect:
     def lock(self, rows: Sql, order: Sql) -> Sql:
         return fill("SELECT count(*) FROM (SELECT 1 {rows} ORDER BY {order} FOR UPDATE OF t) l", rows=rows, order=order)
 
-    def update(self, table: Sql, assignments: Sql, keys: Sql, address: Sql) -> Sql:
-        template = "UPDATE {table} t SET {assignments} FROM {keys} k WHERE {address}"
-        return fill(template, table=table, assignments=assignments, keys=keys, address=address)
+    def update(self, table: Sql, assignments: Sequence[tuple[str, Sql]], keys: Sql, address: Sql) -> Sql:
+        template = "UPDATE {table} t SET {parts} FROM {keys} k WHERE {address}"
+        parts = (fill("{column} = {value}", column=quote(name), value=value) for name, value in assignments)
+        return fill(template, table=table, parts=join(", ", parts), keys=keys, address=address)
 
     def delete(self, table: Sql, keys: Sql, address: Sql) -> Sql:
         return fill("DELETE FROM {table} t USING {keys} k WHERE {address}", table=table, keys=keys, address=address)

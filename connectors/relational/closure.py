@@ -146,7 +146,6 @@ class Closure:
     async def _insert(
         self, collection: Collection, parts: Sequence[Sql], values: Values, recursive: Reference | None
     ) -> int:
-        columns = self.compiler.key_columns(collection)
         if recursive is None:
             query = fill("SELECT DISTINCT * FROM ({parts}) u", parts=join(" UNION ALL ", parts))
         else:
@@ -156,6 +155,7 @@ class Closure:
                 "WITH RECURSIVE found (subject, {columns}) AS (({parts}) UNION {step})"
                 " SELECT subject, {columns} FROM found"
             )
+            columns = self.compiler.key_columns(collection)
             query = fill(template, columns=columns, parts=join(" UNION ", parts), step=step)
         return await self._store(collection, query, values, strong=True)
 

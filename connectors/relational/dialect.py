@@ -18,6 +18,8 @@ class Dialect(Protocol):
     """Writes SQL. Arguments named `expression` are SQL that yields a value."""
 
     name: str
+    checks_rows: bool
+    """Whether foreign keys are checked row by row. If not, when the statement ends; `delete_together` relies on it."""
 
     def placeholder(self, number: int) -> Sql:
         """The bind parameter of that number, from 1."""
@@ -75,13 +77,15 @@ class Dialect(Protocol):
         """A query that locks table `t` of `rows` (FROM … JOIN … ON …) against change and yields their number."""
         ...
 
-    def update(self, table: Sql, assignments: Sql, keys: Sql, address: Sql) -> Sql: ...
+    def update(self, table: Sql, assignments: Sequence[tuple[str, Sql]], keys: Sql, address: Sql) -> Sql:
+        """`assignments`: columns of the table, and what becomes of them."""
+        ...
 
     def delete(self, table: Sql, keys: Sql, address: Sql) -> Sql: ...
 
     def delete_together(self, parts: Sequence[tuple[Sql, Sql, Sql]]) -> Sql:
         """One statement that deletes from several tables at once (table, keys, address), constraints checked when it
-        ends, and yields the numbers deleted in one row."""
+        ends, and yields the numbers deleted in one row. Never called where `checks_rows`."""
         ...
 
     def session_tables(self, model: Model) -> Sequence[Sql]:

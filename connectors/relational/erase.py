@@ -4,7 +4,7 @@ Order within it: keep other attempts out; answer from the journal if done; find 
 expected; caps; what blocks; anonymise; delete, children before parents; count again; note in the journal.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,8 +17,8 @@ from connectors.relational.describe import finding_message
 from connectors.relational.dialect import Database, Session
 from connectors.relational.instructions import by_collection, constants
 from connectors.relational.journal import Journal
-from connectors.relational.model import Collection, Finding
-from connectors.relational.order import deletion_order
+from connectors.relational.model import Collection, Finding, Inbound
+from connectors.relational.order import deletion_order, loose_columns, loosened, stuck
 from connectors.relational.outside import at_erase
 from connectors.relational.sql import Sql, Values, conjunction, fill, join
 from connectors.relational.summary import Summary, summarise
@@ -140,8 +140,13 @@ class Eraser:
                     "Some of these records concern other people too (a SHARED reference). Anonymise or retain them."
                 )
                 blocking.append(Finding("SHARED_RECORDS", name, detail, True))
+        if self.compiler.dialect.checks_rows:
+            blocking += stuck(self.compiler.model, self._deleted(involved))
         if blocking:
             raise _LeaveAlone(_blocked(blocking))
+
+    def _deleted(self, names: Iterable[str]) -> list[str]:
+        return [name for name in names if self._action(name) == _DELETE]
 
     # Changes
 
@@ -165,17 +170,21 @@ class Eraser:
                 sql = fill("SELECT count(*) FROM {found} WHERE {empty}", found=found, empty=empty)
                 self._agree(name, "anonymised", (await session.rows(values.statement(sql)))[0][0], records[name])
 
-    def _assignments(self, collection: Collection, instruction: CollectionInstruction, values: Values) -> Sql:
+    def _assignments(
+        self, collection: Collection, instruction: CollectionInstruction, values: Values
+    ) -> list[tuple[str, Sql]]:
         dialect, columns = self.compiler.dialect, collection.table.column
-        parts = []
-        for name, text in constants(instruction).items():
-            value = Sql("NULL") if text is None else dialect.constant(columns[name], values.bind(text))
-            parts.append(fill("{column} = {value}", column=dialect.quote(name), value=value))
-        return join(", ", parts)
+        return [
+            (name, Sql("NULL") if text is None else dialect.constant(columns[name], values.bind(text)))
+            for name, text in constants(instruction).items()
+        ]
 
     async def _delete(self, session: Session, records: Mapping[str, int]) -> None:
-        names = [name for name in records if self._action(name) == _DELETE]
-        for step in deletion_order(self.compiler.model, names):
+        names, model = self._deleted(records), self.compiler.model
+        loose = loosened(model, names) if self.compiler.dialect.checks_rows else ()
+        for inbound in loose:
+            await self._loosen(session, inbound, records)
+        for step in deletion_order(model, names, loose):
             values = self.compiler.values()
             parts = [
                 (
@@ -192,7 +201,19 @@ class Eraser:
                 gone = list((await session.rows(values.statement(sql)))[0])
             for collection, number in zip(step, gone, strict=True):
                 self._agree(collection.name, "deleted", number, records[collection.name])
-        await self._check_gone(session, [self.compiler.model.collections[name] for name in names], records)
+        await self._check_gone(session, [model.collections[name] for name in names], records)
+
+    async def _loosen(self, session: Session, inbound: Inbound, records: Mapping[str, int]) -> None:
+        """Takes a reference out of rows that go anyway, so that they can go one after the other."""
+        collection, values = self.compiler.model.collections[inbound.table.full_name], self.compiler.values()
+        number = records[collection.name]
+        sql = self.compiler.dialect.update(
+            self.compiler.table(collection),
+            [(name, Sql("NULL")) for name in loose_columns(collection, inbound)],
+            self.compiler.keys(collection, values.bind(number)),
+            self.compiler.addressed(collection),
+        )
+        self._agree(collection.name, "loosened", await session.run(values.statement(sql)), number)
 
     async def _check_gone(self, session: Session, gone: Sequence[Collection], records: Mapping[str, int]) -> None:
         """A trigger may put rows back that a delete counted."""
