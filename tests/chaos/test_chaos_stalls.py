@@ -24,6 +24,7 @@ async def stopped(world: World, name: str) -> AsyncIterator[None]:
 @asynccontextmanager
 async def second_worker(world: World, service: str) -> AsyncIterator[None]:
     """Another process works beside the service."""
+    alone = world.platform.programs
     second = world.second_worker(service)
     world.platform.start(second)
     try:
@@ -31,7 +32,7 @@ async def second_worker(world: World, service: str) -> AsyncIterator[None]:
         yield
     finally:
         await world.kill(second)
-        del world.platform.programs[second]
+        world.platform.programs = alone
 
 
 async def everything(world: World, name: str) -> list[Any]:
