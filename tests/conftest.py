@@ -11,7 +11,6 @@ from hypothesis import settings
 
 from deploy.local.postgres import Cluster
 
-
 # How long one example takes says more about what else the machine does than about the code.
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
