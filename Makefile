@@ -14,7 +14,7 @@ B ?=
 ONCE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint gen check-gen conformance chaos bench lock clean
+.PHONY: help run test lint gen check-gen conformance chaos mutants bench lock clean
 
 ##@ Use
 help: ## List the targets
@@ -38,6 +38,9 @@ conformance: $(VENV)/.dev ## Run the connector contract's own tests against our 
 
 chaos: $(VENV)/.dev ## Kill processes in the middle of their work and see that nothing is lost
 	$(BIN)/pytest tests/chaos $(T)
+
+mutants: $(VENV)/.dev ## Plant faults in a copy, one at a time, and see that the tests notice each
+	$(BIN)/python -m tests.mutants $(T)
 
 bench: $(VENV)/.dev ## Measure what the documents claim about speed; B=postgres: only this one
 	@for name in $(or $(B),$(basename $(notdir $(wildcard bench/[a-z]*.py)))); do $(BIN)/python -m bench.$$name || exit 1; done
