@@ -15,6 +15,10 @@ from dsrkit.tasks import Task
 from services.erasure.domain import DESTROYS, change
 
 _HEADROOM = 10
+_ONLY_DELETE = frozenset({"CASCADE_OUTSIDE_PLAN", "REFERENCED_OUTSIDE_PLAN"})
+"""Others' records refer to these: that stands in the way only of removing them."""
+_ONLY_AFFECTED = frozenset({"TRIGGER", "RULE"})
+"""What runs on a change matters where there is something to change."""
 
 
 def cap(records: int) -> int:
@@ -54,7 +58,7 @@ def make(
                 if retention.HasField("review_time"):
                     entry["review_time"] = retention.review_time.ToJsonString()
             collections.append(entry)
-        findings += blocking(name, located[name])
+        findings += blocking(name, located[name], actions)
         capped = [_capped(i, counts.get(i.collection, 0)) for i in source.instructions]
         instructions[name] = [json_format.MessageToDict(i, preserving_proto_field_name=True) for i in capped]
     plan = {
@@ -95,11 +99,26 @@ def _finding(code: str, source: str, collection: str, detail: str) -> dict[str, 
     return {"code": code, "source": source, "collection": collection, "detail": detail}
 
 
-def blocking(source: str, located: Task) -> list[dict[str, Any]]:
+def blocking(source: str, located: Task, actions: Mapping[str, CollectionInstruction]) -> list[dict[str, Any]]:
     """What a source reports that keeps this person from being erased."""
     return [
-        _finding(f["code"], source, f["collection"], f["detail"]) for f in located.result["findings"] if f["blocks"]
+        _finding(f["code"], source, f["collection"], f["detail"])
+        for f in located.result["findings"]
+        if f["blocks"] and _concerns(f, located.result["collections"], actions)
     ]
+
+
+def _concerns(
+    finding: Mapping[str, Any], counts: Mapping[str, int], actions: Mapping[str, CollectionInstruction]
+) -> bool:
+    """Some findings matter only where records go, or only where there are any; all others always."""
+    name = finding["collection"]
+    action = actions[name].action if name in actions else CollectionInstruction.ACTION_UNSPECIFIED
+    if finding["code"] in _ONLY_DELETE:
+        return action == CollectionInstruction.ACTION_DELETE
+    if finding["code"] in _ONLY_AFFECTED:
+        return bool(counts.get(name)) and action != CollectionInstruction.ACTION_RETAIN
+    return True
 
 
 def digest(request: Request, dossier: Dossier, plan: Mapping[str, Any], secret: bytes) -> str:
@@ -138,7 +157,8 @@ def changes(
         found += [change("ACTION_CHANGED", name, collection) for collection in differing]
         found += grown(plan, name, relocated[name].result["collections"])
         known = {(f["code"], f["collection"]) for f in plan["findings"]}
-        for finding in blocking(name, relocated[name]):
+        actions = {i.collection: i for i in source.instructions}
+        for finding in blocking(name, relocated[name], actions):
             if (finding["code"], finding["collection"]) not in known:
                 found.append(change("NEW_FINDING", name, finding["collection"]))
     return found

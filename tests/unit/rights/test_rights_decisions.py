@@ -177,3 +177,26 @@ def test_outcomes_mean_what_they_say() -> None:
     assert {o["collection"]: o["result"] for o in outcomes(plan, erased, left)}["d"] == "REMAINS"
     surprise = {"s": {"remnants": {"z": {"unexplained": 3, "explained": 0, "fields": []}}}}
     assert outcomes(plan, erased, surprise)[-1]["remaining"] == 3
+
+
+@pytest.mark.parametrize(
+    ("code", "collection", "blocks"),
+    [
+        ("CASCADE_OUTSIDE_PLAN", "d", True),
+        ("REFERENCED_OUTSIDE_PLAN", "a", False),
+        ("CASCADE_OUTSIDE_PLAN", "r", False),
+        ("TRIGGER", "d", True),
+        ("TRIGGER", "r", False),
+        ("TRIGGER", "elsewhere", False),
+        ("UNDECLARED_COLLECTION", "elsewhere", True),
+        ("UNDECIDED_REFERENCE", "elsewhere", True),
+        ("PRIVILEGE_MISSING", "a", True),
+    ],
+)
+def test_findings_block_what_they_concern(code: str, collection: str, blocks: bool) -> None:
+    finding = {"code": code, "collection": collection, "detail": "mend it", "blocks": True}
+    task: Any = SimpleNamespace(result={"collections": {"d": 1, "a": 1, "r": 1}, "findings": [finding]})
+    actions = {i.collection: i for i in told()[0].instructions}
+    assert bool(plans.blocking("s", task, actions)) is blocks
+    harmless: Any = SimpleNamespace(result={"collections": {}, "findings": [{**finding, "blocks": False}]})
+    assert not plans.blocking("s", harmless, actions)
