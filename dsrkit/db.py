@@ -1,5 +1,6 @@
 """PostgreSQL: pools, transactions in the name of one partner, SQL kept in files."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from importlib import resources
 import asyncpg
 import orjson
 
+_CLOSE_SECONDS = 5.0
 Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 
 
@@ -33,7 +35,10 @@ async def open_pool(dsn: str, schema: str, max_size: int = 10) -> AsyncIterator[
     try:
         yield pool
     finally:
-        await pool.close()
+        try:
+            await asyncio.wait_for(pool.close(), _CLOSE_SECONDS)
+        except TimeoutError:
+            pool.terminate()  # the server doesn't answer any more; waiting for it would hold up the process's end
 
 
 @asynccontextmanager

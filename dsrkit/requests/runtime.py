@@ -172,9 +172,8 @@ async def serving(
             yield running
         finally:
             log.get_logger().info("draining")
-            worker.stop()
             if working is not None:
-                await working
+                await worker.drain(working)
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
 

@@ -36,6 +36,7 @@ Waiting = Callable[[Connection, Task, str], Awaitable[None]]
 Chore = tuple[float, Callable[[], Awaitable[None]]]
 
 PER_SOURCE = 2
+DRAIN_SECONDS = 10.0
 _FIRST_DELAY, _LAST_DELAY = 0.5, 60.0
 _ENTRYPOINT = "task"
 _TRACER = trace.get_tracer("dsr.tasks")
@@ -93,6 +94,13 @@ class Worker:
         self._stopping.set()
         self._manager.shutdown.set()
         self._kick.set()
+
+    async def drain(self, running: "asyncio.Task[None]") -> None:
+        """Stops and waits for the tasks in hand; after ten seconds leaves them to another worker."""
+        self.stop()
+        await asyncio.wait({running}, timeout=DRAIN_SECONDS)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
     async def run(self) -> None:
         """Works until stopped. A lost database connection is waited out."""

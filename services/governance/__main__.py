@@ -76,9 +76,8 @@ async def open_service(config: Config) -> AsyncIterator[RunningServer]:
                 yield running
             finally:
                 log.get_logger().info("draining")
-                worker.stop()
                 if working is not None:
-                    await working
+                    await worker.drain(working)
 
 
 if __name__ == "__main__":
