@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -62,7 +62,7 @@ class PostgresSession:
         sql = fill(template, table=table, names=names, arrays=join(", ", arrays))
         await self._connection.execute(sql, *(list(column) for column in zip(*rows, strict=True)))
 
-    async def lines(self, sql: Sql, records: int) -> AsyncIterator[bytes]:
+    async def lines(self, sql: Sql, records: int) -> AsyncGenerator[bytes, None]:
         if records <= _FEW:
             for row in await self._connection.fetch(sql):
                 yield row[0].encode() + b"\n"

@@ -1,6 +1,6 @@
 """What a kind of database must be able to write and run. Everything else about relational sources is shared."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -111,7 +111,7 @@ class Session(Protocol):
         """Inserts rows into a temporary table."""
         ...
 
-    def lines(self, sql: Sql, records: int) -> AsyncIterator[bytes]:
+    def lines(self, sql: Sql, records: int) -> AsyncGenerator[bytes, None]:
         """The only column of a query as lines of UTF-8, in pieces of any size. `records`: about how many."""
         ...
 

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from datetime import timedelta
 
 from dsr.connector.v1 import connector_pb2 as pb
@@ -35,8 +36,11 @@ async def export(
         totals.snapshot_time.FromDatetime(await database.now(session))
         records = await Closure(compiler, session, await load(session, compiler, [request.subject])).run()
         for name, number in records.items():
-            if name in instructions:
-                async for message in _collection(session, compiler, name, number, instructions[name], grant.source):
+            if name not in instructions:
+                continue
+            messages = _collection(session, compiler, name, number, instructions[name], grant.source)
+            async with aclosing(messages):
+                async for message in messages:
                     if asyncio.get_running_loop().time() > deadline:
                         why = "The export held its snapshot longer than export_max_age; start again and read faster."
                         raise DsrError("SOURCE_TIMEOUT", why, source=grant.source)
@@ -66,11 +70,13 @@ async def _collection(
     found = compiler.found(collection, Sql(str(number)))
     sql = compiler.dialect.json_lines(columns, found)
     trailer, digest = pb.CollectionTrailer(), hashlib.sha256()
-    async for data in pieces(session.lines(sql, number)):
-        trailer.records += data.count(b"\n")
-        trailer.bytes += len(data)
-        digest.update(data)
-        yield pb.ExportResponse(data=data)
+    # Closed at once when nobody reads on: the session's connection goes back to others.
+    async with aclosing(session.lines(sql, number)) as lines, aclosing(pieces(lines)) as parts:
+        async for data in parts:
+            trailer.records += data.count(b"\n")
+            trailer.bytes += len(data)
+            digest.update(data)
+            yield pb.ExportResponse(data=data)
     if trailer.records != number:
         why = f"{name}: {trailer.records} records were read where {number} had been found"
         raise DsrError("SOURCE_INCONSISTENT", f"{why}.", source=source, why=why)
@@ -78,7 +84,7 @@ async def _collection(
     yield pb.ExportResponse(trailer=trailer)
 
 
-async def pieces(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def pieces(stream: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     """The stream cut into messages of at most a mebibyte, and none much smaller but the last."""
     waiting = bytearray()
     async for data in stream:

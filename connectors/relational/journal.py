@@ -41,6 +41,10 @@ class Journal:
         await session.rows(Statement(self.statements["serialise"], (lock,)))
         if not await session.rows(Statement(self.statements["hold"], (self.source, task, attempt))):
             raise superseded()
+        return await self.recall(session, task, subject)
+
+    async def recall(self, session: Runs, task: str, subject: bytes) -> pb.Erased | None:
+        """What was done before, if anything."""
         rows = await session.rows(Statement(self.statements["recall"], (self.source, task, subject)))
         if not rows:
             return None
