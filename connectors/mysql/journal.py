@@ -1,0 +1,28 @@
+"""The journal of erasures, in the source's own server."""
+
+from dataclasses import dataclass
+
+from dsr.connector.v1 import connector_pb2 as pb
+
+from connectors.relational.journal import Journal, Runs, superseded
+from connectors.relational.sql import Statement
+
+STATEMENTS = ("claim", "hold", "recall", "record")
+
+
+@dataclass(frozen=True)
+class MysqlJournal(Journal):
+    """Serialises by the task's own row: whoever holds it for update keeps newer attempts and twins out."""
+
+    async def claim(self, session: Runs, task: str, attempt: int) -> None:
+        await session.rows(Statement(self.statements["claim"], (self.source, task, attempt)))
+        if not await self._current(session, task, attempt):
+            raise superseded()
+
+    async def hold(self, session: Runs, task: str, attempt: int, subject: bytes) -> pb.Erased | None:
+        if not await self._current(session, task, attempt):
+            raise superseded()
+        return await self.recall(session, task, subject)
+
+    async def _current(self, session: Runs, task: str, attempt: int) -> bool:
+        return bool(await session.rows(Statement(self.statements["hold"], (self.source, task, attempt))))
