@@ -11,6 +11,7 @@ KINDS: Mapping[str, str] = {
     "mysql": "connectors.mysql",
     "postgres": "connectors.postgres",
     "s3": "connectors.s3",
+    "swift": "connectors.swift",
 }
 """Package of each kind. It offers `open_backend(config: SourceConfig) -> Backend`: checks the options, does no I/O."""
 

@@ -131,9 +131,12 @@ install_swift() {
 
 start_swift() {
   install_swift
-  local d=$DATA/swift b=$VENV/bin port s p
+  need memcached memcached
+  local d=$DATA/swift b=$VENV/bin port cache s p
   mkdir -p "$d"/{etc,dev/d1,cache}
-  port=$(free_port)
+  port=$(free_port) cache=$(free_port)
+  # Swift keeps its sign-in tokens there.
+  daemon swift memcached -l 127.0.0.1 -p "$cache" -U 0 -m 16 -u "$(id -un)"
   printf '[swift-hash]\nswift_hash_path_suffix = dsrlocal\n[storage-policy:0]\nname = gold\ndefault = yes\n' >"$d/etc/swift.conf"
   if [ ! -e /etc/swift/swift.conf ]; then
     # Swift looks for its hash suffix here and nowhere else.
@@ -174,7 +177,7 @@ bind_port = $port
 workers = 0
 user = $(id -un)
 [pipeline:main]
-pipeline = catch_errors gatekeeper healthcheck listing_formats bulk tempauth copy slo dlo versioned_writes symlink proxy-server
+pipeline = catch_errors gatekeeper healthcheck cache listing_formats bulk tempauth copy slo dlo versioned_writes symlink proxy-server
 [app:proxy-server]
 use = egg:swift#proxy
 allow_account_management = true
@@ -185,6 +188,9 @@ use = egg:swift#catch_errors
 use = egg:swift#gatekeeper
 [filter:healthcheck]
 use = egg:swift#healthcheck
+[filter:cache]
+use = egg:swift#memcache
+memcache_servers = 127.0.0.1:$cache
 [filter:listing_formats]
 use = egg:swift#listing_formats
 [filter:bulk]

@@ -1,7 +1,7 @@
 """Finds people's objects by key, tag or metadata, and their records in lake objects. Every version is looked at."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,7 +13,7 @@ from connectors.lake.search import Search
 from connectors.objects import keys
 from connectors.objects.found import Digests, Found, Object, Rows
 from connectors.objects.options import Collection, Options
-from connectors.objects.scan import scan
+from connectors.objects.scan import Scanned, scan
 from connectors.objects.store import Gone, Store, Version
 from connectors.objects.together import at_once
 from dsrkit.errors import DsrError
@@ -61,7 +61,7 @@ class Finder:
                     await self._keys(name, collection, variable, subjects, results, watch)
                 if collection.tagged:
                     await self._tagged(name, collection, subjects, results, watch)
-        await self._holds(results)
+        await self._obstacles(results)
         return results
 
     async def _keys(
@@ -231,6 +231,7 @@ class Finder:
         versions: Sequence[Version],
     ) -> None:
         key = versions[0].key
+        scanned: list[tuple[Version, Scanned]] = []
         for _ in range(_TRIES):
             try:
                 scanned = [
@@ -239,7 +240,9 @@ class Finder:
                 ]
                 break
             except Gone:
-                versions = await key_versions(self.store, key)
+                before, versions = versions, await key_versions(self.store, key)
+                if versions == before:
+                    versions = await self._there(versions)
         else:
             raise DsrError(
                 "SOURCE_BUSY", "An object changed again and again while it was searched. Retry.", source=self.source
@@ -262,30 +265,46 @@ class Finder:
                 for digest, number in rows.items():
                     known.counts[digest] = max(number, known.counts.get(digest, 0))
                 known.names |= {(names[rule], value) for rule, value in found.names.get(index, ())}
-                await self._note_hold(name, version, [result])
+                await self._note_obstacle(name, version, result)
+                if self.options.unguarded_rewrites == "block" and not await self.store.guarded():
+                    result.note(name, "UNGUARDED")
 
-    async def _holds(self, results: Sequence[Found]) -> None:
-        """Legal holds and retention on what was found."""
-        if not await self.store.can_hold():
+    async def _there(self, versions: Sequence[Version]) -> list[Version]:
+        """Those that can be asked for: listings may lag behind, and show what has expired."""
+        there = []
+        for version in versions:
+            with suppress(Gone):
+                if version.state != "DELETE_MARKER":
+                    await self.store.facts(version)
+                there.append(version)
+        return there
+
+    async def _obstacles(self, results: Sequence[Found]) -> None:
+        """What keeps objects that were found from being removed."""
+        if not await self.store.has_obstacles():
             return
         work = [
-            partial(self._note_hold, name, item.version, [result])
+            partial(self._note_obstacle, name, item.version, result)
             for result in results
             for name, objects in result.objects.items()
-            for item in objects.values()
+            for item in list(objects.values())
             if item.version.state in ("CURRENT", "NONCURRENT")
         ]
         await at_once(_LISTINGS, work)
 
-    async def _note_hold(self, name: str, version: Version, results: Sequence[Found]) -> None:
-        if not await self.store.can_hold():
+    async def _note_obstacle(self, name: str, version: Version, result: Found) -> None:
+        if not await self.store.has_obstacles():
             return
         try:
             facts = await self.store.facts(version)
         except Gone:
+            # Listings may lag behind, and show what has expired.
+            result.objects.get(name, {}).pop((version.key, version.id), None)
             return
-        for result in results if facts.held else ():
+        if facts.held:
             result.note_held(name, None if facts.legal_hold else facts.held_until)
+        if facts.foreign_parts:
+            result.note(name, "FOREIGN_SEGMENTS")
 
 
 async def key_versions(store: Store, key: str) -> Sequence[Version]:

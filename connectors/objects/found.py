@@ -115,6 +115,10 @@ DETAILS: Mapping[str, str] = {
     "told from others'. Give the identity a segment of its own.",
     "UNDECLARED_OBJECT": "The person's own prefix holds objects that no collection declares. Declare them.",
     "SHARED_RECORD": "A record names other people as well. Retain the collection, or say shared_records: delete.",
+    "UNGUARDED": "The store keeps no history, so that a writer at the same moment could be overwritten unnoticed. Turn "
+    "versions on; or stop the writers and say unguarded_rewrites: allow.",
+    "FOREIGN_SEGMENTS": "A large object consists of segments that don't bear its name, and may be others'. Remove it "
+    "by hand, or retain the collection.",
     "BROKEN_RECORD": "A record that can't be read holds an identity of the person. Mend or remove it.",
     "BROKEN_RECORDS": "Some records can't be read; none of them holds an identity of the person. They are kept.",
     "UNREADABLE_OBJECT": "An object isn't in the declared format, or is damaged, and was not searched. Mend it.",

@@ -153,4 +153,6 @@ class Options(Strict):
     max_records_per_subject: int = Field(default=10_000, ge=1)
     abandoned_after_hours: float = Field(default=24, ge=0)
     """When an upload that was begun counts as given up."""
+    unguarded_rewrites: Literal["block", "allow"] = "block"
+    """What to do about lake objects that the store can't replace without the risk of overwriting another writer."""
     collections: dict[str, Collection] = Field(min_length=1)

@@ -52,6 +52,8 @@ class Facts:
     held_until: datetime | None = None
     """Retention; the version can't be removed before."""
     legal_hold: bool = False
+    foreign_parts: bool = False
+    """It consists of objects that aren't its own."""
     restored: bool = False
     """Archived, and readable for the time being."""
     rewrites: str = ""
@@ -86,8 +88,12 @@ class Store(Protocol):
         """Uploads that were begun, for keys that begin so, and are old enough to have been given up."""
         ...
 
-    async def can_hold(self) -> bool:
-        """Whether the store knows legal holds and retention. Asked often; answered from memory."""
+    async def has_obstacles(self) -> bool:
+        """Whether `facts` may say something that keeps a version from being removed. Answered from memory."""
+        ...
+
+    async def guarded(self) -> bool:
+        """Whether no writer can be overwritten unnoticed by `replace`. Answered from memory."""
         ...
 
     async def facts(self, version: Version) -> Facts:
@@ -109,10 +115,6 @@ class Store(Protocol):
 
     def replace(self, version: Version) -> AbstractAsyncContextManager[Replacement]:
         """Writes the object anew, with everything but its content kept. Not committed, it leaves no trace."""
-        ...
-
-    async def findings(self) -> list[pb.Finding]:
-        """What about the store is worth knowing; none of it blocks."""
         ...
 
     async def probe(self) -> pb.ProbeResponse:

@@ -101,6 +101,8 @@ def verified(
     for name in sorted({*found.objects, *found.rows, *left}):
         number = len({*found.objects.get(name, {}), *left.get(name, ())})
         number += sum(sum(rows.counts.values()) for rows in found.rows.get(name, {}).values())
+        if not number:
+            continue
         kept = name in instructions and instructions[name].action == RETAIN
         fields = list(options.collections[name].identity) if options.collections[name].lake else _PLACE[:1]
         remnants.append(

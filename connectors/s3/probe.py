@@ -40,7 +40,7 @@ async def probe(store: "S3Store") -> pb.ProbeResponse:
     bucket = store.options.bucket
     asks: list[tuple[str, Callable[[], Awaitable[Any]]]] = [
         ("bucket: read versioning", partial(client.get_bucket_versioning, Bucket=bucket)),
-        ("bucket: read object lock", store.can_hold),
+        ("bucket: read object lock", store.has_obstacles),
     ]
     for name, collection in store.options.collections.items():
         prefix = keys.prefix(collection.pattern)

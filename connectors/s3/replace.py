@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 from connectors.objects.store import Gone, Overtaken, Version
 from connectors.s3.errors import status, translated
 from connectors.s3.options import S3Options
+from dsrkit.errors import DsrError
 
 if TYPE_CHECKING:
     from connectors.s3.store import S3Store
@@ -85,8 +86,10 @@ class Rewriting:
             return
         if self._pending:
             await self._send(bytes(self._pending))
-        # Others than Amazon ignore or misread the condition here; there, the check just before must do.
-        condition = {"IfMatch": self._version.etag} if self._store.options.amazon and not self._versioned else {}
+        condition = {}
+        if not self._versioned:
+            self._require_condition()
+            condition = {"IfMatch": self._version.etag}
         try:
             with translated_condition(self._store.source):
                 await self._client.complete_multipart_upload(
@@ -95,6 +98,17 @@ class Rewriting:
         finally:
             self._parts = []
         self._upload = ""
+
+    def _require_condition(self) -> None:
+        """Others than Amazon ignore or misread conditions on multipart uploads: a writer could be overwritten."""
+        options = self._store.options
+        if not options.amazon and options.unguarded_rewrites == "block":
+            raise DsrError(
+                "SOURCE_REJECTED",
+                "An object of this size can't be replaced safely in a bucket without versions. Turn versioning on.",
+                source=self._store.source,
+                why="UNGUARDED",
+            )
 
     async def _check(self) -> None:
         """Cheap, and close to the end: spares a version that would only have to be removed again."""

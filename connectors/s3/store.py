@@ -106,7 +106,7 @@ class S3Store:
                     if begun <= oldest:
                         yield Version(entry["Key"], entry["UploadId"], "INCOMPLETE_UPLOAD", "", 0, begun)
 
-    async def can_hold(self) -> bool:
+    async def has_obstacles(self) -> bool:
         """Whether the bucket has Object Lock."""
         if self._lockable is None:
             client = await self.client()
@@ -132,6 +132,10 @@ class S3Store:
                 answer = await client.get_bucket_versioning(Bucket=self.options.bucket)
             self._versioned = answer.get("Status") == "Enabled"
         return self._versioned
+
+    async def guarded(self) -> bool:
+        """By history, or by conditions of the request; see `Rewriting.commit` for what neither guards."""
+        return True
 
     async def facts(self, version: Version) -> Facts:
         """By HeadObject."""
@@ -218,10 +222,6 @@ class S3Store:
             yield rewriting
         finally:
             await rewriting.abort()
-
-    async def findings(self) -> list[pb.Finding]:
-        """None."""
-        return []
 
     async def probe(self) -> pb.ProbeResponse:
         """Asks for each thing that is declared without changing anything."""
