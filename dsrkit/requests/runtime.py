@@ -174,8 +174,8 @@ async def serving(
             log.get_logger().info("draining")
             if working is not None:
                 await worker.drain(working)
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            tools.parts.hub.stop()
+            await listening
 
 
 def main(service: str, open_service: Callable[[C], AbstractAsyncContextManager[RunningServer]], kind: type[C]) -> None:

@@ -18,23 +18,32 @@ class EventHub:
         self._pool = pool
         self._channel = channel
         self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Ends `listen`. A cancellation alone can get lost while a connection is being opened."""
+        self._stopping.set()
 
     async def listen(self) -> None:
-        """Listens until cancelled; a lost connection is replaced."""
-        while True:
+        """Listens until stopped; a lost connection is replaced."""
+        while not self._stopping.is_set():
             try:
                 async with self._pool.acquire() as connection:
                     await connection.add_listener(self._channel, self._notified)
                     try:
-                        while True:
-                            await asyncio.sleep(self.PATIENCE)
+                        while not self._stopping.is_set():
+                            await self._pause(self.PATIENCE)
                             await connection.execute("SELECT 1")
                     finally:
                         if not connection.is_closed():
                             await connection.remove_listener(self._channel, self._notified)
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
                 log.get_logger().warning("watch.interrupted", error=error)
-                await asyncio.sleep(self.PATIENCE / 2)
+                await self._pause(self.PATIENCE / 2)
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
 
     def _notified(self, *arguments: object) -> None:
         for event in self._waiting.get(str(arguments[-1]), ()):
