@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "connector-typescript"
+PROTOS = EXAMPLE.parents[1] / "protos"
 NODE = 20
 
 
@@ -26,10 +27,14 @@ def built() -> Path:
     _require_node()
     with _alone():
         lock = EXAMPLE / "package-lock.json"
-        _once(EXAMPLE / "node_modules" / ".installed", [lock, EXAMPLE / "package.json"], "ci", "--no-audit", "--no-fund")
+        _once(
+            EXAMPLE / "node_modules" / ".installed", [lock, EXAMPLE / "package.json"], "ci", "--no-audit", "--no-fund"
+        )
         protos = EXAMPLE.parents[1] / "protos"
         sources = [lock, EXAMPLE / "package.json", EXAMPLE / "tsconfig.json"]
-        sources += sorted([*(EXAMPLE / "src").glob("*.ts"), *EXAMPLE.glob("protos/**/*.proto"), *protos.rglob("*.proto")])
+        sources += sorted(
+            [*(EXAMPLE / "src").glob("*.ts"), *EXAMPLE.glob("protos/**/*.proto"), *protos.rglob("*.proto")]
+        )
         _once(EXAMPLE / "dist" / ".built", sources, "run", "build")
     return EXAMPLE / "dist" / "main.js"
 
@@ -120,12 +125,15 @@ class Running:
         await self.process.wait()
 
 
+async def _node(main: Path, *arguments: str) -> asyncio.subprocess.Process:
+    pipe = asyncio.subprocess.PIPE
+    return await asyncio.create_subprocess_exec("node", str(main), *arguments, stdout=pipe, stderr=pipe)
+
+
 @asynccontextmanager
 async def run(main: Path, shop: Shop) -> AsyncIterator[Running]:
     """Starts the connector on a free port, and ends it by SIGTERM; it must end with 0, and write nothing to stderr."""
-    process = await asyncio.create_subprocess_exec(
-        "node", str(main), "--config", str(shop.config_file), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
+    process = await _node(main, "--config", str(shop.config_file))
     assert process.stdout is not None
     assert process.stderr is not None
     errors = asyncio.create_task(process.stderr.read())
@@ -153,37 +161,31 @@ async def run(main: Path, shop: Shop) -> AsyncIterator[Running]:
 
 
 async def _collect(stream: asyncio.StreamReader, lines: list[str]) -> None:
-    async for line in stream:
+    while line := await stream.readline():
         lines.append(line.decode())
 
 
 async def check(main: Path, shop: Shop) -> tuple[int, str]:
     """Exit code and stderr of `--check`."""
-    process = await asyncio.create_subprocess_exec(
-        "node",
-        str(main),
-        "--check",
-        "--config",
-        str(shop.config_file),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    process = await _node(main, "--check", "--config", str(shop.config_file))
     async with asyncio.timeout(30):
         _, errors = await process.communicate()
     return process.returncode or 0, errors.decode()
 
 
 _TIME = "2026-01-05T10:00:00Z"
-ANN = {
-    "customers": [{"id": "1", "customer_number": "7", "email": "ann@example.com", "name": "Ann", "created": _TIME}],
+ANN: dict[str, list[dict[str, Any]]] = {
+    "customers": [{"id": "1", "customer_number": "7", "email": "ann@example.com", "name": "Ann B", "created": _TIME}],
     "orders": [
         {"id": "o1", "customer_number": "7", "item": "tea", "total": 9.5, "gift_for": None},
         {"id": "o2", "customer_number": "7", "item": "café – ☕", "total": 12, "gift_for": "Uncle Bob"},
     ],
     "newsletter": [{"id": "n1", "email": "Ann@Example.com", "since": _TIME}],
 }
-JOANN = {
-    "customers": [{"id": "2", "customer_number": "70", "email": "joann@example.com", "name": "Joann", "created": _TIME}],
+JOANN: dict[str, list[dict[str, Any]]] = {
+    "customers": [
+        {"id": "2", "customer_number": "70", "email": "joann@example.com", "name": "Joann", "created": _TIME}
+    ],
     "orders": [{"id": "o3", "customer_number": "70", "item": "tea", "total": 1, "gift_for": None}],
     "newsletter": [{"id": "n2", "email": "joann@example.com", "since": _TIME}],
 }
