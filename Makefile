@@ -14,7 +14,7 @@ B ?=
 ONCE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint gen check-gen conformance chaos mutants bench lock clean
+.PHONY: help run test lint gen check-gen conformance chaos servers test-servers mutants bench lock clean
 
 ##@ Use
 help: ## List the targets
@@ -38,6 +38,12 @@ conformance: $(VENV)/.dev ## Run the connector contract's own tests against our 
 
 chaos: $(VENV)/.dev ## Kill processes in the middle of their work and see that nothing is lost
 	$(BIN)/pytest tests/chaos $(T)
+
+servers: $(VENV)/.dev ## Install (as root) and start S3, Swift, MariaDB and Redis on loopback, for test-servers
+	scripts/servers.sh start
+
+test-servers: $(VENV)/.dev ## Run the tests against real servers; what isn't there is skipped by name
+	$(BIN)/pytest tests/servers $(T)
 
 mutants: $(VENV)/.dev ## Plant faults in a copy, one at a time, and see that the tests notice each
 	$(BIN)/python -m tests.mutants $(T)
