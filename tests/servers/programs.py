@@ -1,4 +1,4 @@
-"""Real server programs for tests: on loopback, on free ports, their data in a temporary folder, ending with the test."""
+"""Server programs for tests: on loopback, on free ports, their data in a temporary folder, ending with the test."""
 
 import os
 import pwd
@@ -86,7 +86,12 @@ def mariadb(folder: Path, *settings: str) -> Iterator[MariaDb]:
     command = [install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal", *user]
     subprocess.run([*command, "--skip-test-db", "--skip-name-resolve"], capture_output=True, check=True)
     arguments = [program, "--no-defaults", f"--datadir={data}", "--bind-address=127.0.0.1", f"--port={port}", *user]
-    arguments += [f"--socket={data}/s", f"--pid-file={data}/pid", "--skip-name-resolve", "--innodb-buffer-pool-size=64M"]
+    arguments += [
+        f"--socket={data}/s",
+        f"--pid-file={data}/pid",
+        "--skip-name-resolve",
+        "--innodb-buffer-pool-size=64M",
+    ]
     arguments += ["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", *settings]
     process = Process.start("mariadb", arguments, log=folder / "mariadb.log", grace=5.0)
     server = MariaDb(port, process)
