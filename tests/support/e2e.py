@@ -4,7 +4,7 @@ import asyncio
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -87,6 +87,16 @@ class World:
         everything = checksum(self.setting.files)
         files = checksum(self.setting.files, without=person.customer_number)
         return Look(counts, others, len(everything) - len(files), files)
+
+    async def look_past(self, people: Sequence[Person]) -> Mapping[str, Checksum]:
+        """Every table without any of these people."""
+        nobody = replace(people[0], id=-1, customer_number="", email="", review_ids="{}")
+        everybody = (await self.look(nobody)).others
+        left = dict(everybody)
+        for person in people:
+            others = (await self.look(person)).others
+            left = {table: left[table] - (everybody[table] - others[table]) for table in left}
+        return left
 
     # Requests
 
@@ -199,9 +209,14 @@ class Look:
 
 def erased_once(before: Look, after: Look, resource: Mapping[str, Any]) -> None:
     """Asserts that an erasure took the person, all of the person and nothing else, and says so."""
+    assert after.same_but_for_the_person(before)
+    taken(before, after, resource)
+
+
+def taken(before: Look, after: Look, resource: Mapping[str, Any]) -> None:
+    """Asserts that an erasure took all of the person, and says so."""
     assert after.counts == LEFT
     assert after.own_files == 0
-    assert after.same_but_for_the_person(before)
     assert resource["state"] == "REQUEST_STATE_COMPLETED"
     shop = [o for o in resource["report"]["outcomes"] if o["source"] == sources.SHOP]
     told = {o["collection"]: int(o["erased"]) + int(o["anonymised"]) + int(o["retained"]) for o in shop}
