@@ -8,10 +8,7 @@ from connectors.backend import BackendFactory
 
 KINDS: Mapping[str, str] = {
     "filesystem": "connectors.filesystem",
-    "mysql": "connectors.mysql",
     "postgres": "connectors.postgres",
-    "s3": "connectors.s3",
-    "swift": "connectors.swift",
 }
 """Package of each kind. It offers `open_backend(config: SourceConfig) -> Backend`: checks the options, does no I/O."""
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Literal, cast
 
 import pyarrow as pa
-from isal import igzip
+from isal import igzip, isal_zlib
 
 from connectors.lake.record import Sink, Source, Unreadable
 
@@ -17,6 +17,7 @@ Codec = Literal["none", "gzip", "zstd"]
 _MAGIC: dict[bytes, Codec] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _BLOCK = 1 << 20
 _gzip_file = cast(Callable[..., Any], igzip.IGzipFile)
+_isal_error = cast(type[Exception], isal_zlib.error)
 
 
 def detect(source: Source) -> Codec:
@@ -38,7 +39,7 @@ def blocks(source: Source, codec: Codec) -> Iterator[bytes]:
                 stream = pa.CompressedInputStream(pa.PythonFile(source, mode="r"), "zstd")
         while block := stream.read(_BLOCK):
             yield bytes(block)
-    except (EOFError, zlib.error, gzip.BadGzipFile):
+    except (EOFError, zlib.error, _isal_error, gzip.BadGzipFile):
         raise Unreadable("its compression is damaged") from None
     except OSError as error:
         # pyarrow says so of damage; an error of the file below has an errno.

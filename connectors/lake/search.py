@@ -14,7 +14,7 @@ Format = Literal["jsonl", "csv", "parquet"]
 
 
 class Search:
-    """For one set of people in objects of one format. Used by one thread at a time."""
+    """For one set of people in objects of one format. Holds no state of a search: threads may share it."""
 
     def __init__(self, form: Format, wanted: Wanted, *, delimiter: str = ",") -> None:
         self._parquet = Parquet(wanted) if form == "parquet" else None
