@@ -143,6 +143,9 @@ def _caller(issuer: Issuer, claims: Mapping[str, Any]) -> Caller:
     subject, audience = claims["sub"], claims["aud"]
     roles = frozenset(claims.get("roles", ()))
     lifetime = claims["exp"] - claims["iat"]
+    service = issuer.name.removeprefix("urn:dsr:service:")
+    if service != issuer.name and subject != service:
+        raise _invalid()  # a service's key speaks for that service alone
     if not isinstance(audience, str) or not subject or lifetime > _MAX_LIFETIME or not roles <= issuer.roles:
         raise _invalid()
     return Caller(
