@@ -82,6 +82,9 @@ class Finder:
                 results[index].note(name, "IDENTITY_NOT_SEARCHABLE")
                 continue
             own = keys.prefix(collection.pattern, variable, value) if exact else keys.prefix(collection.pattern)
+            if exact:
+                # Wider than the pattern, so that what nobody declared shows.
+                own = keys.folder(collection.pattern, variable, value) or own
             people = listings.setdefault(own, {}).setdefault(_folded(value, exact), [])
             people.append(index)
         list_one = partial(self._list, name, collection, variable, results, watch)
