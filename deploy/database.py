@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dsrkit.migrate import migrate
+from services.governance.store import FAMILIES
 
 _RIGHTS = ("dsrkit.tasks", "dsrkit.requests")
 SCHEMAS: Mapping[str, tuple[str, ...]] = {
-    "governance": ("dsrkit.tasks", "services.governance"),
+    "governance": ("dsrkit.tasks", "services.governance", *(f"services.governance.{name}" for name in FAMILIES)),
     "access": _RIGHTS,
     "portability": _RIGHTS,
     "erasure": _RIGHTS,

@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import chain
 
-from dsr.v1 import access_pb2, erasure_pb2, governance_pb2, options_pb2, portability_pb2, request_pb2
+from dsr import services
+from dsr.v1 import options_pb2, request_pb2
 from google.api import annotations_pb2, http_pb2
 from google.protobuf import duration_pb2, message_factory, timestamp_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
@@ -12,13 +14,9 @@ from google.protobuf.message import Message
 
 from gateway.templates import PathTemplate, split
 
-PUBLIC_SERVICES: Mapping[str, ServiceDescriptor] = {
-    "access": access_pb2.DESCRIPTOR.services_by_name["AccessService"],
-    "portability": portability_pb2.DESCRIPTOR.services_by_name["PortabilityService"],
-    "erasure": erasure_pb2.DESCRIPTOR.services_by_name["ErasureService"],
-    "governance": governance_pb2.DESCRIPTOR.services_by_name["GovernanceService"],
-}
+PUBLIC_SERVICES: Mapping[str, Sequence[ServiceDescriptor]] = services.descriptors()
 """What is offered over HTTP, by the name its upstream address is configured under."""
+ALL_SERVICES: Sequence[ServiceDescriptor] = tuple(chain.from_iterable(PUBLIC_SERVICES.values()))
 
 SCALAR_MESSAGES = frozenset({timestamp_pb2.Timestamp.DESCRIPTOR.full_name, duration_pb2.Duration.DESCRIPTOR.full_name})
 """Messages whose JSON is a string."""
@@ -93,10 +91,10 @@ class Router:
         return found
 
 
-def routes_of(services: Mapping[str, ServiceDescriptor]) -> list[Route]:
+def routes_of(services: Mapping[str, Sequence[ServiceDescriptor]]) -> list[Route]:
     """Every route of these services. RuntimeError for a contract that this gateway could not serve faithfully."""
     routes = []
-    for upstream, service in services.items():
+    for upstream, service in ((upstream, service) for upstream, found in services.items() for service in found):
         for rpc in service.methods:
             if not rpc.GetOptions().HasExtension(annotations_pb2.http):
                 raise RuntimeError(f"{rpc.full_name} has no google.api.http annotation")

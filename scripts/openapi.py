@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT))
 
 from gateway.comments import comments_of  # noqa: E402
 from gateway.openapi import document  # noqa: E402
-from gateway.routes import PUBLIC_SERVICES, routes_of  # noqa: E402
+from gateway.routes import ALL_SERVICES, PUBLIC_SERVICES, routes_of  # noqa: E402
 
 
 def descriptors() -> FileDescriptorSet:
@@ -44,7 +44,7 @@ def descriptors() -> FileDescriptorSet:
 def main() -> None:
     """The script."""
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "gateway" / "openapi.json"
-    found = document(routes_of(PUBLIC_SERVICES), PUBLIC_SERVICES.values(), comments_of(descriptors()))
+    found = document(routes_of(PUBLIC_SERVICES), ALL_SERVICES, comments_of(descriptors()))
     target.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 
 

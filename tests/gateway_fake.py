@@ -19,7 +19,7 @@ from dsrkit.auth import Authenticator, TrustStore
 from dsrkit.errors import DsrError, not_found
 from dsrkit.issuer import TrustFile
 from dsrkit.server import open_server
-from gateway.routes import PUBLIC_SERVICES
+from gateway.routes import ALL_SERVICES
 
 PARTNER = "partners/acme"
 ABSENT = "00000000-0000-4000-8000-000000000404"
@@ -170,7 +170,7 @@ async def open_platform(folder: Path, tls: grpc.ServerCredentials | None = None)
     platform = Platform(credential_file=folder / "acme.json")
     trust = TrustFile(folder / "trust.json")
     trust.add_partner("acme", platform.credential_file, development=True)
-    services = list(PUBLIC_SERVICES.values())
+    services = ALL_SERVICES
     async with open_server(
         listen="127.0.0.1:0",
         registrations=[lambda server: server.add_generic_rpc_handlers([platform.handler(s) for s in services])],

@@ -14,7 +14,7 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.rpc import error_details_pb2
 
-from gateway.routes import PUBLIC_SERVICES
+from gateway.routes import ALL_SERVICES, PUBLIC_SERVICES
 
 
 def descriptor_set() -> bytes:
@@ -27,7 +27,7 @@ def descriptor_set() -> bytes:
                 add(dependency)
             found[file.name] = file
 
-    for file in [service.file for service in PUBLIC_SERVICES.values()] + [error_details_pb2.DESCRIPTOR]:
+    for file in [service.file for service in ALL_SERVICES] + [error_details_pb2.DESCRIPTOR]:
         add(file)
     files = FileDescriptorSet()
     for file in found.values():
@@ -39,7 +39,16 @@ def write(folder: Path, port: int, upstreams: Mapping[str, str]) -> Path:
     """Writes `envoy.yaml` and `descriptors.pb` into `folder` and returns the path of the former."""
     descriptors, config = folder / "descriptors.pb", folder / "envoy.yaml"
     descriptors.write_bytes(descriptor_set())
-    values = {"PORT": str(port), "DESCRIPTORS": str(descriptors)}
+    values = {
+        "PORT": str(port),
+        "DESCRIPTORS": str(descriptors),
+        "SERVICES": ", ".join(service.full_name for service in ALL_SERVICES),
+        "ROUTES": ", ".join(
+            f"{{match: {{prefix: /{service.full_name}/}}, route: {{cluster: {name}, timeout: 0s}}}}"
+            for name, services in PUBLIC_SERVICES.items()
+            for service in services
+        ),
+    }
     for name, address in upstreams.items():
         host, _, number = address.rpartition(":")
         values |= {f"{name.upper()}_HOST": host, f"{name.upper()}_PORT": str(int(number))}

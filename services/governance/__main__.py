@@ -1,9 +1,11 @@
 """Wires governance: `python -m services.governance`."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
+import grpc
 import httpx
 from dsr.authority.v1.authority_pb2_grpc import add_AuthorityServiceServicer_to_server
 from dsr.credentials import AUTHORITY_AUDIENCE, PLATFORM_AUDIENCE, Credential
@@ -16,20 +18,27 @@ from dsrkit.grants import GrantSigner
 from dsrkit.requests.runtime import main
 from dsrkit.server import RunningServer, is_loopback, open_server
 from dsrkit.tasks import TaskStore, Worker
+from dsrkit.tasks.worker import Step
 from dsrkit.tls import TlsFiles
 from dsrkit.vault import Vault
 from services.governance import steps
 from services.governance.authority import AuthorityServicer
 from services.governance.config import Config
 from services.governance.egress import EgressGuard
+from services.governance.families import FAMILIES
 from services.governance.servicer import GovernanceServicer
 from services.governance.store import SCHEMA, GovernanceStore
+from services.governance.tools import Clock, Tools, system_clock
 
-SERVICES = ("dsr.v1.GovernanceService", "dsr.authority.v1.AuthorityService")
+SERVICES = (
+    "dsr.v1.GovernanceService",
+    "dsr.authority.v1.AuthorityService",
+    *(family.service for family in FAMILIES),
+)
 
 
 @asynccontextmanager
-async def open_service(config: Config) -> AsyncIterator[RunningServer]:
+async def open_service(config: Config, clock: Clock = system_clock) -> AsyncIterator[RunningServer]:
     """Opens everything in order, closes it in reverse."""
     egress = EgressGuard.parse(config.private_egress)
     trust = TrustStore(config.trust)
@@ -41,7 +50,8 @@ async def open_service(config: Config) -> AsyncIterator[RunningServer]:
     ):
         store = GovernanceStore(pool, TaskStore(pool, SCHEMA))
         vault = Vault(config.keys_dir)
-        governance = GovernanceServicer(store, vault, egress)
+        tools = Tools(store, vault, egress, clock, config.dpo_contact, config.operator)
+        governance = GovernanceServicer(tools)
         authority = AuthorityServicer(
             store,
             vault,
@@ -50,18 +60,22 @@ async def open_service(config: Config) -> AsyncIterator[RunningServer]:
             config.dpo_contact,
             config.operator,
         )
+        durable: dict[str, Step] = {"deliver": steps.Deliver(store, vault, egress, client).deliver}
+        for family in FAMILIES:
+            durable |= family.steps(tools)
         worker = Worker(
             store.tasks,
-            {"deliver": steps.Deliver(store, vault, egress, client).deliver},
+            durable,
             steps.lock,
             steps.settle,
             steps.waiting,
-            [(3600.0, store.purge)],
+            [(3600.0, store.purge), *(chore for family in FAMILIES for chore in family.chores(tools))],
         )
         serves, works = config.role in ("api", "all"), config.role in ("worker", "all")
-        registrations = [
+        registrations: list[Callable[[grpc.aio.Server], None]] = [
             lambda server: add_GovernanceServiceServicer_to_server(governance, server),
             lambda server: add_AuthorityServiceServicer_to_server(authority, server),
+            *(partial(family.register, tools) for family in FAMILIES),
         ]
         async with open_server(
             listen=config.listen,

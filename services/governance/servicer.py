@@ -2,8 +2,7 @@
 
 import base64
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -13,41 +12,27 @@ from dsr.v1 import governance_pb2 as pb
 from dsr.v1 import options_pb2
 from dsr.v1.governance_pb2_grpc import GovernanceServiceServicer
 
-from dsrkit.auth import acting_partner, current_caller
+from dsrkit.auth import current_caller
 from dsrkit.db import Connection, partner_transaction
 from dsrkit.errors import DsrError, invalid, not_found
 from dsrkit.requests.servicer import page_size
-from dsrkit.requests.view import known_enum, parse_partner, parse_uuid4
-from dsrkit.vault import Vault
+from dsrkit.requests.view import known_enum, parse_partner
 from services.governance import messages
 from services.governance.digests import identity_digests
 from services.governance.domain import check_map
-from services.governance.egress import EgressGuard
-from services.governance.store import GovernanceStore
+from services.governance.tools import Tools, scope
 
-Make = Callable[[Connection, UUID], Awaitable[str]]
 _LONGEST_LIFETIME = timedelta(days=30)
 
 
 class GovernanceServicer(GovernanceServiceServicer):
     """Proto to domain and back, nothing else."""
 
-    def __init__(self, store: GovernanceStore, vault: Vault, egress: EgressGuard) -> None:
-        self._store = store
-        self._vault = vault
-        self._egress = egress
-
-    async def _once(self, partner: str, message: Any, method: str, make: Make) -> str:
-        """Carries out a mutation once per `request_id`; returns the name of what it made."""
-        request_id = parse_uuid4(message.request_id, "request_id")
-        body = message.DESCRIPTOR.full_name.encode() + b"\0" + message.SerializeToString(deterministic=True)
-        digest = await self._vault.digest(partner, body)
-        async with partner_transaction(self._store.pool, partner) as connection:
-            made = await self._store.replay(connection, method, request_id, digest)
-            if made is None:
-                made = await make(connection, uuid5(request_id, partner))
-                await self._store.remember(connection, method, request_id, digest, made)
-        return made
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._store = tools.store
+        self._vault = tools.vault
+        self._egress = tools.egress
 
     async def CreatePartner(self, request: pb.CreatePartnerRequest, context: Any) -> pb.Partner:
         wanted = request.partner
@@ -65,17 +50,17 @@ class GovernanceServicer(GovernanceServiceServicer):
                 await self._store.need(connection, "create_role_grant", "role grant", *args)
             return wanted.name
 
-        await self._once(wanted.name, request, "CreatePartner", make)
+        await self._tools.once(wanted.name, request, "CreatePartner", make)
         return await self._partner(wanted.name)
 
     async def GetPartner(self, request: pb.GetPartnerRequest, context: Any) -> pb.Partner:
         if len(request.name.split("/")) != 2:
             raise not_found("resource")
-        return await self._partner(_scope(request.name, "name"))
+        return await self._partner(scope(request.name, "name"))
 
     async def SetPartnerStanding(self, request: pb.SetPartnerStandingRequest, context: Any) -> pb.Partner:
         known_enum(request.standing, pb.Partner.Standing, "standing")
-        name = _scope(request.name, "name")
+        name = scope(request.name, "name")
         standing = pb.Partner.Standing.Name(request.standing).removeprefix("STANDING_")
         async with partner_transaction(self._store.pool, name) as connection:
             return messages.partner(await self._store.need(connection, "set_standing", "resource", standing))
@@ -85,7 +70,7 @@ class GovernanceServicer(GovernanceServiceServicer):
             return messages.partner(await self._store.need(connection, "partner", "resource"))
 
     async def CreateDataSource(self, request: pb.CreateDataSourceRequest, context: Any) -> pb.DataSource:
-        wanted, partner = request.data_source, _scope(request.parent)
+        wanted, partner = request.data_source, scope(request.parent)
         messages.child_id(wanted.name, "dataSources", "data_source.name")
         if parse_partner(wanted.name, "data_source.name") != partner:
             raise invalid("data_source.name", "must be a data source of this partner")
@@ -103,18 +88,18 @@ class GovernanceServicer(GovernanceServiceServicer):
                 raise DsrError("ALREADY_EXISTS", "There is a data source of this name.", resource_type="data source")
             return wanted.name
 
-        name = await self._once(partner, request, "CreateDataSource", make)
+        name = await self._tools.once(partner, request, "CreateDataSource", make)
         return await self._data_source(partner, name)
 
     async def GetDataSource(self, request: pb.GetDataSourceRequest, context: Any) -> pb.DataSource:
-        return await self._data_source(_scope(request.name, "name"), request.name)
+        return await self._data_source(scope(request.name, "name"), request.name)
 
     async def _data_source(self, partner: str, name: str) -> pb.DataSource:
         async with partner_transaction(self._store.pool, partner) as connection:
             return messages.data_source(await self._store.need(connection, "data_source", "resource", name))
 
     async def ListDataSources(self, request: pb.ListDataSourcesRequest, context: Any) -> pb.ListDataSourcesResponse:
-        partner, size = _scope(request.parent), page_size(request.page_size)
+        partner, size = scope(request.parent), page_size(request.page_size)
         after = base64.urlsafe_b64decode(request.page_token).decode() if request.page_token else ""
         async with partner_transaction(self._store.pool, partner) as connection:
             rows = await self._store.rows(connection, "data_sources", after, size + 1)
@@ -124,7 +109,7 @@ class GovernanceServicer(GovernanceServiceServicer):
         return response
 
     async def CreateDataMap(self, request: pb.CreateDataMapRequest, context: Any) -> pb.DataMap:
-        partner = _scope(request.parent)
+        partner = scope(request.parent)
         wrong = check_map(request.data_map)
         if wrong:
             raise invalid(*wrong)
@@ -138,11 +123,11 @@ class GovernanceServicer(GovernanceServiceServicer):
             row = await self._store.need(connection, "create_data_map", "resource", body)
             return f"{partner}/dataMaps/{row['revision']}"
 
-        name = await self._once(partner, request, "CreateDataMap", make)
+        name = await self._tools.once(partner, request, "CreateDataMap", make)
         return await self._data_map(partner, name)
 
     async def GetDataMap(self, request: pb.GetDataMapRequest, context: Any) -> pb.DataMap:
-        return await self._data_map(_scope(request.name, "name"), request.name)
+        return await self._data_map(scope(request.name, "name"), request.name)
 
     async def _data_map(self, partner: str, name: str) -> pb.DataMap:
         parts = name.split("/")
@@ -153,9 +138,9 @@ class GovernanceServicer(GovernanceServiceServicer):
             return messages.data_map(await self._store.need(connection, "data_map", "resource", revision))
 
     async def PlaceHold(self, request: pb.PlaceHoldRequest, context: Any) -> pb.Hold:
-        wanted, partner = request.hold, _scope(request.parent)
+        wanted, partner = request.hold, scope(request.parent)
         review_time = wanted.review_time.ToDatetime(UTC)
-        if review_time <= datetime.now(UTC):
+        if review_time <= self._tools.clock():
             raise invalid("hold.review_time", "must be in the future")
         subject = None
         if wanted.HasField("subject"):
@@ -168,21 +153,21 @@ class GovernanceServicer(GovernanceServiceServicer):
             await self._store.need(connection, "create_hold", "resource", *args)
             return str(base)
 
-        identifier = await self._once(partner, request, "PlaceHold", make)
+        identifier = await self._tools.once(partner, request, "PlaceHold", make)
         async with partner_transaction(self._store.pool, partner) as connection:
             return messages.hold(await self._store.need(connection, "hold", "resource", UUID(identifier)))
 
     async def ReleaseHold(self, request: pb.ReleaseHoldRequest, context: Any) -> pb.Hold:
         identifier = messages.child_uuid(request.name, "holds", "resource")
-        async with partner_transaction(self._store.pool, _scope(request.name, "name")) as connection:
+        async with partner_transaction(self._store.pool, scope(request.name, "name")) as connection:
             return messages.hold(await self._store.need(connection, "release_hold", "resource", identifier))
 
     async def ListHolds(self, request: pb.ListHoldsRequest, context: Any) -> pb.ListHoldsResponse:
-        rows, token = await self._page(request, "holds")
+        rows, token = await self._tools.page(request, "holds")
         return pb.ListHoldsResponse(holds=[messages.hold(row) for row in rows], next_page_token=token)
 
     async def GrantRole(self, request: pb.GrantRoleRequest, context: Any) -> pb.RoleGrant:
-        wanted, partner, caller = request.role_grant, _scope(request.parent), current_caller()
+        wanted, partner, caller = request.role_grant, scope(request.parent), current_caller()
         if wanted.role != options_pb2.ROLE_APPROVER:
             raise invalid("role_grant.role", "must be ROLE_APPROVER")
         if wanted.grantee.count("#") != 1:
@@ -196,14 +181,14 @@ class GovernanceServicer(GovernanceServiceServicer):
             await self._store.need(connection, "create_role_grant", "resource", *args)
             return str(base)
 
-        return await self._role_grant(partner, UUID(await self._once(partner, request, "GrantRole", make)))
+        return await self._role_grant(partner, UUID(await self._tools.once(partner, request, "GrantRole", make)))
 
     async def _role_grant(self, partner: str, identifier: UUID) -> pb.RoleGrant:
         async with partner_transaction(self._store.pool, partner) as connection:
             return messages.role_grant(await self._store.need(connection, "role_grant", "resource", identifier))
 
     async def ConfirmRoleGrant(self, request: pb.ConfirmRoleGrantRequest, context: Any) -> pb.RoleGrant:
-        partner, caller = _scope(request.name, "name"), current_caller()
+        partner, caller = scope(request.name, "name"), current_caller()
         identifier = messages.child_uuid(request.name, "roleGrants", "resource")
 
         async def make(connection: Connection, _: UUID) -> str:
@@ -217,20 +202,20 @@ class GovernanceServicer(GovernanceServiceServicer):
             await self._store.row(connection, "set_role_grant", identifier, "CONFIRMED", caller.principal)
             return str(identifier)
 
-        return await self._role_grant(partner, UUID(await self._once(partner, request, "ConfirmRoleGrant", make)))
+        return await self._role_grant(partner, UUID(await self._tools.once(partner, request, "ConfirmRoleGrant", make)))
 
     async def RevokeRoleGrant(self, request: pb.RevokeRoleGrantRequest, context: Any) -> pb.RoleGrant:
         identifier = messages.child_uuid(request.name, "roleGrants", "resource")
-        async with partner_transaction(self._store.pool, _scope(request.name, "name")) as connection:
+        async with partner_transaction(self._store.pool, scope(request.name, "name")) as connection:
             row = await self._store.need(connection, "set_role_grant", "resource", identifier, "REVOKED", None)
             return messages.role_grant(row)
 
     async def ListRoleGrants(self, request: pb.ListRoleGrantsRequest, context: Any) -> pb.ListRoleGrantsResponse:
-        rows, token = await self._page(request, "role_grants")
+        rows, token = await self._tools.page(request, "role_grants")
         return pb.ListRoleGrantsResponse(role_grants=[messages.role_grant(row) for row in rows], next_page_token=token)
 
     async def CreateWebhook(self, request: pb.CreateWebhookRequest, context: Any) -> pb.Webhook:
-        partner = _scope(request.parent)
+        partner = scope(request.parent)
         await self._egress.check_url(request.webhook.url, "webhook.url")
         secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
@@ -241,14 +226,14 @@ class GovernanceServicer(GovernanceServiceServicer):
             await self._store.need(connection, "create_webhook", "resource", base, request.webhook.url, sealed)
             return str(base)
 
-        identifier = UUID(await self._once(partner, request, "CreateWebhook", make))
+        identifier = UUID(await self._tools.once(partner, request, "CreateWebhook", make))
         async with partner_transaction(self._store.pool, partner) as connection:
             row = await self._store.need(connection, "webhook", "resource", identifier)
         key = await self._vault.get(partner, f"webhook-{identifier}")
         return messages.webhook(row, key.open(row["secret"], f"{partner}|webhook|{identifier}").decode())
 
     async def DeleteWebhook(self, request: pb.DeleteWebhookRequest, context: Any) -> pb.DeleteWebhookResponse:
-        partner = _scope(request.name, "name")
+        partner = scope(request.name, "name")
         identifier = messages.child_uuid(request.name, "webhooks", "resource")
         async with partner_transaction(self._store.pool, partner) as connection:
             await self._store.need(connection, "delete_webhook", "resource", identifier)
@@ -256,7 +241,7 @@ class GovernanceServicer(GovernanceServiceServicer):
         return pb.DeleteWebhookResponse()
 
     async def ListWebhooks(self, request: pb.ListWebhooksRequest, context: Any) -> pb.ListWebhooksResponse:
-        rows, token = await self._page(request, "webhooks")
+        rows, token = await self._tools.page(request, "webhooks")
         return pb.ListWebhooksResponse(webhooks=[messages.webhook(row) for row in rows], next_page_token=token)
 
     async def ListProcessingRecords(
@@ -265,25 +250,10 @@ class GovernanceServicer(GovernanceServiceServicer):
         since = request.after_time.ToDatetime(UTC) if request.HasField("after_time") else None
         until = request.before_time.ToDatetime(UTC) if request.HasField("before_time") else None
         filters = (request.source, request.operation, since, until)
-        rows, token = await self._page(request, "records", *filters, time_field="record_time")
+        rows, token = await self._tools.page(request, "records", *filters, time_field="record_time")
         return pb.ListProcessingRecordsResponse(
             processing_records=[messages.record(row) for row in rows], next_page_token=token
         )
-
-    async def _page(
-        self, request: Any, statement: str, *filters: Any, time_field: str = "create_time"
-    ) -> tuple[Sequence[Any], str]:
-        size = page_size(request.page_size)
-        after = messages.position(request.page_token)
-        async with partner_transaction(self._store.pool, _scope(request.parent)) as connection:
-            rows = await self._store.rows(connection, statement, *filters, *after, size + 1)
-        more = len(rows) > size
-        return rows[:size], messages.token(rows[size - 1][time_field], rows[size - 1]["id"]) if more else ""
-
-
-def _scope(name: str, field: str = "parent") -> str:
-    """The partner in whose name the database is asked."""
-    return acting_partner(parse_partner(name, field))
 
 
 def _check_partner(partner: pb.Partner) -> None:

@@ -13,7 +13,12 @@ from dsrkit.tasks import NewTask, TaskStore
 from services.governance.domain import Hold
 
 SCHEMA = "governance"
-_SQL = load_sql("services.governance")
+FAMILIES: Sequence[str] = ()
+"""Folders of clause families. Their statements are named `folder.statement`, their migrations are governance's."""
+_SQL = {
+    **load_sql("services.governance"),
+    **{f"{name}.{key}": sql for name in FAMILIES for key, sql in load_sql(f"services.governance.{name}").items()},
+}
 Position = tuple[datetime, UUID] | None
 
 

@@ -15,7 +15,7 @@ from dsr.errors import DsrRpcError
 from dsr.v1 import access_pb2, erasure_pb2, governance_pb2, options_pb2, request_pb2
 
 from dsrkit.errors import DsrError
-from gateway.routes import PUBLIC_SERVICES
+from gateway.routes import ALL_SERVICES
 from tests.gateway_fake import ABSENT, CONTENT, PARTNER, Platform, events, pieces
 
 NAME = f"{PARTNER}/accessRequests/1"
@@ -99,7 +99,7 @@ def test_service_configuration_covers_every_rpc() -> None:
             key = (name["service"], name.get("method", ""))
             assert key not in named
             named[key] = entry
-    for service in PUBLIC_SERVICES.values():
+    for service in ALL_SERVICES:
         for rpc in service.methods:
             entry = named.pop((service.full_name, rpc.name), None) or named[service.full_name, ""]
             person = rpc.GetOptions().Extensions[options_pb2.authorization].person_only

@@ -21,6 +21,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from dsr.credentials import Credential
+from dsr.services import descriptors
 from dsr.v1 import governance_pb2, options_pb2
 from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf import descriptor_pool, json_format, message_factory
@@ -35,12 +36,12 @@ from gateway.config import Config as GatewayConfig
 from gateway.server import open_gateway
 from tests.support.services import CRM, PARTNER, World, open_world
 
-SERVICES = ("AccessService", "PortabilityService", "ErasureService", "GovernanceService")
-POOL = descriptor_pool.Default()
+PROCESSES = {service.full_name: process for process, found in descriptors().items() for service in found}
 METHODS: dict[str, MethodDescriptor] = {
-    f"{service}/{method.name}": method
-    for service in SERVICES
-    for method in POOL.FindServiceByName(f"dsr.v1.{service}").methods
+    f"{service.name}/{method.name}": method
+    for found in descriptors().values()
+    for service in found
+    for method in service.methods
 }
 ALL_ROLES = ("ROLE_READER", "ROLE_REQUESTER", "ROLE_APPROVER", "ROLE_ADMIN")
 ABSENT = str(uuid.UUID(int=1))
@@ -188,8 +189,7 @@ def tokens(world: World) -> dict[str, tuple[str | None, str]]:
 
 async def call(setting: Setting, method: MethodDescriptor, message: Any, token: str | None) -> tuple[str, ...]:
     """Reason, code, message and metadata of the refusal; `OK` and what came otherwise."""
-    right = method.containing_service.name.removesuffix("Service").lower()
-    channel = setting.world.channel(right)
+    channel = setting.world.channel(PROCESSES[method.containing_service.full_name])
     output = message_factory.GetMessageClass(method.output_type)
     path = f"/{method.containing_service.full_name}/{method.name}"
     rpc: Any = channel.unary_stream if method.server_streaming else channel.unary_unary
@@ -312,6 +312,6 @@ async def test_a_rotated_and_a_revoked_key(setting: Setting) -> None:
 
 
 def test_every_rpc_of_every_service_declares_a_policy() -> None:
-    for service in (*(f"dsr.v1.{s}" for s in SERVICES), "dsr.authority.v1.AuthorityService"):
-        for method in POOL.FindServiceByName(service).methods:
+    for service in (*PROCESSES, "dsr.authority.v1.AuthorityService"):
+        for method in descriptor_pool.Default().FindServiceByName(service).methods:
             assert policy_of(method).any_of

@@ -32,7 +32,7 @@ def service(http: dict[str, Any] | None, *, fields: Any = (), streaming: str = "
         for key, value in http.items():
             setattr(rpc.options.Extensions[annotations_pb2.http], key, value)
     pool.Add(file) if hasattr(pool, "Add") else pool.AddSerializedFile(file.SerializeToString())
-    return {"t": pool.FindServiceByName("t.S")}
+    return {"t": [pool.FindServiceByName("t.S")]}
 
 
 def _add(pool: Any, file: Any) -> None:

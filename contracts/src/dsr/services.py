@@ -1,0 +1,23 @@
+"""Which public services there are, and which process serves them."""
+
+from collections.abc import Mapping, Sequence
+
+from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
+
+from dsr.v1 import access_pb2, erasure_pb2, governance_pb2, portability_pb2
+
+FILES: Mapping[str, Sequence[FileDescriptor]] = {
+    "access": (access_pb2.DESCRIPTOR,),
+    "portability": (portability_pb2.DESCRIPTOR,),
+    "erasure": (erasure_pb2.DESCRIPTOR,),
+    "governance": (governance_pb2.DESCRIPTOR,),
+}
+"""Files that declare a public service each, by the process that serves it."""
+
+
+def descriptors() -> Mapping[str, Sequence[ServiceDescriptor]]:
+    """The services, by the process that serves them."""
+    return {
+        process: tuple(service for file in files for service in file.services_by_name.values())
+        for process, files in FILES.items()
+    }

@@ -1,0 +1,8 @@
+"""Clause families of the policy, one folder each: `domain` (pure), `servicer`, `steps`, `sql/`. A new one is a folder,
+a line here, its folder's name in `store.FAMILIES`, and its service in `dsr.services`."""
+
+from collections.abc import Sequence
+
+from services.governance.tools import Family
+
+FAMILIES: Sequence[Family] = ()

@@ -1,0 +1,95 @@
+"""What every family of governance works with: store, keys, egress guard, clock, and the ways of a call."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid5
+
+import grpc
+
+from dsrkit.auth import acting_partner
+from dsrkit.db import Connection, partner_transaction
+from dsrkit.requests.servicer import page_size
+from dsrkit.requests.view import parse_partner, parse_uuid4
+from dsrkit.tasks.worker import Step
+from dsrkit.vault import Vault
+from services.governance import messages
+from services.governance.egress import EgressGuard
+from services.governance.store import GovernanceStore
+
+Clock = Callable[[], datetime]
+"""The time by which governance decides, in UTC. Decisions and statements get it as an argument: never `now()`."""
+Make = Callable[[Connection, UUID], Awaitable[str]]
+Chore = tuple[float, Callable[[], Awaitable[None]]]
+"""Seconds between two runs, and what is run."""
+
+
+def system_clock() -> datetime:
+    """The real time."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Tools:
+    """Made once in `__main__`."""
+
+    store: GovernanceStore
+    vault: Vault
+    egress: EgressGuard
+    clock: Clock
+    dpo_contact: str
+    operator: str
+
+    async def once(self, partner: str, message: Any, method: str, make: Make) -> str:
+        """Carries out a mutation once per `request_id`; returns the name of what it made."""
+        request_id = parse_uuid4(message.request_id, "request_id")
+        body = message.DESCRIPTOR.full_name.encode() + b"\0" + message.SerializeToString(deterministic=True)
+        digest = await self.vault.digest(partner, body)
+        async with partner_transaction(self.store.pool, partner) as connection:
+            made = await self.store.replay(connection, method, request_id, digest)
+            if made is None:
+                made = await make(connection, uuid5(request_id, partner))
+                await self.store.remember(connection, method, request_id, digest, made)
+        return made
+
+    async def page(
+        self, request: Any, statement: str, *filters: Any, time_field: str = "create_time"
+    ) -> tuple[Sequence[Any], str]:
+        """A page of rows in the name of `request.parent`, newest first, and the token of the next.
+
+        The statement takes the filters, then time and id after which the page begins (or NULL), then how many.
+        """
+        size = page_size(request.page_size)
+        after = messages.position(request.page_token)
+        async with partner_transaction(self.store.pool, scope(request.parent)) as connection:
+            rows = await self.store.rows(connection, statement, *filters, *after, size + 1)
+        more = len(rows) > size
+        return rows[:size], messages.token(rows[size - 1][time_field], rows[size - 1]["id"]) if more else ""
+
+
+def scope(name: str, field: str = "parent") -> str:
+    """The partner in whose name the database is asked."""
+    return acting_partner(parse_partner(name, field))
+
+
+def _no_steps(tools: Tools) -> Mapping[str, Step]:
+    return {}
+
+
+def _no_chores(tools: Tools) -> Sequence[Chore]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Family:
+    """A clause family of the policy: its RPCs, its durable steps, its chores. Listed in `families.FAMILIES`."""
+
+    service: str
+    """Full name of its gRPC service."""
+    register: Callable[[Tools, grpc.aio.Server], None]
+    """Adds its servicer to a server."""
+    steps: Callable[[Tools], Mapping[str, Step]] = _no_steps
+    """Durable steps by name; names are unique over all families."""
+    chores: Callable[[Tools], Sequence[Chore]] = _no_chores
+    """What its worker does again and again."""
