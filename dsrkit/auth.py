@@ -67,12 +67,15 @@ class TrustStore:
     _issuers: Mapping[str, Issuer] = field(default_factory=dict)
 
     def issuer(self, name: str) -> Issuer | None:
-        """The issuer of that name, as the file says now."""
-        stat = os.stat(self.path)
-        stamp = (stat.st_mtime_ns, stat.st_ino)
-        if stamp != self._stamp:
-            self._issuers = _parse(json.loads(self.path.read_text()))
-            self._stamp = stamp
+        """The issuer of that name, as the file says now. INTERNAL while the file can't be read: nobody is believed."""
+        try:
+            stat = os.stat(self.path)
+            stamp = (stat.st_mtime_ns, stat.st_ino)
+            if stamp != self._stamp:
+                self._issuers = _parse(json.loads(self.path.read_text()))
+                self._stamp = stamp
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, jwt.PyJWTError):
+            raise DsrError("INTERNAL", "The trust file can't be read; the operator must mend it.") from None
         return self._issuers.get(name)
 
 
@@ -135,7 +138,7 @@ class Authenticator:
                 options={"require": ["iss", "sub", "aud", "exp", "iat", "jti"], "strict_aud": False},
             )
             return _caller(issuer, claims)
-        except (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError):
+        except (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError):
             raise _invalid() from None
 
 

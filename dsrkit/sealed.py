@@ -94,11 +94,12 @@ def write_sealed(path: Path, recipient: pyrage.x25519.Recipient, pieces: Iterabl
 
 def read_sealed(path: Path, identity: pyrage.x25519.Identity, offset: int = 0) -> Iterator[bytes]:
     """The plaintext of an age file from `offset` on, in pieces of at most 256 KiB."""
+    source = path.open("rb")  # here and not in the thread: nobody would end a pipe that was never written to
     read_end, write_end = os.pipe()
     errors: list[BaseException] = []
 
     def decrypt() -> None:
-        with path.open("rb") as source, os.fdopen(write_end, "wb") as sink:
+        with source, os.fdopen(write_end, "wb") as sink:
             try:
                 pyrage.decrypt_io(source, sink, [identity])
             except BrokenPipeError:

@@ -16,6 +16,9 @@ import pyrage
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+_NEW = ".new"
+"""Folder beside the keys, for those being written."""
+
 
 class KeyGone(Exception):
     """The key was destroyed, or never was: what it encrypted can't be read any more."""
@@ -85,9 +88,12 @@ class Vault:
 
     def _destroy(self, partner: str, request: str) -> None:
         path = self._path(partner, request)
-        path.unlink(missing_ok=True)
-        if path.parent.exists():
-            _sync_folder(path.parent)
+        # A process killed while it made the key may have left it under a second name.
+        for folder, pattern in ((path.parent / _NEW, f"{path.name}.*"), (path.parent, path.name)):
+            if folder.exists():
+                for name in folder.glob(pattern):
+                    name.unlink(missing_ok=True)
+                _sync_folder(folder)
 
     def _partner_key(self, partner: str) -> bytes:
         path = self.folder / partner.split("/")[-1] / "partner.kek"
@@ -107,8 +113,8 @@ def _unwrap(key: bytes, wrapped: bytes, context: str) -> bytes:
 
 def _write_durably(path: Path, content: bytes) -> None:
     """Writes a new file so that it is there whole or not at all; whoever comes second keeps the first one's."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    (path.parent / _NEW).mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.parent / _NEW / f"{path.name}.{secrets.token_hex(6)}"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)

@@ -149,6 +149,10 @@ class Worker:
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._kick.wait(), max(pause, 0.02))
                     await connection.execute("SELECT 1")  # notices a dead connection, on which no notice would come
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                # The connection that the queue listens on has gone too, which it would notice only much later.
+                self._manager.shutdown.set()
+                raise
             finally:
                 if not connection.is_closed():
                     await connection.remove_listener(self._store.channel, self._notified)
