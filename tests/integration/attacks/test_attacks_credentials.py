@@ -116,7 +116,7 @@ def test_brackets_without_end_are_a_bad_token_and_not_a_defect(trust: TrustFile,
 
 def test_a_service_s_key_speaks_for_that_service_alone(trust: TrustFile) -> None:
     """Or whoever captured the access service would get grants to erase, under the name of the erasure service."""
-    role = {"roles": ["ROLE_SERVICE"], "actor_type": "service"}
+    role: dict[str, Any] = {"roles": ["ROLE_SERVICE"], "actor_type": "service"}
     assert authenticator(trust).verify(signed(trust, "access", sub="access", **role)).subject == "access"
     assert refused(trust, signed(trust, "access", sub="erasure", **role)) == "CREDENTIAL_INVALID"
 
