@@ -59,9 +59,11 @@ lint: $(VENV)/.dev check-gen ## Check style, types, import directions and contra
 	$(BIN)/lint-imports
 	$(BIN)/buf lint protos
 	scripts/breaking.sh
+	$(BIN)/python scripts/policy.py --check
 
-gen: $(VENV)/.dev ## Generate code from protos/
+gen: $(VENV)/.dev ## Generate code from protos/, and docs/policy.md from the tests
 	scripts/gen.sh
+	$(BIN)/python scripts/policy.py
 
 check-gen: $(VENV)/.dev ## Fail if generated code isn't what protos/ says
 	scripts/check-gen.sh

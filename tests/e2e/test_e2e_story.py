@@ -73,6 +73,7 @@ async def test_an_erasure_takes_one_person(world: World) -> None:
     assert not (await world.api.get(world.clerk, again))["bundle"]["collections"]
 
 
+@pytest.mark.policy("P2", "a preview says what an erasure would do, and does nothing")
 async def test_a_preview_erases_nothing(world: World) -> None:
     person = await world.person()
     before = await world.look(person)

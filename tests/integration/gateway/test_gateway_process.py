@@ -132,6 +132,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return chain, private
 
 
+@pytest.mark.policy("P9", "the gateway serves and dials TLS with 256-bit suites only")
 async def test_tls_on_both_sides(certificate: tuple[Path, Path], tmp_path: Path) -> None:
     chain, key = certificate
     pair = [(key.read_bytes(), chain.read_bytes())]

@@ -104,6 +104,7 @@ def test_the_suite_says_what_it_could_not_check(tmp_path: Path) -> None:
         assert suite(tmp_path, port, "--grant-key", str(tmp_path / "none.json")).returncode == 2
 
 
+@pytest.mark.policy("P5", "a connector's log holds no personal data, at any level")
 def test_logs_hold_no_personal_data(tmp_path: Path) -> None:
     prepare(tmp_path)
     with host(tmp_path) as (process, port):
@@ -138,6 +139,7 @@ def certificate(folder: Path) -> None:
     (folder / "host.key").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, none))
 
 
+@pytest.mark.policy("P9", "connector hosts offer 256-bit suites of TLS 1.2 and 1.3 only")
 def test_over_tls_with_256_bits_only(tmp_path: Path) -> None:
     prepare(tmp_path)
     certificate(tmp_path)

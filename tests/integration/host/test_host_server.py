@@ -117,6 +117,7 @@ async def refusal(call: Callable[[], Awaitable[object]]) -> grpc.aio.AioRpcError
     return raised.value
 
 
+@pytest.mark.policy("P1", "a connector serves a token bound to one source for that source alone")
 async def test_a_token_reaches_its_own_source_and_no_other(target: tuple[Keys, str], backends: Backends) -> None:
     """Every RPC, with every audience, for every source: the partner's other source and the other partner's included."""
     keys, address = target

@@ -109,6 +109,7 @@ async def test_probe_of_a_server_that_is_not_there_is_an_answer(shop: str) -> No
     assert caught.value.reason == "SOURCE_UNAVAILABLE"
 
 
+@pytest.mark.policy("P10", "a connector refuses an unencrypted connection in every call")
 async def test_an_unencrypted_connection_is_refused_in_every_call(shop: str) -> None:
     source = backend("postgresql://u@db.example/x?sslmode=disable", declaration())
     for call in (source.describe(), source.probe(), locate(source, subject(email="ann@example.com"))):

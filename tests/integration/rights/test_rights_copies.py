@@ -24,6 +24,7 @@ def files(data: bytes) -> dict[str, bytes]:
         return {name.split("/", 1)[1]: archive.read(name) for name in archive.namelist()}
 
 
+@pytest.mark.policy("P11", "access by every name a person has, in every source (Art. 15)")
 async def test_access_finds_everything_by_every_name(world: World) -> None:
     created = await world.create("access")
     assert state(created) in ("PENDING", "LOCATING")
@@ -50,6 +51,7 @@ async def test_unknown_subject_gets_a_complete_empty_answer(world: World) -> Non
     assert "index.html" in files(await world.download("access", done.name))
 
 
+@pytest.mark.policy("P11", "portability: what the person provided, on consent or contract (Art. 20)")
 async def test_portability_leaves_out_what_the_right_does_not_reach(world: World) -> None:
     created = await world.create("portability")
     done = await world.until("portability", created.name)
@@ -110,6 +112,7 @@ async def test_bad_input_names_the_field(world: World, path: str, value: object,
     assert path in (caught.value.details() or "")
 
 
+@pytest.mark.policy("P2", "where a name matches several people, the controller decides")
 async def test_ambiguous_identity_stops_and_asks(world: World) -> None:
     created = await world.create("access", identities=[("email", "twin@example.com")])
     asked = await world.until("access", created.name, "AWAITING_CONTROLLER")
@@ -199,6 +202,7 @@ async def _tasks(store: TaskStore, identifier: uuid.UUID) -> list[Task]:
         return await store.of_owner(connection, identifier)
 
 
+@pytest.mark.policy("P11", "an extension needs its reason and the time the subject was told, before the due time")
 async def test_deadlines_and_their_extension(world: World) -> None:
     world.crm.gate = asyncio.Event()
     received = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -253,6 +257,10 @@ async def test_a_cancelled_request_leaves_nothing(world: World) -> None:
     assert not (await world.get("access", created.name)).identities
 
 
+@pytest.mark.policy(
+    "P13", "a copy for somebody who only confirmed an address is refused: rule, article, facts, objection"
+)
+@pytest.mark.policy("P2", "how the requester was verified is recorded, and weak proof is advised against")
 async def test_address_only_proof_is_refused_with_the_article(world: World) -> None:
     message = world.create_message("access")
     message.access_request.subject.verification.method = subject_pb2.IdentityVerification.METHOD_CONTACT_CONFIRMED
@@ -264,6 +272,7 @@ async def test_address_only_proof_is_refused_with_the_article(world: World) -> N
     assert not refused.identities
 
 
+@pytest.mark.policy("P13", "standing is looked at again for every grant; running work stops")
 async def test_a_suspended_partner_is_refused_and_running_work_waits(world: World) -> None:
     world.crm.gate = asyncio.Event()
     running = await world.create("access")

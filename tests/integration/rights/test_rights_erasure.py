@@ -36,6 +36,7 @@ async def refused(call: object) -> str:
     return reason_of(caught.value)
 
 
+@pytest.mark.policy("P11", "erasure: planned, approved, carried out, read back (Art. 17)")
 async def test_plan_approval_erasure_and_report(world: World) -> None:
     others = [r for r in world.shop.tables["orders"].rows if r["customer"] != "7"]
     plan = await planned(world)
@@ -76,6 +77,7 @@ async def test_the_report_is_a_document_without_personal_data(world: World) -> N
     assert "ann@" not in text
 
 
+@pytest.mark.policy("P16", "who created an erasure can't approve it")
 async def test_four_eyes(world: World) -> None:
     plan = await planned(world)
     assert await refused(world.approve(plan, "alice")) == "FOUR_EYES", "the creator"
@@ -89,6 +91,7 @@ async def test_four_eyes(world: World) -> None:
     assert world.crm.erase_runs == 0
 
 
+@pytest.mark.policy("P16", "the approver role needs two other people")
 async def test_nobody_grants_a_role_to_themselves(world: World) -> None:
     grantee = "urn:dsr:partner:acme#carol"
 
@@ -121,6 +124,7 @@ async def test_nobody_grants_a_role_to_themselves(world: World) -> None:
     assert state(await world.until("erasure", plan.name)) == "COMPLETED"
 
 
+@pytest.mark.policy("P16", "an approval needs a fresh sign-in, and its token is used once")
 async def test_a_token_approves_once(world: World) -> None:
     first, second = await planned(world), await planned(world, identities=[("email", "joann@example.com")])
     metadata = world.metadata("bob", "ROLE_APPROVER")
@@ -352,6 +356,7 @@ async def test_two_erasures_of_one_person_coalesce(world: World) -> None:
     assert (world.crm.erase_runs, world.shop.erase_runs) == (1, 1)
 
 
+@pytest.mark.policy("P16", "a revoked approver approves nothing")
 async def test_a_revoked_approver_approves_nothing(world: World) -> None:
     listed = await world.governance.ListRoleGrants(
         governance_pb2.ListRoleGrantsRequest(parent=PARTNER), metadata=world.metadata("adam", "ROLE_ADMIN")

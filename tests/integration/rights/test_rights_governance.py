@@ -26,6 +26,9 @@ async def refused(call: Any) -> grpc.aio.AioRpcError:
     return caught.value
 
 
+@pytest.mark.policy(
+    "P5", "one record per call and per touch of a source: who, what, when, where, outcome, originating IP"
+)
 async def test_every_call_and_every_touch_leaves_a_record_without_personal_data(world: World) -> None:
     done = await world.until("access", (await world.create("access")).name)
     await world.download("access", done.name)
@@ -226,6 +229,7 @@ async def test_a_principal_over_the_daily_cap_is_told_when_to_come_back(world: W
     assert other.name
 
 
+@pytest.mark.policy("P10", "a bundle's bytes and its key end when its time is over")
 async def test_bundles_end_by_themselves(world: World) -> None:
     import asyncpg
 
@@ -249,6 +253,7 @@ async def test_bundles_end_by_themselves(world: World) -> None:
     assert not (await world.get("access", done.name)).identities
 
 
+@pytest.mark.policy("P10", "bundles can be encrypted to the partner's own key, so that the operator can't read them")
 async def test_a_partner_with_a_key_of_its_own_gets_what_only_it_can_read(world: World) -> None:
     import asyncpg
     import pyrage

@@ -73,6 +73,7 @@ async def over_tls(postgres: Cluster, template: str) -> AsyncIterator[tuple[Worl
     postgres.drop_database(name)
 
 
+@pytest.mark.policy("P9", "services speak mutual TLS among themselves and with connectors")
 async def test_a_request_goes_all_the_way_over_mutual_tls(over_tls: tuple[World, Authority]) -> None:
     world, authority = over_tls
     done = await world.until("access", (await world.create("access")).name)
@@ -111,6 +112,7 @@ def _shown(port: int, authority: Authority) -> int:
             return x509.load_der_x509_certificate(certificate).serial_number
 
 
+@pytest.mark.policy("P9", "half a TLS configuration is refused at the start")
 def test_tls_is_all_or_nothing() -> None:
     assert TlsFiles.of("", "", "") is None
     with pytest.raises(ConfigError, match="DSR_TLS_KEY"):

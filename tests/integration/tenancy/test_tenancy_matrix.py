@@ -229,6 +229,7 @@ STATUS = {"CREDENTIAL_MISSING": 401, "CREDENTIAL_INVALID": 401, "ROLE_REQUIRED":
 
 
 @pytest.mark.parametrize("name", METHODS)
+@pytest.mark.policy("P1", "every RPC refuses a caller without the partner's own credential, over gRPC and HTTP")
 async def test_nobody_gets_through(setting: Setting, name: str) -> None:
     method = METHODS[name]
     message = build(method, setting.names.get(collection_of(method), PARTNER), PARTNER)
@@ -240,6 +241,7 @@ async def test_nobody_gets_through(setting: Setting, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", METHODS)
+@pytest.mark.policy("P1", "another partner's resource and an absent one get the same answer")
 async def test_a_foreign_id_and_an_absent_id_are_answered_alike(setting: Setting, name: str) -> None:
     method = METHODS[name]
     if options_pb2.ROLE_OPERATOR in policy_of(method).any_of:
@@ -263,6 +265,7 @@ def _globex(setting: Setting) -> str:
 
 
 @pytest.mark.parametrize("name", METHODS)
+@pytest.mark.policy("P1", "row-level security shows no other partner's row, even without the first wall")
 async def test_without_the_policy_check_the_database_still_shows_nothing(
     setting: Setting, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,6 +314,7 @@ async def test_a_rotated_and_a_revoked_key(setting: Setting) -> None:
     assert (await call(setting, method, message, token(new)))[0] == "OK"
 
 
+@pytest.mark.policy("P16", "every RPC declares which roles may call it; a service with one that doesn't is not started")
 def test_every_rpc_of_every_service_declares_a_policy() -> None:
     for service in (*PROCESSES, "dsr.authority.v1.AuthorityService"):
         for method in descriptor_pool.Default().FindServiceByName(service).methods:

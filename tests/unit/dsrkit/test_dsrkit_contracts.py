@@ -47,6 +47,7 @@ def messages() -> list[Descriptor]:
 
 
 @pytest.mark.parametrize("message", messages(), ids=lambda m: m.full_name)
+@pytest.mark.policy("P5", "every text of the contract decides whether it can be personal")
 def test_every_text_decides_whether_it_is_personal(message: Descriptor) -> None:
     for field in message.fields:
         if field.type in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES):

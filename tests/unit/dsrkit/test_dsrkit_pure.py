@@ -40,6 +40,7 @@ from dsrkit.vault import KeyGone, Vault
         ("2026-08-01T00:00:00+00:00", "UTC", False, "2026-09-01T00:00:00+00:00"),
     ],
 )
+@pytest.mark.policy("P11", "one calendar month from the controller's receipt, three when extended (Art. 12(3))")
 def test_deadlines(received: str, zone: str, extended: bool, expected: str) -> None:
     found = due(datetime.fromisoformat(received), zone, extended=extended)
     assert found == datetime.fromisoformat(expected)
@@ -73,6 +74,7 @@ def test_configuration_is_read_from_its_own_variables_only() -> None:
             from_env(Settings, env)
 
 
+@pytest.mark.policy("P5", "a log line has no room for free text")
 def test_logs_hold_no_free_text(capsys: pytest.CaptureFixture[str]) -> None:
     try:
         log.configure("test")
@@ -117,6 +119,7 @@ def test_required_fields_are_named_by_their_path() -> None:
         ("unix:/run/x", "203.0.113.7", ""),
     ],
 )
+@pytest.mark.policy("P5", "the originating IP is believed from the gateway only")
 def test_the_originating_ip_is_believed_from_the_gateway_only(peer: str, told: str, expected: str) -> None:
     assert originating_ip(peer, [("x-dsr-originating-ip", told)], LOOPBACK) == expected
 
@@ -159,6 +162,7 @@ def test_a_grant_with_one_flipped_bit_is_refused(position: int, bit: int) -> Non
         verifier.verify(wrong, SOURCE, Grant.OPERATION_ERASE, now)
 
 
+@pytest.mark.policy("P10", "one key per request, destroyed for good")
 async def test_keys_are_made_once_and_destroyed_for_good(tmp_path: Path) -> None:
     vault = Vault(tmp_path)
     key = await vault.create("partners/acme", "r1")
@@ -183,6 +187,7 @@ async def test_keys_are_made_once_and_destroyed_for_good(tmp_path: Path) -> None
     assert await vault.digest("partners/acme", b"x") != await vault.digest("partners/globex", b"x")
 
 
+@pytest.mark.policy("P10", "what is written to disk about a person is ciphertext")
 def test_sealed_files_round_trip_and_hide(tmp_path: Path) -> None:
     identity = pyrage.x25519.Identity.generate()
     content = b"ann@example.com" * 100_000

@@ -187,6 +187,7 @@ def test_a_connection_leaves_this_machine_verified_or_not_at_all(dsn: str, verif
 
 
 @pytest.mark.parametrize("mode", ["disable", "allow", "prefer", "require", "verify-ca"])
+@pytest.mark.policy("P10", "an unverified connection to a database on another machine is refused")
 def test_a_weaker_connection_is_refused(mode: str) -> None:
     with pytest.raises(DsrError) as caught:
         address(parse(PostgresOptions, {"dsn": f"postgresql://u:hunter2@db.example/d?sslmode={mode}"}), "s")

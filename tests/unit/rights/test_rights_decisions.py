@@ -34,6 +34,7 @@ FACTS = Facts(pb.RIGHT_ACCESS, "GOOD", ["a", "b"], ["a", "b"], [], METHOD.METHOD
         ({"verification": METHOD.METHOD_CONTACT_CONFIRMED, "right": pb.RIGHT_ERASURE}, None),
     ],
 )
+@pytest.mark.policy("P18", "every refusal names the data protection officer to object to")
 def test_refusals(changes: dict[str, Any], rule: str | None) -> None:
     refusal = refuse(Facts(**{**FACTS.__dict__, **changes}), DPO)
     assert (refusal.rule if refusal else None) == rule

@@ -44,6 +44,7 @@ async def receive(folder: Path, messages: Sequence[pb.ExportResponse]) -> Sequen
         raise
 
 
+@pytest.mark.policy("P10", "what a connector sends is spooled as ciphertext")
 async def test_a_consistent_export_is_taken_and_is_ciphertext(tmp_path: Path) -> None:
     found = await receive(tmp_path, [header(), data(DATA[:3]), data(DATA[3:]), trailer(), totals()])
     assert len(found) == 1
