@@ -9,6 +9,7 @@ from connectors.backend import BackendFactory
 KINDS: Mapping[str, str] = {
     "filesystem": "connectors.filesystem",
     "postgres": "connectors.postgres",
+    "s3": "connectors.s3",
 }
 """Package of each kind. It offers `open_backend(config: SourceConfig) -> Backend`: checks the options, does no I/O."""
 

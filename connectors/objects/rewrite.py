@@ -60,7 +60,7 @@ class Cleaning:
         if theirs.state != "DELETE_MARKER" and await self._is_dirty(theirs):
             first = versions[0]
             if ours.get(first.id) != theirs.id or first.id == theirs.id:
-                await self._replace(theirs)
+                await self._replace(theirs, first)
                 return False
             kept = first
         return await self._remove_history(versions, ours, kept)
@@ -87,8 +87,8 @@ class Cleaning:
             self._dirty[place] = any(self.doomed(p, name) for p, rows in found.rows.items() for name in rows)
         return self._dirty[place]
 
-    async def _replace(self, version: Version) -> None:
-        async with self.store.replace(version) as replacement:
+    async def _replace(self, version: Version, over: Version) -> None:
+        async with self.store.replace(version, over) as replacement:
             bridge = Bridge()
             await self.threads.run(partial(self._rewrite, bridge, version, replacement), bridge.cancelled.set)
             await replacement.commit()

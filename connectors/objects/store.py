@@ -71,7 +71,7 @@ class Replacement(Protocol):
     async def write(self, data: bytes) -> None: ...
 
     async def commit(self) -> None:
-        """Puts it in place. Overtaken if the version it replaces isn't the current one any more."""
+        """Puts it in place. Overtaken if what was current when the writing began isn't any more."""
         ...
 
 
@@ -113,8 +113,11 @@ class Store(Protocol):
         its place; Held if the store refuses."""
         ...
 
-    def replace(self, version: Version) -> AbstractAsyncContextManager[Replacement]:
-        """Writes the object anew, with everything but its content kept. Not committed, it leaves no trace."""
+    def replace(self, version: Version, over: Version) -> AbstractAsyncContextManager[Replacement]:
+        """Writes the object anew, with everything but the content of `version` kept; `over` is the current version.
+
+        Not committed, it leaves no trace.
+        """
         ...
 
     async def probe(self) -> pb.ProbeResponse:

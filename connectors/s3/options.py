@@ -31,6 +31,9 @@ class S3Options(Options):
     """Where the service is, such as `https://s3.example.com`; empty: Amazon's, of the region."""
     path_style: bool = True
     """The bucket stands in the path rather than in the host's name."""
+    conditional_writes: bool | None = None
+    """Whether the service heeds If-Match on uploads in parts and in buckets with versions too. Default: Amazon's does,
+    others aren't relied on."""
     ca_file: Path | None = None
     """PEM file with the authorities that the endpoint's certificate is checked against, instead of the system's."""
 
@@ -52,8 +55,10 @@ class S3Options(Options):
         return urlsplit(self.endpoint).hostname in _LOOPBACK
 
     @property
-    def amazon(self) -> bool:
-        """Whether the service is Amazon's own."""
+    def compares(self) -> bool:
+        """Whether every write can be made conditional."""
+        if self.conditional_writes is not None:
+            return self.conditional_writes
         return not self.endpoint or (urlsplit(self.endpoint).hostname or "").endswith(".amazonaws.com")
 
     def credentials(self, source: str) -> Credentials:

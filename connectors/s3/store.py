@@ -1,6 +1,7 @@
 """One bucket of Amazon S3, or of anything that speaks its protocol."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -11,11 +12,12 @@ from aiobotocore.session import get_session  # type: ignore[import-untyped]
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 from dsr.connector.v1 import connector_pb2 as pb
 
-from connectors.objects.store import Facts, Gone, Held, Version
-from connectors.s3 import probe
+from connectors.objects.store import Facts, Gone, Held, Overtaken, Version
+from connectors.s3 import kept, probe
 from connectors.s3.errors import code, translated
+from connectors.s3.kept import REWRITES
 from connectors.s3.options import S3Options
-from connectors.s3.replace import REWRITES, Rewriting, kept
+from connectors.s3.replace import Rewriting, content_md5, translated_condition, unguarded
 from dsrkit.errors import DsrError
 
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
@@ -36,6 +38,7 @@ class S3Store:
         self._client: Any | None = None
         self._lockable: bool | None = None
         self._versioned: bool | None = None
+        self._compares: bool | None = None
 
     async def client(self) -> Any:
         """The client. BACKEND_UNENCRYPTED for plain HTTP to another machine."""
@@ -208,20 +211,58 @@ class S3Store:
             return False
 
     @asynccontextmanager
-    async def replace(self, version: Version) -> AsyncGenerator[Rewriting, None]:
+    async def replace(self, version: Version, over: Version) -> AsyncGenerator[Rewriting, None]:
         """By PutObject, or a multipart upload for what is large."""
         client = await self.client()
-        head = await self.head(version)
-        tags = await self.tags(version)
-        settings = kept(head, tags, self.options)
         versioned = await self.versioned()
+        if not versioned:
+            await self._require_comparing(version.key)
+        settings = kept.settings(await self.head(version), await self.tags(version), await self._acl(version))
+        settings |= {"Bucket": self.options.bucket, "Key": version.key}
         if versioned:
             settings["Metadata"] = {**settings["Metadata"], REWRITES: version.id}
-        rewriting = Rewriting(self, client, version, settings, versioned=versioned)
+        rewriting = Rewriting(self, client, over, settings, versioned)
         try:
             yield rewriting
         finally:
             await rewriting.abort()
+
+    async def _acl(self, version: Version) -> Mapping[str, Any]:
+        """GetObjectAcl's answer; empty from services without such lists."""
+        client = await self.client()
+        try:
+            with translated(self.source):
+                answer: Mapping[str, Any] = await client.get_object_acl(
+                    Bucket=self.options.bucket, Key=version.key, **_id(version)
+                )
+        except DsrError as error:
+            if error.metadata.get("why") != "REQUEST":
+                raise
+            return {}
+        return answer
+
+    async def _require_comparing(self, key: str) -> None:
+        """SOURCE_REJECTED if the service ignores conditions, so that in a bucket without versions a writer could be
+        overwritten unnoticed. Asked once, by an empty object that a service which does compare refuses."""
+        if self.options.compares or self.options.unguarded_rewrites == "allow":
+            return
+        if self._compares is None:
+            client = await self.client()
+            spare = {"Bucket": self.options.bucket, "Key": f"{key}.dsr-{secrets.token_hex(8)}"}
+            try:
+                with translated_condition(self.source):
+                    await client.put_object(**spare, Body=b"", ContentMD5=content_md5(b""), IfMatch='"dsr"')
+                self._compares = False
+                with translated(self.source):
+                    await client.delete_object(**spare)
+            except Overtaken:
+                self._compares = True
+        if not self._compares:
+            raise unguarded(
+                self.source,
+                "The store ignores conditions and the bucket keeps no versions. Turn versioning on; or stop the "
+                "writers and say unguarded_rewrites: allow.",
+            )
 
     async def probe(self) -> pb.ProbeResponse:
         """Asks for each thing that is declared without changing anything."""

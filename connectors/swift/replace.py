@@ -21,9 +21,12 @@ _AHEAD = 4
 class Rewriting:
     """New content on its way."""
 
-    def __init__(self, store: "SwiftStore", version: Version, headers: Mapping[str, str], *, guarded: bool) -> None:
+    def __init__(
+        self, store: "SwiftStore", version: Version, over: Version, headers: Mapping[str, str], *, guarded: bool
+    ) -> None:
         self._store = store
         self._version = version
+        self._over = over
         self._old = headers
         self._guarded = guarded
         self._pieces: asyncio.Queue[bytes | None] = asyncio.Queue(_AHEAD)
@@ -37,7 +40,7 @@ class Rewriting:
         """Lets the request end, if the version that was read is the current one."""
         parts: set[segments.Segment] = set()
         try:
-            await self._store.check_current(self._version)
+            await self._store.check_current(self._over)
             if not self._guarded:
                 # Nothing keeps the old content, and nothing else would know its segments.
                 parts = await self._store.parts(self._version, self._old)

@@ -251,9 +251,9 @@ class SwiftStore:
         return found
 
     @asynccontextmanager
-    async def replace(self, version: Version) -> AsyncGenerator[Rewriting, None]:
+    async def replace(self, version: Version, over: Version) -> AsyncGenerator[Rewriting, None]:
         """By one PUT that is sent while it is being written."""
-        rewriting = Rewriting(self, version, await self.head(version), guarded=await self.guarded())
+        rewriting = Rewriting(self, version, over, await self.head(version), guarded=await self.guarded())
         try:
             yield rewriting
         finally:

@@ -1,0 +1,44 @@
+"""What the conformance suite finds in an object store: people's own objects, and a lake with everybody's records."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from typing import Any
+
+SOURCE = "partners/acme/dataSources/objects"
+DOWN = "partners/acme/dataSources/down"
+COLLECTIONS: dict[str, Any] = {
+    "avatars": {"objects": "avatars/{customer_number}.png", "identity": {"customer_number": {"unique": True}}},
+    "letters": {"objects": "letters/{customer_number}/**/*", "identity": {"customer_number": {}}},
+    "events": {
+        "lake": "events/**/*",
+        "format": "jsonl",
+        "identity": {"customer_number": {"field": "user.id", "unique": True}, "email": {"field": "user.email"}},
+    },
+    "assets": {"objects": "assets/**/*", "no_personal_data": True},
+}
+MATERIAL: dict[str, Any] = {
+    "present": {"identities": {"customer_number": "C-1"}, "records": {"avatars": 1, "letters": 2, "events": 4}},
+    "absent": {"identities": {"customer_number": "C-404"}},
+    "disposable": {
+        "identities": {"customer_number": "C-12"},
+        "records": {"avatars": 1, "letters": 2, "events": 4},
+        "instructions": {"letters": "RETAIN"},
+    },
+    "unreachable": DOWN,
+}
+
+
+def contents() -> Iterator[tuple[str, bytes]]:
+    """(key, bytes) of every object."""
+    people = [f"C-{number}" for number in range(1, 31)]
+    for person in people:
+        # One is more than one data message.
+        yield f"avatars/{person}.png", b"\x89PNG" * (600_000 if person == "C-1" else 1)
+        yield f"letters/{person}/welcome.txt", f"Dear {person}".encode()
+        yield f"letters/{person}/2024/bé.txt", "é".encode()
+    yield "assets/logo.svg", b"<svg/>"
+    rows = [{"user": {"id": person, "email": f"{person}@example.com"}, "what": "visit"} for person in people]
+    lines = b"".join(json.dumps({**row, "at": at}).encode() + b"\n" for at in (1, 2) for row in rows)
+    yield "events/2024/a.jsonl", lines
+    yield "events/2025/b.jsonl.gz", gzip.compress(lines)
