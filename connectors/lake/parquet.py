@@ -124,7 +124,7 @@ class _Table:
         for batch in self._file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=self._columns):
             mask = self._mask(batch)
             for row in pc.indices_nonzero(mask).to_pylist() if mask is not None else range(batch.num_rows):
-                owners = self._wanted.owners(batch.slice(row, 1).to_pylist()[0])
+                owners = self._wanted.owners(_listed(batch.slice(row, 1))[0])
                 if owners is not None:
                     positions.append(at + row)
                     found.append(owners)
@@ -132,7 +132,7 @@ class _Table:
         if not positions:
             return
         whole = self._file.read_row_group(group).take(pa.array(positions, pa.int64()))
-        for position, owners, record in zip(positions, found, whole.to_pylist(), strict=True):
+        for position, owners, record in zip(positions, found, _listed(whole), strict=True):
             data = orjson.dumps({name: plain(value) for name, value in record.items()}, option=orjson.OPT_NON_STR_KEYS)
             yield Hit(first + position, owners.people, owners.shared, owners.names, data)
 
@@ -185,6 +185,31 @@ class _Table:
         schema = self._file.schema
         kinds = (schema.column(index) for index in range(len(schema)))
         return any(c.logical_type.type == "DECIMAL" and c.physical_type in ("INT32", "INT64") for c in kinds)
+
+
+def _listed(rows: Any) -> list[Any]:
+    """Rows as Python values. Nanoseconds, which those lack, as text, and durations of them as numbers."""
+    exact = pa.schema([field.with_type(_exact(field.type)) for field in rows.schema])
+    listed: list[Any] = (rows if exact.equals(rows.schema) else rows.cast(exact)).to_pylist()
+    return listed
+
+
+def _exact(kind: pa.DataType) -> pa.DataType:
+    if kind in (pa.time64("ns"), pa.duration("ns")):
+        return pa.int64()
+    if pa.types.is_timestamp(kind) and kind.unit == "ns":
+        return pa.string()
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_exact(field.type)) for field in kind])
+    if pa.types.is_large_list(kind):
+        return pa.large_list(kind.value_field.with_type(_exact(kind.value_type)))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(kind.value_field.with_type(_exact(kind.value_type)), kind.list_size)
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_exact(kind.value_type)))
+    if pa.types.is_map(kind):
+        return pa.map_(kind.key_field, kind.item_field.with_type(_exact(kind.item_type)))
+    return kind
 
 
 def _codec(name: str) -> str:

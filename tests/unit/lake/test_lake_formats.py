@@ -1,0 +1,136 @@
+"""Each thing that a peer gets wrong when it takes records out of lake files, in memory."""
+
+import gzip
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from connectors.lake.identity import Kind, Rule, Wanted, parse_path
+from connectors.lake.record import Broken, Hit, Unreadable
+from connectors.lake.search import Format, Search
+
+
+def rule(*paths: str, kind: Kind = "either", separator: str = "") -> Rule:
+    return Rule("id", tuple(parse_path(path) for path in paths), kind, separator=separator)
+
+
+def search(form: Format, value: str, *rules: Rule) -> Search:
+    return Search(form, Wanted(rules or (rule("id"),), [[("id", value)]]))
+
+
+def rewritten(form: Format, body: bytes, value: str, *rules: Rule) -> bytes:
+    output = bytearray()
+    search(form, value, *rules).rewrite(io.BytesIO(body), output.extend, lambda hit: not hit.shared)
+    return bytes(output)
+
+
+def lines(*records: Any) -> bytes:
+    return b"".join(json.dumps(record).encode() + b"\n" for record in records)
+
+
+def parquet(table: pa.Table, **settings: Any) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, **settings)
+    return buffer.getvalue()
+
+
+def opened(body: bytes) -> pq.ParquetFile:
+    return pq.ParquetFile(io.BytesIO(body))
+
+
+def test_the_id_0_is_an_id() -> None:
+    assert rewritten("jsonl", lines({"id": 0}, {"id": 10}, {"id": None}, {"id": False}), "0") == lines(
+        {"id": 10}, {"id": None}, {"id": False}
+    )
+
+
+def test_blank_and_broken_lines_stay_as_they_are() -> None:
+    body = b'\n{"id": 7}\r\n  \n{"id": 8}\n{"id": 9'
+    assert rewritten("jsonl", body, "7") == b'\n  \n{"id": 8}\n{"id": 9'
+    found = list(search("jsonl", "9").scan(io.BytesIO(body)))
+    assert [(type(item), item.people) for item in found] == [(Broken, frozenset({0}))]
+
+
+def test_an_id_may_stand_in_a_list_and_beside_a_null_struct() -> None:
+    nested = rule("user.id")
+    alone, others, empty = {"user": [{"id": 7}]}, {"user": [{"id": 7}, {"id": 8}]}, {"user": None}
+    found = list(search("jsonl", "7", nested).scan(io.BytesIO(lines(alone, others, empty, {}))))
+    assert [item.shared for item in found if isinstance(item, Hit)] == [False, True]
+    assert rewritten("jsonl", lines(alone, others, empty, {}), "7", nested) == lines(others, empty, {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "found"),
+    [
+        ("either", "7", [7, "7"]),
+        ("number", "7", [7]),
+        ("string", "7", ["7"]),
+        ("string", "007", ["007"]),
+        ("digits", "7", [7, "7", "007"]),
+    ],
+)
+def test_numbers_and_strings_are_alike_only_where_declared(kind: Kind, value: str, found: Sequence[Any]) -> None:
+    body = lines(*({"id": i} for i in (7, "7", "007", 70, "70", 77, 0)))
+    hits = search("jsonl", value, rule("id", kind=kind)).scan(io.BytesIO(body))
+    assert [json.loads(hit.data)["id"] for hit in hits if isinstance(hit, Hit)] == found
+
+
+def test_composite_ids_compare_all_parts_together() -> None:
+    both = rule("shop", "id", separator="-")
+    rows = [{"shop": 1, "id": 7}, {"shop": 1, "id": 8}, {"shop": 2, "id": 7}, {"id": 7}]
+    assert rewritten("jsonl", lines(*rows), "1-7", both) == lines(*rows[1:])
+
+
+def test_escapes_and_exponents_hide_nobody() -> None:
+    body = b'{"id": "\\u0061nn"}\n{"id": "anna"}\n'
+    assert rewritten("jsonl", body, "ann") == b'{"id": "anna"}\n'
+    assert rewritten("jsonl", b'{"id": 1e2}\n{"id": 1e3}\n', "100") == b'{"id": 1e3}\n'
+
+
+def test_gzip_stays_gzip_and_half_of_it_is_not_taken_for_all() -> None:
+    body = gzip.compress(lines({"id": 7}, {"id": 8}))
+    assert gzip.decompress(rewritten("jsonl", body, "7")) == lines({"id": 8})
+    with pytest.raises(Unreadable):
+        list(search("jsonl", "7").scan(io.BytesIO(body[:-4])))
+
+
+def test_csv_keeps_quotes_and_line_ends_within_fields() -> None:
+    body = b'id,note\r\n7,"a\r\nb"\r\n70,"7"\r\n8,"say ""7"""\r\n'
+    assert rewritten("csv", body, "7") == b'id,note\r\n70,"7"\r\n8,"say ""7"""\r\n'
+
+
+@pytest.mark.parametrize("codec", ["snappy", "gzip", "zstd", "none"])
+def test_parquet_keeps_codec_metadata_and_row_groups(codec: str) -> None:
+    table = pa.table({"id": list(range(8)), "name": list("abcdefgh")}).replace_schema_metadata({"owner": "crm"})
+    after = opened(rewritten("parquet", parquet(table, compression=codec, row_group_size=2), "7"))
+    assert after.read().to_pylist() == table.to_pylist()[:7]
+    assert [after.metadata.row_group(n).num_rows for n in range(after.num_row_groups)] == [2, 2, 2, 1]
+    assert after.metadata.row_group(0).column(0).compression == ("UNCOMPRESSED" if codec == "none" else codec.upper())
+    assert after.schema_arrow.metadata[b"owner"] == b"crm"
+
+
+def test_parquet_keeps_int96_and_null_structs() -> None:
+    moment = pa.array([1_600_000_000_123_456_789, 0, None], pa.timestamp("ns"))
+    table = pa.table({"user": pa.array([{"id": 7}, None, {"id": None}]), "at": moment})
+    body = parquet(table, use_deprecated_int96_timestamps=True)
+    after = opened(rewritten("parquet", body, "7", rule("user.id")))
+    assert after.read().cast(table.schema).equals(table.slice(1))
+    at = next(after.schema.column(n) for n in range(2) if after.schema.column(n).name == "at")
+    assert at.physical_type == "INT96"
+
+
+def test_nanoseconds_in_nested_fields_can_be_read() -> None:
+    """Python's own times lack them."""
+    seen = pa.array([[{"at": 1}], None], pa.list_(pa.struct([("at", pa.timestamp("ns"))])))
+    took = pa.array([1, None], pa.duration("ns"))
+    clock = pa.array([1, None], pa.time64("ns"))
+    body = parquet(pa.table({"id": [7, 8], "seen": seen, "took": took, "clock": clock}))
+    (hit,) = search("parquet", "7").scan(io.BytesIO(body))
+    assert isinstance(hit, Hit)
+    record = {"id": 7, "seen": [{"at": "1970-01-01 00:00:00.000000001"}], "took": 1, "clock": 1}
+    assert json.loads(hit.data) == record
