@@ -1,4 +1,4 @@
-"""Deadlines (Art. 12(3)): calendar months in the partner's time zone, clamped to the end of the month."""
+"""Deadlines (Art. 12(3)) and other periods: in the partner's time zone, months clamped to the end of the month."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -17,3 +17,9 @@ def due(received: datetime, time_zone: str, *, extended: bool = False) -> dateti
     local = received.astimezone(ZoneInfo(time_zone))
     months = EXTENDED_MONTHS if extended else MONTHS
     return (local + relativedelta(months=months)).astimezone(UTC)
+
+
+def days_before(moment: datetime, time_zone: str, days: int, *, years: int = 0) -> datetime:
+    """The same time of day so many calendar days (and years) earlier in `time_zone`, in UTC."""
+    local = moment.astimezone(ZoneInfo(time_zone))
+    return (local - relativedelta(days=days, years=years)).astimezone(UTC)

@@ -69,9 +69,12 @@ def _identifier(name: str) -> str:
 
 
 @cache
-def load_sql(package: str) -> Mapping[str, str]:
-    """The named statements of `package`'s `sql/queries.sql`: each begins with a line `-- name: what_it_is`."""
-    text = resources.files(package).joinpath("sql", "queries.sql").read_text()
+def load_sql(package: str, *folders: str) -> Mapping[str, str]:
+    """The named statements of `sql/queries.sql` in `package`, or in a folder of it, which is not imported for that.
+
+    Each begins with a line `-- name: what_it_is`.
+    """
+    text = resources.files(package).joinpath(*folders, "sql", "queries.sql").read_text()
     statements = {}
     for block in re.split(r"^-- name: ", text, flags=re.MULTILINE)[1:]:
         name, _, body = block.partition("\n")

@@ -36,6 +36,7 @@ _TEXTS = {
     "reason": "eu-gdpr:JustificationA17LegalClaims",
     "legal_reference": "§ 147 AO",
     "grantee": "urn:dsr:partner:acme#person-2",
+    "primary_email": "privacy@acme.example",
     "url": "https://hooks.acme.example/dsr",
 }
 _IDS = {"accessRequests", "portabilityRequests", "erasureRequests"}

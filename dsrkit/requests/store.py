@@ -102,13 +102,14 @@ class RequestStore:
         args = [request.id, request.state, kind, step, source, attempts, records, waiting]
         await connection.execute(_SQL["add_event"], *args)
         await connection.execute(_SQL["notify_event"], self.channel, str(request.id))
-        if kind == "state.changed" or waiting:
+        if kind in ("state.changed", "deadline.extended") or waiting:
             change = StateChange(
                 request=self.right.name(request.partner, request.id),
                 right=self.right.number,
                 state=RequestState.Value(f"REQUEST_STATE_{request.state}"),
             )
             change.change_time.GetCurrentTime()
+            change.due_time.FromDatetime(request.due_time)
             await self._add_outbox(connection, ReportEntry(partner=request.partner, change=change))
 
     async def events(self, connection: Connection, request: UUID, after: int) -> list[asyncpg.Record]:

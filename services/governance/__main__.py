@@ -26,6 +26,7 @@ from services.governance.authority import AuthorityServicer
 from services.governance.config import Config
 from services.governance.egress import EgressGuard
 from services.governance.families import FAMILIES
+from services.governance.mail import Mail
 from services.governance.servicer import GovernanceServicer
 from services.governance.store import SCHEMA, GovernanceStore
 from services.governance.tools import Clock, Tools, system_clock
@@ -43,6 +44,14 @@ async def open_service(config: Config, clock: Clock = system_clock) -> AsyncIter
     egress = EgressGuard.parse(config.private_egress)
     trust = TrustStore(config.trust)
     key = Credential.load(config.signing_key)
+    mail = Mail.of(
+        config.smtp_address,
+        config.smtp_sender,
+        config.smtp_security,
+        config.smtp_ca,
+        config.smtp_user,
+        config.smtp_password,
+    )
     tls = TlsFiles.of(config.tls_certificate, config.tls_key, config.tls_ca)
     async with (
         open_pool(config.database_url, SCHEMA, max_size=16) as pool,
@@ -50,7 +59,7 @@ async def open_service(config: Config, clock: Clock = system_clock) -> AsyncIter
     ):
         store = GovernanceStore(pool, TaskStore(pool, SCHEMA))
         vault = Vault(config.keys_dir)
-        tools = Tools(store, vault, egress, clock, config.dpo_contact, config.operator)
+        tools = Tools(store, vault, egress, clock, config.dpo_contact, config.operator, client, mail)
         governance = GovernanceServicer(tools)
         authority = AuthorityServicer(
             store,
@@ -60,7 +69,7 @@ async def open_service(config: Config, clock: Clock = system_clock) -> AsyncIter
             config.dpo_contact,
             config.operator,
         )
-        durable: dict[str, Step] = {"deliver": steps.Deliver(store, vault, egress, client).deliver}
+        durable: dict[str, Step] = {}
         for family in FAMILIES:
             durable |= family.steps(tools)
         worker = Worker(

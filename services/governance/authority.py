@@ -11,7 +11,6 @@ from dsr.authority.v1.authority_pb2_grpc import AuthorityServiceServicer
 from dsr.connector.v1.grant_pb2 import Grant
 from dsr.v1 import governance_pb2, request_pb2
 from dsr.v1.subject_pb2 import Identity
-from google.protobuf import json_format
 
 from dsrkit.auth import Authenticator, current_caller, require_fresh_person
 from dsrkit.db import Connection, partner_transaction
@@ -23,6 +22,8 @@ from dsrkit.vault import Vault
 from services.governance import messages
 from services.governance.digests import identity_digests
 from services.governance.domain import Facts, instructions, refuse, suspended
+from services.governance.notifications.deadlines import track
+from services.governance.notifications.outbox import notify
 from services.governance.store import GovernanceStore
 
 DEFAULT_DAILY_CAP = 1000
@@ -262,12 +263,11 @@ class AuthorityServicer(AuthorityServiceServicer):
         identifier = _uuid(entry.id, "entries.id")
         if entry.WhichOneof("entry") == "change":
             change = entry.change
-            body = {
-                "request": change.request,
-                "state": request_pb2.RequestState.Name(change.state).removeprefix("REQUEST_STATE_"),
-                "time": json_format.MessageToDict(change.change_time),
-            }
-            await self._store.deliver(connection, identifier, body)
+            changed = await track(self._store, connection, change)
+            if changed or change.waiting_reason:
+                state = request_pb2.RequestState.Name(change.state).removeprefix("REQUEST_STATE_")
+                when, kind = change.change_time.ToDatetime(UTC), "request.state_changed"
+                await notify(self._store, connection, when, kind, change.request, notice=identifier, state=state)
             return
         record = entry.record
         ip = ipaddress.ip_address(record.originating_ip) if record.originating_ip else None

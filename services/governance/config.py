@@ -1,6 +1,6 @@
 """What governance is told by its environment."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -22,6 +22,17 @@ class Config:
     """`DSR_DPO_CONTACT`: the operator's data protection officer, named in every refusal (policy P18)."""
     operator: str = "the operator of this platform"
     """`DSR_OPERATOR`: the operator's name, in reports."""
+    smtp_address: str = ""
+    """`DSR_SMTP_ADDRESS`: `host:port` of the operator's mail server; empty: notices by e-mail wait for one."""
+    smtp_sender: str = ""
+    """`DSR_SMTP_SENDER`: the address that notices come from."""
+    smtp_security: str = "starttls"
+    """`DSR_SMTP_SECURITY`: `starttls`, `tls`, or `none` (loopback only)."""
+    smtp_ca: str = ""
+    """`DSR_SMTP_CA`: PEM certificates the mail server's is checked against; empty: the system's."""
+    smtp_user: str = ""
+    """`DSR_SMTP_USER`: with the password in `DSR_SMTP_PASSWORD`; empty: none is asked for."""
+    smtp_password: str = field(default="", repr=False)
     role: str = "all"
     """`DSR_ROLE`: `api`, `worker` or `all`."""
     private_egress: str = ""

@@ -9,15 +9,15 @@ import asyncpg
 
 from dsrkit.db import Connection, load_sql, partner_transaction, sweeper_transaction
 from dsrkit.errors import DsrError, not_found
-from dsrkit.tasks import NewTask, TaskStore
+from dsrkit.tasks import TaskStore
 from services.governance.domain import Hold
 
 SCHEMA = "governance"
-FAMILIES: Sequence[str] = ()
+FAMILIES: Sequence[str] = ("notifications",)
 """Folders of clause families. Their statements are named `folder.statement`, their migrations are governance's."""
 _SQL = {
     **load_sql("services.governance"),
-    **{f"{name}.{key}": sql for name in FAMILIES for key, sql in load_sql(f"services.governance.{name}").items()},
+    **{f"{name}.{key}": sql for name in FAMILIES for key, sql in load_sql("services.governance", name).items()},
 }
 Position = tuple[datetime, UUID] | None
 
@@ -84,23 +84,16 @@ class GovernanceStore:
             if before != purpose:
                 raise DsrError("PERSON_REQUIRED", "This token was used before; sign in again.", why="TOKEN_REUSED")
 
-    async def deliver(self, connection: Connection, notice: UUID, body: dict[str, Any]) -> None:
-        """Takes in a state change, once, and plans its delivery to every webhook."""
-        if await connection.fetchrow(_SQL["add_notice"], notice, body) is not None:
-            webhooks = await connection.fetch(_SQL["enabled_webhooks"])
-            tasks = [NewTask("deliver", str(row["id"]), input={"webhook": str(row["id"]), **body}) for row in webhooks]
-            await self.tasks.insert(connection, notice, tasks)
-
     async def open_obligations(self, right: int) -> list[asyncpg.Record]:
         """Open obligations of a right, over all partners: ids only."""
         async with sweeper_transaction(self.pool, SCHEMA) as connection:
             return list(await connection.fetch(_SQL["open_obligations"], right))
 
     async def purge(self) -> None:
-        """Chore: processing records end after a year (policy P7); used tokens, admissions and notices much earlier."""
+        """Chore: processing records end after a year (policy P7); used tokens and admissions much earlier."""
         async with sweeper_transaction(self.pool, SCHEMA) as connection:
             partners = [row["partner"] for row in await connection.fetch(_SQL["partners"])]
         for partner in partners:
             async with partner_transaction(self.pool, partner) as connection:
-                for statement in ("purge_records", "purge_tokens", "purge_admissions", "purge_notices"):
+                for statement in ("purge_records", "purge_tokens", "purge_admissions"):
                     await connection.execute(_SQL[statement])

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import grpc
+import httpx
 
 from dsrkit.auth import acting_partner
 from dsrkit.db import Connection, partner_transaction
@@ -16,6 +17,7 @@ from dsrkit.tasks.worker import Step
 from dsrkit.vault import Vault
 from services.governance import messages
 from services.governance.egress import EgressGuard
+from services.governance.mail import Mail
 from services.governance.store import GovernanceStore
 
 Clock = Callable[[], datetime]
@@ -40,6 +42,9 @@ class Tools:
     clock: Clock
     dpo_contact: str
     operator: str
+    http: httpx.AsyncClient
+    mail: Mail | None
+    """None: no mail server is configured."""
 
     async def once(self, partner: str, message: Any, method: str, make: Make) -> str:
         """Carries out a mutation once per `request_id`; returns the name of what it made."""

@@ -66,6 +66,7 @@ class World:
     channels: dict[str, grpc.aio.Channel] = field(default_factory=dict)
     heartbeat_seconds: float = 10.0
     tls: TlsFiles | None = None
+    governance_settings: dict[str, Any] = field(default_factory=dict)
 
     def credential(self, partner: str = "acme") -> Credential:
         return Credential.load(self.folder / f"{partner}.json")
@@ -106,6 +107,7 @@ class World:
                 dpo_contact="dpo@agency.example",
                 private_egress="127.0.0.0/8",
                 **self.tls_settings(),
+                **self.governance_settings,
             )
             await stack.enter_async_context(governance.open_service(config))
         else:

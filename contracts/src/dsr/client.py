@@ -24,12 +24,14 @@ from dsr.v1 import access_pb2, erasure_pb2, portability_pb2, request_pb2
 from dsr.v1.access_pb2_grpc import AccessServiceStub
 from dsr.v1.erasure_pb2_grpc import ErasureServiceStub
 from dsr.v1.governance_pb2_grpc import GovernanceServiceStub
+from dsr.v1.notifications_pb2_grpc import NotificationServiceStub
 from dsr.v1.portability_pb2_grpc import PortabilityServiceStub
 
 if TYPE_CHECKING:  # the typed stubs exist for type checkers only
     from dsr.v1.access_pb2_grpc import AccessServiceAsyncStub
     from dsr.v1.erasure_pb2_grpc import ErasureServiceAsyncStub
     from dsr.v1.governance_pb2_grpc import GovernanceServiceAsyncStub
+    from dsr.v1.notifications_pb2_grpc import NotificationServiceAsyncStub
     from dsr.v1.portability_pb2_grpc import PortabilityServiceAsyncStub
 
 SERVICES = ("access", "portability", "erasure", "governance")
@@ -70,12 +72,14 @@ class Platform:
     portability: "PortabilityServiceAsyncStub"
     erasure: "ErasureServiceAsyncStub"
     governance: "GovernanceServiceAsyncStub"
+    notifications: "NotificationServiceAsyncStub"
 
     def __init__(self, channels: Mapping[str, grpc.aio.Channel]) -> None:
         self.access = AccessServiceStub(channels["access"])
         self.portability = PortabilityServiceStub(channels["portability"])
         self.erasure = ErasureServiceStub(channels["erasure"])
         self.governance = GovernanceServiceStub(channels["governance"])
+        self.notifications = NotificationServiceStub(channels["governance"])
 
     async def get(self, name: str) -> Request:
         """The request of that name, of whichever right. ValueError for a name that is none of a request."""

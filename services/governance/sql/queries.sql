@@ -152,9 +152,6 @@ ORDER BY create_time DESC, id DESC LIMIT $3
 -- name: enabled_webhooks
 SELECT id FROM webhook WHERE enabled
 
--- name: add_notice
-INSERT INTO notice (partner, id, body) VALUES (dsr.current_partner(), $1, $2) ON CONFLICT DO NOTHING RETURNING id
-
 -- name: add_record
 INSERT INTO processing_record (partner, id, actor, operation, request, source, outcome, records, record_time, originating_ip)
 VALUES (dsr.current_partner(), $1, $2, $3, $4, $5, $6, $7, $8, $9)
@@ -181,6 +178,3 @@ DELETE FROM used_token WHERE create_time < now() - interval '1 day'
 
 -- name: purge_admissions
 DELETE FROM admission WHERE create_time < now() - interval '2 days'
-
--- name: purge_notices
-DELETE FROM notice WHERE create_time < now() - interval '30 days'

@@ -94,8 +94,8 @@ async def test_state_changes_are_told_signed_and_with_ids_only(world: World) -> 
             Webhook(hook.secret).verify(body, headers)
             message = json.loads(body)
             assert message["type"] == "request.state_changed"
-            assert message["data"]["request"] == done.name
-            assert set(message["data"]) == {"request", "state"}
+            assert message["data"]["resource"] == done.name
+            assert set(message["data"]) == {"resource", "state"}
         first = got[0][0]["webhook-id"]
         await eventually(lambda: [h["webhook-id"] for h, _ in got].count(first) == 2)
 

@@ -836,6 +836,7 @@ class StateChange(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     CHANGE_TIME_FIELD_NUMBER: _builtins.int
     WAITING_REASON_FIELD_NUMBER: _builtins.int
+    DUE_TIME_FIELD_NUMBER: _builtins.int
     request: _builtins.str
     """Required. The request."""
     right: Global___Right.ValueType
@@ -848,6 +849,10 @@ class StateChange(_message.Message):
     def change_time(self) -> _timestamp_pb2.Timestamp:
         """Required. When."""
 
+    @_builtins.property
+    def due_time(self) -> _timestamp_pb2.Timestamp:
+        """Optional. When the request is due as of this change: what deadline warnings go by."""
+
     def __init__(
         self,
         *,
@@ -856,10 +861,11 @@ class StateChange(_message.Message):
         state: _request_pb2.RequestState.ValueType = ...,
         change_time: _timestamp_pb2.Timestamp | None = ...,
         waiting_reason: _error_reason_pb2.ErrorReason.ValueType = ...,
+        due_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "due_time", b"due_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "request", b"request", "right", b"right", "state", b"state", "waiting_reason", b"waiting_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "due_time", b"due_time", "request", b"request", "right", b"right", "state", b"state", "waiting_reason", b"waiting_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,59 @@
+"""Delivers notices by e-mail."""
+
+from datetime import timedelta
+from email.message import EmailMessage
+
+from dsrkit import log
+from dsrkit.db import partner_transaction
+from dsrkit.errors import DsrError
+from dsrkit.tasks import Done, Task
+from services.governance.notifications import contacts
+from services.governance.notifications.webhook import overdue
+from services.governance.notifications.words import letter
+from services.governance.tools import Tools
+
+
+class Email:
+    """Step `email`."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+
+    async def send(self, task: Task) -> Done:
+        """Hands one letter to the operator's mail server; given up when refused for good, or after three days.
+
+        A crash between the server's yes and ours sends it twice, under one Message-ID.
+        """
+        tools, channel = self._tools, task.input["channel"]
+        async with partner_transaction(tools.store.pool, task.partner) as connection:
+            known = await contacts.load(tools.store, tools.vault, connection, task.partner)
+        if known is None or channel not in known[0].channels():
+            return Done(result={"outcome": "NO_CONTACT"})
+        try:
+            taken = await self._hand_over(self._letter(task, known[0].address(channel)))
+        except DsrError:
+            if not overdue(tools, task):
+                raise
+            taken = False
+        if not taken:
+            log.get_logger().error("email.failed", partner=task.partner, notice=str(task.owner))
+        return Done(result={"outcome": "DELIVERED" if taken else "REFUSED"})
+
+    async def _hand_over(self, message: EmailMessage) -> bool:
+        if self._tools.mail is None:
+            text = "No mail server is configured (DSR_SMTP_ADDRESS)."
+            raise DsrError("SOURCE_UNAVAILABLE", text, retry_after=timedelta(minutes=5))
+        return await self._tools.mail.send(message)
+
+    def _letter(self, task: Task, address: str) -> EmailMessage:
+        tools = self._tools
+        subject, text = letter(
+            task.input["kind"], task.input["resource"], task.input["facts"], tools.operator, tools.dpo_contact
+        )
+        message = EmailMessage()
+        message["To"] = address
+        message["Subject"] = subject
+        message["Message-ID"] = f"<{task.id}@dsr.invalid>"
+        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's holiday reply answers it
+        message.set_content(text)
+        return message

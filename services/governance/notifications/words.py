@@ -1,0 +1,18 @@
+"""The dated list of kinds of notices, with their words and periods."""
+
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+import yaml
+
+DATA: Mapping[str, Any] = yaml.safe_load(resources.files(__package__).joinpath("notices.yaml").read_text())
+KINDS: Mapping[str, Mapping[str, Any]] = DATA["kinds"]
+
+
+def letter(kind: str, resource: str, facts: Mapping[str, str], operator: str, dpo_contact: str) -> tuple[str, str]:
+    """Subject and text of an e-mail: names of resources, never personal data, and the DPO's contact (policy P18)."""
+    words = KINDS[kind]
+    text = " ".join(words["text"].format(**facts).split())
+    signature = f"{operator}\nData protection officer: {dpo_contact}\n"
+    return words["subject"].format(**facts), f"{text}\n\n{resource}\n\n{signature}"
