@@ -40,6 +40,10 @@ class HostConfig:
     tls_key: str = ""
     tls_client_ca: str = ""
     otlp_endpoint: str = ""
+    health_listen: str = ""
+    """`host:port` that answers health checks in plaintext, for probes; empty: none."""
+    drain_notice_seconds: float = 0.0
+    """After SIGTERM, how long health says no before calls are refused."""
 
 
 class _Strict(BaseModel):

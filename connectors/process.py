@@ -18,6 +18,7 @@ from dsrkit.auth import Authenticator, TrustStore
 from dsrkit.config import ConfigError, from_env
 from dsrkit.grants import GrantVerifier
 from dsrkit.server import is_loopback, open_server
+from dsrkit.tls import TlsFiles
 
 
 def _parse(arguments: Sequence[str], env: Mapping[str, str]) -> tuple[config.HostConfig, bool]:
@@ -38,9 +39,8 @@ def _tls(settings: config.HostConfig) -> grpc.ServerCredentials | None:
         return None
     if not settings.tls_key:
         raise ConfigError("DSR_TLS_KEY is not set; it goes with DSR_TLS_CERTIFICATE")
-    key, chain = Path(settings.tls_key).read_bytes(), Path(settings.tls_certificate).read_bytes()
-    ca = Path(settings.tls_client_ca).read_bytes() if settings.tls_client_ca else None
-    return grpc.ssl_server_credentials([(key, chain)], root_certificates=ca, require_client_auth=ca is not None)
+    authority = Path(settings.tls_client_ca) if settings.tls_client_ca else None
+    return TlsFiles(Path(settings.tls_certificate), Path(settings.tls_key), authority).server()
 
 
 async def _serve(settings: config.HostConfig, tls: grpc.ServerCredentials | None, host: ConnectorHost) -> None:
@@ -54,6 +54,8 @@ async def _serve(settings: config.HostConfig, tls: grpc.ServerCredentials | None
                 authenticator=Authenticator(TrustStore(settings.trust), audiences=frozenset(host.backends)),
                 tls=tls,
                 interceptors=telemetry.server_interceptors(),
+                health_listen=settings.health_listen,
+                drain_notice_seconds=settings.drain_notice_seconds,
             )
         )
         await running.wait_for_termination()

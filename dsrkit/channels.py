@@ -9,6 +9,7 @@ from dsr.credentials import Credential
 
 from dsrkit import telemetry
 from dsrkit.server import MAX_MESSAGE_BYTES, is_loopback
+from dsrkit.tls import TlsFiles
 
 _OPTIONS: Sequence[tuple[str, object]] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -20,11 +21,13 @@ _OPTIONS: Sequence[tuple[str, object]] = (
 
 
 class Channels:
-    """One channel per address, opened at first use, closed together."""
+    """One channel per address, opened at first use, closed together. Take one for each call: when the certificate is
+    replaced, new calls get a new channel, and those under way end on the old one."""
 
-    def __init__(self, credential: Credential, tls: grpc.ChannelCredentials | None = None) -> None:
+    def __init__(self, credential: Credential, tls: TlsFiles | None = None) -> None:
         self._credential = credential
         self._tls = tls
+        self._stamps: tuple[int, ...] = ()
         self._open: dict[str, grpc.aio.Channel] = {}
         self._stack = AsyncExitStack()
 
@@ -36,6 +39,12 @@ class Channels:
 
     def get(self, address: str) -> grpc.aio.Channel:
         """The channel to `host:port`. Plaintext goes to loopback only (policy P9): ValueError."""
+        if self._tls is not None:
+            stamps = self._tls.stamps()
+            if stamps != self._stamps:
+                # The old channels stay open until the process ends: certificates change every few weeks.
+                self._open.clear()
+                self._stamps = stamps
         if address not in self._open:
             if self._tls is None and not is_loopback(address):
                 raise ValueError("plaintext is refused outside loopback")
@@ -43,7 +52,9 @@ class Channels:
             channel = (
                 grpc.aio.insecure_channel(address, options=list(_OPTIONS), interceptors=interceptors)
                 if self._tls is None
-                else grpc.aio.secure_channel(address, self._tls, options=list(_OPTIONS), interceptors=interceptors)
+                else grpc.aio.secure_channel(
+                    address, self._tls.channel(), options=list(_OPTIONS), interceptors=interceptors
+                )
             )
             self._open[address] = channel
             self._stack.push_async_callback(channel.close)

@@ -81,10 +81,13 @@ async def open_server(
     tls: grpc.ServerCredentials | None = None,
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     draining: asyncio.Event | None = None,
+    health_listen: str = "",
+    drain_notice_seconds: float = 0.0,
 ) -> AsyncIterator[RunningServer]:
     """Starts a server on `listen` (`host:0` takes a free port) and drains it at the end.
 
-    Plaintext outside loopback is refused (policy P9): ValueError.
+    Plaintext outside loopback is refused (policy P9): ValueError. `health_listen`: see `open_health`. When it ends, its
+    health says so for `drain_notice_seconds` before calls are refused, so that who balances load looks elsewhere.
     """
     loopback = is_loopback(listen)
     if tls is None and not loopback:
@@ -110,9 +113,32 @@ async def open_server(
         await health_servicer.set(name, serving)
     log.get_logger().info("listening", port=port)
     try:
-        yield running
+        async with open_health(health_listen, health_servicer):
+            try:
+                yield running
+            finally:
+                await health_servicer.enter_graceful_shutdown()
+                await asyncio.sleep(drain_notice_seconds)
+                running.draining.set()
     finally:
-        await health_servicer.enter_graceful_shutdown()
-        running.draining.set()
         await server.stop(DRAIN_SECONDS)
         log.get_logger().info("drained")
+
+
+@asynccontextmanager
+async def open_health(listen: str, servicer: health.HealthServicer) -> AsyncIterator[int]:
+    """Answers grpc.health.v1, and nothing else, in plaintext on `listen`; empty: doesn't listen.
+
+    For probes that have no certificate, as Kubernetes' have none (decision 0033). Yields the port.
+    """
+    if not listen:
+        yield 0
+        return
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)], maximum_concurrent_rpcs=16)
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    port = server.add_insecure_port(listen)
+    await server.start()
+    try:
+        yield port
+    finally:
+        await server.stop(None)

@@ -18,7 +18,8 @@ class TlsFiles:
 
     certificate: Path
     key: Path
-    authority: Path
+    authority: Path | None
+    """None: a server that asks its callers for no certificate, a client that trusts whom the system trusts."""
     _stamps: tuple[int, ...] = field(default=())
 
     @classmethod
@@ -38,27 +39,33 @@ class TlsFiles:
     def server(self) -> grpc.ServerCredentials:
         """Credentials of a server that takes calls from holders of the authority's certificates only."""
         fetch: Any = self._fetch  # may return None, which the stubs don't know
-        return grpc.dynamic_ssl_server_credentials(self._configuration(), fetch, require_client_authentication=True)
+        mutual = self.authority is not None
+        return grpc.dynamic_ssl_server_credentials(self._configuration(), fetch, require_client_authentication=mutual)
 
     def channel(self) -> grpc.ChannelCredentials:
         """Credentials of a client."""
         return grpc.ssl_channel_credentials(
-            self.authority.read_bytes(), self.key.read_bytes(), self.certificate.read_bytes()
+            self.authority.read_bytes() if self.authority else None,
+            self.key.read_bytes(),
+            self.certificate.read_bytes(),
         )
 
+    def stamps(self) -> tuple[int, ...]:
+        """When the files were last changed: other stamps, other certificates."""
+        files = (self.certificate, self.key, self.authority)
+        return tuple(path.stat().st_mtime_ns for path in files if path is not None)
+
     def _configuration(self) -> grpc.ServerCertificateConfiguration:
-        self._stamps = self._read_stamps()
+        self._stamps = self.stamps()
         pair = (self.key.read_bytes(), self.certificate.read_bytes())
-        return grpc.ssl_server_certificate_configuration([pair], root_certificates=self.authority.read_bytes())
+        roots = self.authority.read_bytes() if self.authority else None
+        return grpc.ssl_server_certificate_configuration([pair], root_certificates=roots)
 
     def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
         """Called at every handshake: the new configuration, or None while nothing has changed."""
         try:
-            return self._configuration() if self._read_stamps() != self._stamps else None
+            return self._configuration() if self.stamps() != self._stamps else None
         except OSError as error:
             # Half-way through a rotation the old certificate serves on.
             log.get_logger().warning("tls.unreadable", error=error)
             return None
-
-    def _read_stamps(self) -> tuple[int, ...]:
-        return tuple(path.stat().st_mtime_ns for path in (self.certificate, self.key, self.authority))

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import grpc
 from dsr.authority.v1 import authority_pb2 as pb
@@ -16,6 +16,9 @@ from dsrkit.errors import CODES, DsrError, from_rpc_error
 from dsrkit.requests.model import Dossier, Request, Right
 from dsrkit.tasks import Task
 
+if TYPE_CHECKING:
+    from dsr.authority.v1.authority_pb2_grpc import AuthorityServiceAsyncStub
+
 TIMEOUT = 10.0
 T = TypeVar("T")
 
@@ -25,8 +28,12 @@ class Authority:
 
     def __init__(self, channels: Channels, address: str, right: Right) -> None:
         self._channels = channels
-        self._stub = AuthorityServiceStub(channels.get(address))
+        self._address = address
         self._right = right
+
+    @property
+    def _stub(self) -> "AuthorityServiceAsyncStub":
+        return AuthorityServiceStub(self._channels.get(self._address))
 
     async def authorize(self, request: pb.AuthorizeRequest) -> pb.AuthorizeResponse:
         """May this request be started?"""

@@ -65,6 +65,10 @@ class Config:
     """`DSR_TLS_CA`: PEM certificates that others' are checked against (mutual TLS)."""
     otlp_endpoint: str = ""
     """`DSR_OTLP_ENDPOINT`: `host:port` of an OpenTelemetry collector; empty: none."""
+    health_listen: str = ""
+    """`DSR_HEALTH_LISTEN`: `host:port` that answers health checks in plaintext, for probes; empty: none."""
+    drain_notice_seconds: float = 0.0
+    """`DSR_DRAIN_NOTICE_SECONDS`: after SIGTERM, how long health says no before calls are refused."""
     connector_idle_seconds: float = 60.0
     """`DSR_CONNECTOR_IDLE_SECONDS`: how long a connector may be silent."""
     heartbeat_seconds: float = 10.0
@@ -92,9 +96,7 @@ async def open_toolbox(config: Config, right: Right, advance: Advance, *, with_a
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(open_pool(config.database_url, right.noun, max_size=16))
         tls = TlsFiles.of(config.tls_certificate, config.tls_key, config.tls_ca)
-        channels = await stack.enter_async_context(
-            Channels(Credential.load(config.credential), tls.channel() if tls else None)
-        )
+        channels = await stack.enter_async_context(Channels(Credential.load(config.credential), tls))
         tasks = TaskStore(pool, right.noun)
         store = RequestStore(pool, right, tasks)
         vault = Vault(config.keys_dir)
@@ -165,6 +167,8 @@ async def serving(
         tls=tools.tls.server() if tools.tls else None,
         interceptors=telemetry.server_interceptors(),
         draining=tools.parts.draining,
+        health_listen=config.health_listen,
+        drain_notice_seconds=config.drain_notice_seconds,
     ) as running:
         listening = asyncio.create_task(tools.parts.hub.listen())
         working = asyncio.create_task(worker.run()) if works else None

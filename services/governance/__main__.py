@@ -93,6 +93,8 @@ async def open_service(config: Config, clock: Clock = system_clock) -> AsyncIter
             authenticator=Authenticator(trust, [PLATFORM_AUDIENCE, AUTHORITY_AUDIENCE]),
             tls=tls.server() if tls else None,
             interceptors=telemetry.server_interceptors(),
+            health_listen=config.health_listen,
+            drain_notice_seconds=config.drain_notice_seconds,
         ) as running:
             working = asyncio.create_task(worker.run()) if works else None
             try:

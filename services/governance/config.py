@@ -44,3 +44,7 @@ class Config:
     """`DSR_TLS_CA`: PEM certificates that others' are checked against (mutual TLS)."""
     otlp_endpoint: str = ""
     """`DSR_OTLP_ENDPOINT`: `host:port` of an OpenTelemetry collector; empty: none."""
+    health_listen: str = ""
+    """`DSR_HEALTH_LISTEN`: `host:port` that answers health checks in plaintext, for probes; empty: none."""
+    drain_notice_seconds: float = 0.0
+    """`DSR_DRAIN_NOTICE_SECONDS`: after SIGTERM, how long health says no before calls are refused."""
