@@ -14,7 +14,7 @@ B ?=
 ONCE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint gen check-gen conformance chaos servers test-servers mutants bench lock clean
+.PHONY: help run test lint gen check-gen conformance chaos servers test-servers mutants bench lock images clean
 
 ##@ Use
 help: ## List the targets
@@ -67,6 +67,9 @@ gen: $(VENV)/.dev ## Generate code from protos/, and docs/policy.md from the tes
 
 check-gen: $(VENV)/.dev ## Fail if generated code isn't what protos/ says
 	scripts/check-gen.sh
+
+images: $(VENV)/.run ## Build the container image by podman or docker; scripts/images.sh says what can be set
+	scripts/images.sh
 
 lock: $(VENV)/.dev ## Lock requirements anew; P="name …" upgrades these, P=--upgrade all
 	$(BIN)/pip install --quiet uv
