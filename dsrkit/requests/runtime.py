@@ -24,6 +24,7 @@ from dsrkit.requests.close import Close
 from dsrkit.requests.connector import Connectors, Limits
 from dsrkit.requests.export import Export, Spool
 from dsrkit.requests.flow import Advance, Flow
+from dsrkit.requests.leftovers import Leftovers
 from dsrkit.requests.locate import Locate
 from dsrkit.requests.model import Right
 from dsrkit.requests.servicer import Parts
@@ -148,14 +149,16 @@ async def serving(
         "locate": tools.locate.locate,
         "close": tools.close.close,
     }
+    leftovers = Leftovers(tools.parts.store, config.state_dir / "spool", config.state_dir / "bundles")
     worker = Worker(
         tools.parts.store.tasks,
         {**shared, **steps},
         flow.lock,
         flow.settle,
         flow.waiting,
-        [(0.5, lambda: ship(tools)), *chores],
+        [(0.5, lambda: ship(tools)), (3600.0, leftovers.sweep), *chores],
         heartbeat_seconds=config.heartbeat_seconds,
+        discard=leftovers.of_attempt,
     )
     authenticator = Authenticator(TrustStore(config.trust), [PLATFORM_AUDIENCE])
     serves, works = config.role in ("api", "all"), config.role in ("worker", "all")

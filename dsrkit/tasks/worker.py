@@ -33,6 +33,8 @@ Step = Callable[[Task], Awaitable[Done]]
 Lock = Callable[[Connection, Task], Awaitable[None]]
 Settle = Callable[[Connection, Task, Done], Awaitable[None]]
 Waiting = Callable[[Connection, Task, str], Awaitable[None]]
+Discard = Callable[[Task], Awaitable[None]]
+"""Removes what an attempt wrote whose result was not taken."""
 Chore = tuple[float, Callable[[], Awaitable[None]]]
 
 PER_SOURCE = 2
@@ -76,12 +78,14 @@ class Worker:
         waiting: Waiting,
         chores: Sequence[Chore] = (),
         heartbeat_seconds: float = 10.0,
+        discard: Discard | None = None,
     ) -> None:
         self._store = store
         self._steps = steps
         self._lock = lock
         self._settle = settle
         self._waiting = waiting
+        self._discard = discard
         self._chores = [*chores, (3600.0, store.purge_queue_log)]
         self._heartbeat_timeout = timedelta(seconds=heartbeat_seconds)
         self._queries = queue_queries(store.pool, store.schema)
@@ -211,11 +215,15 @@ class Worker:
             done = await self._steps[task.step](task)
             async with partner_transaction(self._store.pool, partner) as connection:
                 await self._lock(connection, task)
-                if await self._store.finish(connection, task, done):
+                taken = await self._store.finish(connection, task, done)
+                if taken:
                     await self._settle(connection, task, done)
-                    logger.info("task.done", records=done.records)
-                else:
-                    logger.warning("task.superseded")
+            if taken:
+                logger.info("task.done", records=done.records)
+            else:
+                logger.warning("task.superseded")
+                if self._discard is not None:
+                    await self._discard(task)
         except Exception as error:
             reason = map_error(error).reason
             delay = error.retry_after if isinstance(error, DsrError) else None
@@ -223,5 +231,8 @@ class Worker:
             logger.warning("task.waiting", reason=reason, error=None if isinstance(error, DsrError) else error)
             async with partner_transaction(self._store.pool, partner) as connection:
                 await self._lock(connection, task)
-                if await self._store.wait(connection, task, reason, pause):
+                taken = await self._store.wait(connection, task, reason, pause)
+                if taken:
                     await self._waiting(connection, task, reason)
+            if not taken and self._discard is not None:
+                await self._discard(task)

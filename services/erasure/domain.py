@@ -48,8 +48,8 @@ def _after_locate(request: Request, dossier: Dossier, tasks: Sequence[Task], fou
         return Move("LOCATING", [NewTask("locate", source, current + 1) for source in request.data_sources])
     changed = request.facts.get("plan_changes")
     if not _destroys(plan) and not plan["findings"] and not request.facts["validate_only"]:
-        report = {"outcomes": outcomes(plan, {}, {}), "verify_time": plan["create_time"], "bundles_ended": 0}
-        return Move("COMPLETED", facts={"plan": plan, "report": report})
+        # Nothing to destroy at the sources; older bundles of the person are ended all the same.
+        return Move("VERIFYING", [NewTask("finish")], facts={"plan": plan})
     return Move("PLAN_CHANGED" if changed else "PLANNED", facts={"plan": plan, "approval": None})
 
 
@@ -122,7 +122,7 @@ def _after_verify(request: Request, tasks: Sequence[Task]) -> Move | None:
     verified = {s: t.result for s, t in latest(tasks, "verify").items()}
     report = {
         "outcomes": outcomes(request.facts["plan"], erased, verified),
-        "verify_time": max(t.update_time for t in latest(tasks, "verify").values()).astimezone(UTC).isoformat(),
+        "verify_time": max(t.update_time for t in tasks if t.step in ("verify", "finish")).astimezone(UTC).isoformat(),
         "bundles_ended": finished[-1].result["bundles_ended"],
     }
     left = remains(report["outcomes"]) or any(r["outcome"] == "STOPPED" for r in erased.values())

@@ -10,7 +10,7 @@ from dsr.authority.v1.authority_pb2 import SourceInstructions
 from dsr.connector.v1.grant_pb2 import CollectionInstruction
 from google.protobuf import json_format
 
-from dsrkit.requests.model import Dossier, Request
+from dsrkit.requests.model import Dossier, Found, Request
 from dsrkit.tasks import Task
 from services.erasure.domain import DESTROYS, change
 
@@ -162,6 +162,20 @@ def changes(
             if (finding["code"], finding["collection"]) not in known:
                 found.append(change("NEW_FINDING", name, finding["collection"]))
     return found
+
+
+def strangers(source: str, dossier: Dossier, before: Found, now: Found) -> list[dict[str, Any]]:
+    """People and followed names that a source finds now and did not when the plan was last checked against it."""
+    people = {(p.collection, p.person) for p in before.located.people}
+    fresh = sorted({p.collection for p in now.located.people if (p.collection, p.person) not in people})
+    names = {(i.type, i.value) for i in dossier.identities}
+    names |= {(f.identity.type, f.identity.value) for f in before.located.identities}
+    unknown = [
+        f.collection for f in now.located.identities if f.unique and (f.identity.type, f.identity.value) not in names
+    ]
+    return [change("NEW_PERSON", source, collection) for collection in fresh] + [
+        change("NEW_IDENTITY", source, collection) for collection in sorted(set(unknown))
+    ]
 
 
 def grown(plan: Mapping[str, Any], source: str, counts: Mapping[str, int]) -> list[dict[str, Any]]:

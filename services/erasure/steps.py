@@ -123,9 +123,10 @@ class ErasureSteps:
         subject = dossier.subject(str(request.id), source, relocated.result["types"])
         found = await self._connectors.locate(issued.connector_address, source, subject, with_anchors=False)
         counts = {c.collection: c.records for c in found.located.collections}
-        grown = plans.grown(plan, source, counts)
-        if grown:
-            return _stopped(grown)
+        before = (await self._flow.founds(request, tasks, "relocate"))[source]
+        beyond = [*plans.grown(plan, source, counts), *plans.strangers(source, dossier, before, found)]
+        if beyond:
+            return _stopped(beyond)
         message = connector_pb2.EraseRequest(
             grant=issued.grant,
             subjects=[connector_pb2.EraseSubject(subject=subject, expected=found.located.collections)],
@@ -155,8 +156,12 @@ class ErasureSteps:
         return Done(records=sum(r["unexplained"] for r in remnants.values()), result={"remnants": remnants})
 
     async def finish(self, task: Task) -> Done:
-        """Obliges the other rights to end bundles of the person, and waits until they have."""
-        request, _ = await self._flow.load(task)
+        """Obliges the other rights to end bundles of the person, and waits until they have.
+
+        A copy that began in the meantime may hold what has been erased since: it is waited for, then ended too.
+        """
+        request, dossier = await self._flow.load(task)
+        await self._meet(request, dossier, copies=True)
         answer = await self._authority.oblige(request)
         if answer.open:
             raise DsrError("BUNDLES_ENDING", "Older bundles of the person are being ended.")

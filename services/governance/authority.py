@@ -12,7 +12,7 @@ from dsr.connector.v1.grant_pb2 import Grant
 from dsr.v1 import governance_pb2, request_pb2
 from dsr.v1.subject_pb2 import Identity
 
-from dsrkit.auth import Authenticator, current_caller, require_fresh_person
+from dsrkit.auth import Authenticator, require_fresh_person
 from dsrkit.db import Connection, partner_transaction
 from dsrkit.errors import DsrError, invalid
 from dsrkit.grants import GrantSigner
@@ -20,14 +20,14 @@ from dsrkit.instructions import differences
 from dsrkit.requests.view import parse_partner, parse_uuid4
 from dsrkit.vault import Vault
 from services.governance import messages
-from services.governance.digests import identity_digests
+from services.governance.digests import hold_digests, identity_digests
 from services.governance.domain import Facts, instructions, refuse, suspended
 from services.governance.notifications.deadlines import track
 from services.governance.notifications.outbox import notify
+from services.governance.services import own_request, own_right, right_of
 from services.governance.store import GovernanceStore
 
 DEFAULT_DAILY_CAP = 1000
-_SERVICES = {pb.RIGHT_ACCESS: "access", pb.RIGHT_PORTABILITY: "portability", pb.RIGHT_ERASURE: "erasure"}
 
 
 class AuthorityServicer(AuthorityServiceServicer):
@@ -50,7 +50,7 @@ class AuthorityServicer(AuthorityServiceServicer):
         self._operator = operator
 
     async def Authorize(self, request: pb.AuthorizeRequest, context: Any) -> pb.AuthorizeResponse:
-        _check_right(request.right)
+        own_right(request.right)
         request_id = parse_uuid4(request.request_id, "request_id")
         async with partner_transaction(self._store.pool, parse_partner(request.partner, "partner")) as connection:
             row = await self._store.need(connection, "partner", "resource")
@@ -84,7 +84,7 @@ class AuthorityServicer(AuthorityServiceServicer):
         )
 
     async def GetInstructions(self, request: pb.GetInstructionsRequest, context: Any) -> pb.GetInstructionsResponse:
-        _check_right(request.right)
+        own_right(request.right)
         partner_name = parse_partner(request.partner, "partner")
         async with partner_transaction(self._store.pool, partner_name) as connection:
             row = await self._store.need(connection, "partner", "resource")
@@ -118,6 +118,7 @@ class AuthorityServicer(AuthorityServiceServicer):
         row = await self._store.need(connection, "data_map", "data map", revision)
         maps = {source.source: source for source in messages.data_map(row).sources}
         digests = await identity_digests(self._vault, partner, [(i.type, i.value) for i in identities])
+        digests += await hold_digests(self._vault, partner, [(i.type, i.value) for i in identities])
         holds = await self._store.holds(connection, names, digests)
         found = []
         for name in names:
@@ -136,13 +137,11 @@ class AuthorityServicer(AuthorityServiceServicer):
         return found
 
     async def IssueGrant(self, request: pb.IssueGrantRequest, context: Any) -> pb.IssueGrantResponse:
-        _check_right(request.right)
+        own_right(request.right)
         erases = request.right == pb.RIGHT_ERASURE
         partner = parse_partner(request.source, "source")
-        if parse_partner(request.request, "request") != partner:
+        if own_request(request.request, request.right) != partner:
             raise invalid("request", "belongs to another partner than the source")
-        if current_caller().subject != _SERVICES[request.right]:
-            raise DsrError("ROLE_REQUIRED", "This service has no part in that right.", roles="ROLE_SERVICE")
         async with partner_transaction(self._store.pool, partner) as connection:
             row = await self._store.need(connection, "partner", "resource")
             refusal = suspended(row["standing"], self._dpo_contact)
@@ -182,10 +181,12 @@ class AuthorityServicer(AuthorityServiceServicer):
         row = await self._store.row(connection, "approver", request.request, request.plan_digest)
         if row is None:
             raise DsrError("FOUR_EYES", "No approval of this plan is on record.", why="NOT_APPROVED")
+        if not row["still"]:
+            raise DsrError("FOUR_EYES", "The approver's role was revoked since.", why="ROLE_NOT_GRANTED")
         return str(row["approver"])
 
     async def RecordApproval(self, request: pb.RecordApprovalRequest, context: Any) -> pb.RecordApprovalResponse:
-        partner = parse_partner(request.request, "request")
+        partner = own_request(request.request, pb.RIGHT_ERASURE)
         caller = self._partners.verify(request.token)
         if caller.partner != partner or "ROLE_APPROVER" not in caller.roles:
             raise DsrError("ROLE_REQUIRED", "This needs the role ROLE_APPROVER.", roles="ROLE_APPROVER")
@@ -203,8 +204,8 @@ class AuthorityServicer(AuthorityServiceServicer):
         return pb.RecordApprovalResponse(approver=caller.principal)
 
     async def RegisterWork(self, request: pb.RegisterWorkRequest, context: Any) -> pb.RegisterWorkResponse:
-        _check_right(request.right)
-        partner = parse_partner(request.request, "request")
+        own_right(request.right)
+        partner = own_request(request.request, request.right)
         digests = await identity_digests(self._vault, partner, [(i.type, i.value) for i in request.identities])
         async with partner_transaction(self._store.pool, partner) as connection:
             # One at a time per partner, so that of two requests at least one sees the other.
@@ -217,22 +218,22 @@ class AuthorityServicer(AuthorityServiceServicer):
 
     async def CloseWork(self, request: pb.CloseWorkRequest, context: Any) -> pb.CloseWorkResponse:
         until = request.bundle_expire_time.ToDatetime(UTC) if request.HasField("bundle_expire_time") else None
-        partner = parse_partner(request.request, "request")
+        partner = own_request(request.request)
         async with partner_transaction(self._store.pool, partner) as connection:
-            await self._store.row(connection, "close_work", request.request, until)
+            await self._store.row(connection, "close_work", request.request, right_of(request.request), until)
             if until is None:
                 await self._store.row(connection, "forget_work", request.request)
         return pb.CloseWorkResponse()
 
     async def ObligeBundleEnd(self, request: pb.ObligeBundleEndRequest, context: Any) -> pb.ObligeBundleEndResponse:
-        partner = parse_partner(request.request, "request")
+        partner = own_request(request.request, pb.RIGHT_ERASURE)
         async with partner_transaction(self._store.pool, partner) as connection:
             await self._store.row(connection, "oblige", request.request)
             row = await self._store.need(connection, "obliged", "resource", request.request)
         return pb.ObligeBundleEndResponse(open=row["open"], total=row["total"])
 
     async def ListObligations(self, request: pb.ListObligationsRequest, context: Any) -> pb.ListObligationsResponse:
-        _check_right(request.right)
+        own_right(request.right)
         rows = await self._store.open_obligations(request.right)
         found = [pb.Obligation(id=str(r["id"]), request=r["request"], erasure=r["erasure"]) for r in rows]
         return pb.ListObligationsResponse(obligations=found)
@@ -240,7 +241,7 @@ class AuthorityServicer(AuthorityServiceServicer):
     async def AcknowledgeObligation(
         self, request: pb.AcknowledgeObligationRequest, context: Any
     ) -> pb.AcknowledgeObligationResponse:
-        partner = parse_partner(request.request, "request")
+        partner = own_request(request.request)
         async with partner_transaction(self._store.pool, partner) as connection:
             await self._store.need(connection, "acknowledge", "obligation", _uuid(request.id, "id"), request.request)
             await self._store.row(connection, "bundle_ended", request.request)
@@ -263,6 +264,7 @@ class AuthorityServicer(AuthorityServiceServicer):
         identifier = _uuid(entry.id, "entries.id")
         if entry.WhichOneof("entry") == "change":
             change = entry.change
+            own_request(change.request, change.right)
             changed = await track(self._store, connection, change)
             if changed or change.waiting_reason:
                 state = request_pb2.RequestState.Name(change.state).removeprefix("REQUEST_STATE_")
@@ -270,14 +272,11 @@ class AuthorityServicer(AuthorityServiceServicer):
                 await notify(self._store, connection, when, kind, change.request, notice=identifier, state=state)
             return
         record = entry.record
+        if record.request:
+            own_request(record.request)
         ip = ipaddress.ip_address(record.originating_ip) if record.originating_ip else None
         args = (record.actor, record.operation, record.request, record.source, record.outcome, record.records)
         await self._store.row(connection, "add_record", identifier, *args, record.record_time.ToDatetime(UTC), ip)
-
-
-def _check_right(right: int) -> None:
-    if right not in _SERVICES:
-        raise invalid("right", "must be one of the three rights")
 
 
 def _uuid(text: str, field: str) -> UUID:

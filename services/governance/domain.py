@@ -155,6 +155,19 @@ def check_map(data_map: governance_pb2.DataMap) -> tuple[str, str] | None:
     return None
 
 
+def check_hold(hold: governance_pb2.Hold, data_map: governance_pb2.DataMap) -> tuple[str, str] | None:
+    """What is wrong with a hold: one that names what nobody would ever look up holds nothing."""
+    source = next((s for s in data_map.sources if s.source == hold.source), None)
+    if source is None:
+        return "hold.source", "is not in the data map"
+    if hold.collection not in {c.collection for c in source.collections}:
+        return "hold.collection", "is not a collection of this source in the current data map"
+    types = {kind for s in data_map.sources for kind in (*s.authoritative_for, *s.asked_by)}
+    if hold.HasField("subject") and types and hold.subject.type not in types:
+        return "hold.subject.type", f"is no identity type of the data map; there are {', '.join(sorted(types))}"
+    return None
+
+
 def _check_collection(collection: governance_pb2.CollectionMap) -> tuple[str, str] | None:
     if collection.erase_action not in _ACTIONS:
         return "erase_action", "must be DELETE, ANONYMISE or RETAIN"

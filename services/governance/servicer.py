@@ -18,8 +18,8 @@ from dsrkit.errors import DsrError, invalid, not_found
 from dsrkit.requests.servicer import page_size
 from dsrkit.requests.view import known_enum, parse_partner
 from services.governance import messages
-from services.governance.digests import identity_digests
-from services.governance.domain import check_map
+from services.governance.digests import hold_digests
+from services.governance.domain import check_hold, check_map
 from services.governance.tools import Tools, scope
 
 _LONGEST_LIFETIME = timedelta(days=30)
@@ -145,10 +145,14 @@ class GovernanceServicer(GovernanceServiceServicer):
         subject = None
         if wanted.HasField("subject"):
             pair = (wanted.subject.type, wanted.subject.value)
-            subject = (await identity_digests(self._vault, partner, [pair]))[0]
+            subject = (await hold_digests(self._vault, partner, [pair]))[0]
 
         async def make(connection: Connection, base: UUID) -> str:
             await self._store.need(connection, "data_source", "data source", wanted.source)
+            current = await self._store.row(connection, "data_map", 0)
+            wrong = check_hold(wanted, messages.data_map(current) if current else pb.DataMap())
+            if wrong:
+                raise invalid(*wrong)
             args = (base, wanted.source, wanted.collection, subject, wanted.reason, wanted.legal_reference, review_time)
             await self._store.need(connection, "create_hold", "resource", *args)
             return str(base)

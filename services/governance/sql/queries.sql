@@ -80,7 +80,10 @@ INSERT INTO approval (partner, request, plan_digest, approver) VALUES (dsr.curre
 ON CONFLICT DO NOTHING
 
 -- name: approver
-SELECT approver FROM approval WHERE request = $1 AND plan_digest = $2
+SELECT approver, EXISTS (
+  SELECT 1 FROM role_grant WHERE grantee = approver AND role = 'ROLE_APPROVER' AND state = 'CONFIRMED'
+) AS still
+FROM approval WHERE request = $1 AND plan_digest = $2
 
 -- name: admit
 INSERT INTO admission (partner, request_id, principal) VALUES (dsr.current_partner(), $1, $2) ON CONFLICT DO NOTHING
@@ -93,7 +96,7 @@ INSERT INTO work (partner, request, "right") VALUES (dsr.current_partner(), $1, 
 
 -- name: add_work_identities
 INSERT INTO work_identity (partner, request, digest)
-SELECT dsr.current_partner(), $1, unnest($2::bytea[])
+SELECT dsr.current_partner(), $1, unnest($2::bytea[]) WHERE EXISTS (SELECT 1 FROM work WHERE request = $1 AND open)
 ON CONFLICT DO NOTHING
 
 -- name: other_work
@@ -106,7 +109,8 @@ WHERE mine.request = $1 AND other.open
 ORDER BY other.number
 
 -- name: close_work
-UPDATE work SET open = false, bundle_expire_time = $2 WHERE request = $1
+INSERT INTO work (partner, request, "right", open, bundle_expire_time) VALUES (dsr.current_partner(), $1, $2, false, $3)
+ON CONFLICT (partner, request) DO UPDATE SET open = false, bundle_expire_time = $3
 
 -- name: forget_work
 DELETE FROM work_identity WHERE request = $1

@@ -1,0 +1,174 @@
+"""What happens to a person's data while an erasure of theirs is under way, and who may say that something happened."""
+
+import asyncio
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc
+import pytest
+from dsr.authority.v1 import authority_pb2
+from dsr.authority.v1.authority_pb2_grpc import AuthorityServiceStub
+from dsr.credentials import AUTHORITY_AUDIENCE, Credential
+from dsr.v1 import erasure_pb2, governance_pb2, request_pb2, subject_pb2
+
+from tests.support.services import PARTNER, SHOP, World, eventually, reason_of, state
+
+CHANGES = erasure_pb2.ErasureRequest.PlanChange.Kind
+
+
+async def planned(world: World, **fields: Any) -> Any:
+    created = await world.create("erasure", **fields)
+    return await world.until("erasure", created.name, "PLANNED")
+
+
+async def held_while_erasing(world: World) -> tuple[Any, asyncio.Event]:
+    """An erasure whose shop is just about to erase, and the event that lets it."""
+    plan = await planned(world)
+    gate = world.shop.gate = asyncio.Event()
+    world.shop.gated = frozenset({"erase"})
+    await world.approve(plan)
+    await eventually(lambda: "erase" in world.shop.calls)
+    return plan, gate
+
+
+async def refused(call: Any) -> str:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return reason_of(caught.value)
+
+
+async def test_somebody_else_who_appears_after_the_check_is_not_erased(world: World) -> None:
+    plan, gate = await held_while_erasing(world)
+    stranger = {"id": "99", "email": "ann@example.com", "number": "99", "name": "Anna, another person"}
+    world.crm.tables["people"].rows.append(stranger)
+    gate.set()
+    done = await world.until("erasure", plan.name)
+    assert stranger in world.crm.tables["people"].rows
+    assert state(done) == "PARTIALLY_ERASED"
+    assert {CHANGES.Name(c.kind) for c in done.plan_changes} == {"KIND_NEW_PERSON", "KIND_NEW_IDENTITY"}
+
+
+async def test_a_copy_made_while_erasing_ends_with_the_erasure(world: World) -> None:
+    plan, gate = await held_while_erasing(world)
+    world.crm.gate, world.crm.gated = asyncio.Event(), frozenset({"export"})
+    copy = await world.create("access")
+    await eventually(lambda: "export" in world.crm.calls)
+    gate.set()
+    await world.until_waiting("erasure", plan.name, "COPY_IN_PROGRESS")
+    world.crm.gate.set()
+    assert state(await world.until("access", copy.name)) == "COMPLETED"
+    done = await world.until("erasure", plan.name)
+    assert done.report.bundles_ended == 1
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await world.download("access", copy.name)
+    assert reason_of(caught.value) == "BUNDLE_GONE"
+
+
+async def test_an_erasure_that_finds_nothing_ends_older_copies_too(world: World) -> None:
+    copy = await world.create("access")
+    await world.until("access", copy.name)
+    for rows in (world.crm.tables["people"].rows, world.shop.tables["orders"].rows):
+        rows.clear()
+    created = await world.create("erasure")
+    done = await world.until("erasure", created.name)
+    assert state(done) == "COMPLETED"
+    assert done.report.bundles_ended == 1
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await world.download("access", copy.name)
+    assert reason_of(caught.value) == "BUNDLE_GONE"
+
+
+async def test_an_approver_revoked_before_the_first_grant_erases_nothing(world: World) -> None:
+    plan = await planned(world)
+    world.shop.gate, world.shop.gated = asyncio.Event(), frozenset({"locate"})
+    world.shop.calls.clear()
+    await world.approve(plan)
+    await eventually(lambda: "locate" in world.shop.calls)
+    admin = world.metadata("adam", "ROLE_ADMIN")
+    listed = await world.governance.ListRoleGrants(governance_pb2.ListRoleGrantsRequest(parent=PARTNER), metadata=admin)
+    for granted in listed.role_grants:
+        message = governance_pb2.RevokeRoleGrantRequest(name=granted.name, request_id=str(uuid.uuid4()))
+        await world.governance.RevokeRoleGrant(message, metadata=admin)
+    world.shop.gate.set()
+    await world.until_waiting("erasure", plan.name, "FOUR_EYES")
+    assert world.shop.erase_runs == world.crm.erase_runs == 0
+
+
+def authority(world: World, service: str) -> tuple[AuthorityServiceStub, Any]:
+    key = Credential.load(world.folder / f"{service}.json")
+    token = key.token(AUTHORITY_AUDIENCE, subject=service, roles=["ROLE_SERVICE"])
+    return AuthorityServiceStub(world.channel("governance")), (("authorization", f"Bearer {token}"),)
+
+
+async def test_a_service_speaks_for_its_own_right_alone(world: World) -> None:
+    stub, access = authority(world, "access")
+    request, right = f"{PARTNER}/erasureRequests/{uuid.uuid4()}", authority_pb2.RIGHT_ERASURE
+    change = authority_pb2.StateChange(request=request, right=right, state=request_pb2.REQUEST_STATE_COMPLETED)
+    entry = authority_pb2.ReportEntry(partner=PARTNER, id=str(uuid.uuid4()), change=change)
+    entry.change.change_time.GetCurrentTime()
+    obligation = f"{PARTNER}/portabilityRequests/{uuid.uuid4()}"
+    token = dict(world.metadata("bob", "ROLE_APPROVER"))["authorization"].removeprefix("Bearer ")
+    pb = authority_pb2
+    calls = [
+        stub.Authorize(
+            pb.AuthorizeRequest(partner=PARTNER, right=right, request_id=str(uuid.uuid4())), metadata=access
+        ),
+        stub.GetInstructions(
+            pb.GetInstructionsRequest(partner=PARTNER, right=right, data_map_revision=1, data_sources=[SHOP]),
+            metadata=access,
+        ),
+        stub.RecordApproval(
+            pb.RecordApprovalRequest(request=request, plan_digest="d", token=token, creators=["x#y"]), metadata=access
+        ),
+        stub.RegisterWork(pb.RegisterWorkRequest(request=request, right=right), metadata=access),
+        stub.CloseWork(pb.CloseWorkRequest(request=request), metadata=access),
+        stub.ObligeBundleEnd(pb.ObligeBundleEndRequest(request=request), metadata=access),
+        stub.ListObligations(pb.ListObligationsRequest(right=pb.RIGHT_PORTABILITY), metadata=access),
+        stub.AcknowledgeObligation(
+            pb.AcknowledgeObligationRequest(id=str(uuid.uuid4()), request=obligation), metadata=access
+        ),
+        stub.Report(pb.ReportRequest(entries=[entry]), metadata=access),
+    ]
+    for call in calls:
+        assert await refused(call) in ("ROLE_REQUIRED", "FIELD_REQUIRED"), call
+    mixed = pb.RegisterWorkRequest(request=request, right=pb.RIGHT_ACCESS)
+    assert await refused(stub.RegisterWork(mixed, metadata=access)) == "FIELD_INVALID"
+
+
+async def test_work_that_was_closed_is_not_opened_by_a_late_registration(world: World) -> None:
+    stub, access = authority(world, "access")
+    ghost = f"{PARTNER}/accessRequests/{uuid.uuid4()}"
+    ann = subject_pb2.Identity(type="email", value="ann@example.com")
+    await stub.CloseWork(authority_pb2.CloseWorkRequest(request=ghost), metadata=access)
+    late = authority_pb2.RegisterWorkRequest(request=ghost, right=authority_pb2.RIGHT_ACCESS, identities=[ann])
+    await stub.RegisterWork(late, metadata=access)
+    plan = await planned(world)
+    await world.approve(plan)
+    assert state(await world.until("erasure", plan.name)) == "COMPLETED"
+
+
+@pytest.mark.parametrize("collection", ["ordres", "ORDERS", "orders ", "*"])
+async def test_a_hold_on_what_is_not_mapped_is_refused(world: World, collection: str) -> None:
+    assert await refused(hold(world, collection)) == "FIELD_INVALID"
+
+
+async def test_a_hold_of_a_type_that_nobody_looks_up_is_refused(world: World) -> None:
+    assert await refused(hold(world, "orders", governance_pb2.HoldSubject(type="e-mail", value="x"))) == "FIELD_INVALID"
+
+
+async def test_a_hold_holds_its_person_in_any_spelling(world: World) -> None:
+    await hold(world, "orders", governance_pb2.HoldSubject(type="email", value=" Ann@Example.com"))
+    plan = await planned(world)
+    actions = {c.collection: erasure_pb2.ErasureRequest.Action.Name(c.action) for c in plan.plan.collections}
+    assert actions["orders"] == "ACTION_RETAIN"
+
+
+def hold(world: World, collection: str, subject: governance_pb2.HoldSubject | None = None) -> Any:
+    message = governance_pb2.PlaceHoldRequest(
+        parent=PARTNER,
+        request_id=str(uuid.uuid4()),
+        hold=governance_pb2.Hold(source=SHOP, collection=collection, reason="r", legal_reference="l", subject=subject),
+    )
+    message.hold.review_time.FromDatetime(datetime.now(UTC) + timedelta(days=9))
+    return world.governance.PlaceHold(message, metadata=world.metadata("adam", "ROLE_ADMIN"))
