@@ -3,6 +3,7 @@
 import asyncio
 import time
 import uuid
+from typing import Any
 
 import grpc
 import pytest
@@ -53,9 +54,9 @@ async def test_cancelled_in_the_middle_of_a_step(world: World, right: str, call:
     assert state(await world.act(right, "Cancel", name)) == "CANCELLED", "cancelling again is no error"
 
 
-async def refused(call: object) -> str:
+async def refused(call: Any) -> str:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call  # type: ignore[misc]
+        await call
     return reason_of(caught.value)
 
 
@@ -64,25 +65,25 @@ class Captured:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._stub = AuthorityServiceStub(world.channel("governance"))
+        self._stub: Any = AuthorityServiceStub(world.channel("governance"))
 
     def _metadata(self, service: str) -> tuple[tuple[str, str], ...]:
         key = Credential.load(self._world.folder / f"{service}.json")
         return (("authorization", f"Bearer {key.token(AUTHORITY_AUDIENCE, subject=service, roles=['ROLE_SERVICE'])}"),)
 
-    def token(self, subject: str = "bob", *roles: str, partner: str = "acme", **claims: object) -> str:
+    def token(self, subject: str = "bob", *roles: str, partner: str = "acme", **claims: Any) -> str:
         claims = {"actor_type": "person", "auth_time": time.time(), **claims}
         return self._world.credential(partner).token(
             "dsr", subject=subject, roles=roles or ("ROLE_APPROVER",), **claims
         )
 
-    def record(self, request: str, digest: str, token: str, service: str = "erasure") -> object:
+    def record(self, request: str, digest: str, token: str, service: str = "erasure") -> Any:
         message = authority_pb2.RecordApprovalRequest(
             request=request, plan_digest=digest, token=token, creators=["urn:dsr:partner:acme#alice"]
         )
         return self._stub.RecordApproval(message, metadata=self._metadata(service))
 
-    def grant(self, request: str, digest: str, service: str = "erasure") -> object:
+    def grant(self, request: str, digest: str, service: str = "erasure") -> Any:
         message = authority_pb2.IssueGrantRequest(
             right=authority_pb2.RIGHT_ERASURE,
             request=request,
@@ -99,8 +100,8 @@ async def test_an_approval_is_of_one_plan_of_one_request_by_one_person(world: Wo
     captured = Captured(world)
     mine, other = (f"{PARTNER}/erasureRequests/{uuid.uuid4()}" for _ in range(2))
     token = captured.token()
-    await captured.record(mine, "d1", token)  # type: ignore[misc]
-    await captured.record(mine, "d1", token)  # type: ignore[misc]
+    await captured.record(mine, "d1", token)
+    await captured.record(mine, "d1", token)
     assert await refused(captured.record(mine, "d2", token)) == "PERSON_REQUIRED", "a token approves one plan"
     assert await refused(captured.record(other, "d1", token)) == "PERSON_REQUIRED"
     assert await refused(captured.grant(mine, "d2")) == "FOUR_EYES"
@@ -119,8 +120,8 @@ async def test_an_approval_is_of_one_plan_of_one_request_by_one_person(world: Wo
         ({"subject": "bob", "partner": "globex"}, "ROLE_REQUIRED"),
     ],
 )
-async def test_an_approval_by_the_wrong_person(world: World, who: dict[str, object], reason: str) -> None:
+async def test_an_approval_by_the_wrong_person(world: World, who: dict[str, Any], reason: str) -> None:
     captured = Captured(world)
     request = f"{PARTNER}/erasureRequests/{uuid.uuid4()}"
-    assert await refused(captured.record(request, "d1", captured.token(**who))) == reason  # type: ignore[arg-type]
+    assert await refused(captured.record(request, "d1", captured.token(**who))) == reason
     assert await refused(captured.grant(request, "d1")) == "FOUR_EYES"

@@ -95,7 +95,7 @@ async def test_an_approver_revoked_before_the_first_grant_erases_nothing(world: 
     assert world.shop.erase_runs == world.crm.erase_runs == 0
 
 
-def authority(world: World, service: str) -> tuple[AuthorityServiceStub, Any]:
+def authority(world: World, service: str) -> tuple[Any, Any]:
     key = Credential.load(world.folder / f"{service}.json")
     token = key.token(AUTHORITY_AUDIENCE, subject=service, roles=["ROLE_SERVICE"])
     return AuthorityServiceStub(world.channel("governance")), (("authorization", f"Bearer {token}"),)
@@ -109,10 +109,17 @@ async def test_a_service_speaks_for_its_own_right_alone(world: World) -> None:
     entry.change.change_time.GetCurrentTime()
     obligation = f"{PARTNER}/portabilityRequests/{uuid.uuid4()}"
     token = dict(world.metadata("bob", "ROLE_APPROVER"))["authorization"].removeprefix("Bearer ")
-    pb = authority_pb2
+    pb, ann = authority_pb2, subject_pb2.Identity(type="email", value="ann@example.com")
     calls = [
         stub.Authorize(
-            pb.AuthorizeRequest(partner=PARTNER, right=right, request_id=str(uuid.uuid4())), metadata=access
+            pb.AuthorizeRequest(
+                partner=PARTNER,
+                right=right,
+                request_id=str(uuid.uuid4()),
+                principal="x",
+                verification=subject_pb2.IdentityVerification.METHOD_ACCOUNT_LOGIN,
+            ),
+            metadata=access,
         ),
         stub.GetInstructions(
             pb.GetInstructionsRequest(partner=PARTNER, right=right, data_map_revision=1, data_sources=[SHOP]),
@@ -121,7 +128,7 @@ async def test_a_service_speaks_for_its_own_right_alone(world: World) -> None:
         stub.RecordApproval(
             pb.RecordApprovalRequest(request=request, plan_digest="d", token=token, creators=["x#y"]), metadata=access
         ),
-        stub.RegisterWork(pb.RegisterWorkRequest(request=request, right=right), metadata=access),
+        stub.RegisterWork(pb.RegisterWorkRequest(request=request, right=right, identities=[ann]), metadata=access),
         stub.CloseWork(pb.CloseWorkRequest(request=request), metadata=access),
         stub.ObligeBundleEnd(pb.ObligeBundleEndRequest(request=request), metadata=access),
         stub.ListObligations(pb.ListObligationsRequest(right=pb.RIGHT_PORTABILITY), metadata=access),
@@ -131,8 +138,8 @@ async def test_a_service_speaks_for_its_own_right_alone(world: World) -> None:
         stub.Report(pb.ReportRequest(entries=[entry]), metadata=access),
     ]
     for call in calls:
-        assert await refused(call) in ("ROLE_REQUIRED", "FIELD_REQUIRED"), call
-    mixed = pb.RegisterWorkRequest(request=request, right=pb.RIGHT_ACCESS)
+        assert await refused(call) == "ROLE_REQUIRED", call
+    mixed = pb.RegisterWorkRequest(request=request, right=pb.RIGHT_ACCESS, identities=[ann])
     assert await refused(stub.RegisterWork(mixed, metadata=access)) == "FIELD_INVALID"
 
 
