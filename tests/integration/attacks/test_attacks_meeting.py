@@ -118,6 +118,7 @@ async def test_a_service_speaks_for_its_own_right_alone(world: World) -> None:
                 request_id=str(uuid.uuid4()),
                 principal="x",
                 capacity=subject_pb2.REQUESTER_CAPACITY_SELF,
+                identity_types=["email"],
                 verification=subject_pb2.IdentityVerification.METHOD_ACCOUNT_LOGIN,
             ),
             metadata=access,
