@@ -8,6 +8,7 @@ from connectors.backend import BackendFactory
 
 KINDS: Mapping[str, str] = {
     "filesystem": "connectors.filesystem",
+    "mysql": "connectors.mysql",
     "postgres": "connectors.postgres",
     "s3": "connectors.s3",
 }

@@ -84,7 +84,8 @@ class MysqlDatabase:
     async def _transaction(self, model: Model, isolation: str, how: str) -> AsyncIterator[MysqlSession]:
         async with self._connection() as connection:
             tables = await self._prepare_for(connection, model)
-            session = MysqlSession(connection, self._known_flavour(), self._source, tables.copies)
+            snapshot = isolation == "REPEATABLE READ"
+            session = MysqlSession(connection, self._known_flavour(), self._source, tables.copies, snapshot=snapshot)
             await session.rows(Statement(Sql(f"SET TRANSACTION ISOLATION LEVEL {isolation}")))
             await session.rows(Statement(Sql(f"START TRANSACTION {how}")))
             try:
@@ -92,7 +93,8 @@ class MysqlDatabase:
             except (errors.Error, OSError):
                 raise
             except Exception:
-                await session.rows(_ROLLBACK)  # which empties the temporary tables as well
+                if connection.connected:  # a copy that stopped half way has closed it
+                    await session.rows(_ROLLBACK)  # which empties the temporary tables as well
                 raise
 
     async def now(self, session: Session) -> datetime:

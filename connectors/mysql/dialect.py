@@ -49,11 +49,11 @@ class MysqlDialect:
         template = "CAST({expression} AS CHAR CHARACTER SET utf8mb4) COLLATE {exact}"
         return fill(template, expression=expression, exact=self.flavour.exact)
 
-    def equal(self, left: Sql, column: Column, right: Sql, other: Column) -> Sql:
+    def equal(self, left: Sql, column: Column, right: Sql, other: Column, *, enforced: bool) -> Sql:
         numbers = {"integer", "number"}
         if column.family == "text":
-            if column.collation == other.collation and other.family == "text":
-                return fill("{left} = {right}", left=left, right=right)  # as the database's own foreign keys compare
+            if enforced and column.collation == other.collation:
+                return fill("{left} = {right}", left=left, right=right)
             return self._equal_text(left, column, self.text(right))
         if other.family == "text" and column.family in (*numbers, "uuid"):
             return fill("{left} = {right}", left=left, right=self._spelled(column, self.text(right)))
@@ -76,9 +76,9 @@ class MysqlDialect:
             return self._equal_folded(left, column, self.text(text))
         if column.family == "text":
             return self._equal_text(left, column, self.text(text))
-        exact = fill("{left} = {text}", left=self.text(left), text=self.text(text))
         if match == "e164":
-            return exact
+            return fill("{left} = {text}", left=self.text(left), text=self.text(text))
+        exact = fill("{left} = {text}", left=self._spelling(column, left), text=self.text(text))
         return fill("{found} AND {exact}", found=self.equals_text(left, column, text), exact=exact)
 
     def _equal_text(self, left: Sql, column: Column, text: Sql) -> Sql:
@@ -109,7 +109,7 @@ class MysqlDialect:
 
     def _spelling(self, column: Column, expression: Sql) -> Sql:
         """A value as `json_array` spells it."""
-        return self.text(as_bytes(column, expression)) if column.kind in ("float", "bit") else self.text(expression)
+        return self.text(as_bytes(column, expression))
 
     def phone_tail(self, expression: Sql) -> Sql:
         template = "RIGHT(REGEXP_REPLACE(REGEXP_REPLACE({text}, '(?s)[xX#;,].*$', ''), '[^0-9]', ''), 5)"

@@ -1,5 +1,6 @@
 """Runs statements on one connection. Values travel beside the statements, never in them."""
 
+import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
@@ -19,17 +20,24 @@ _ROWS = 1_000
 """Rows of one INSERT; a statement has at most 65,535 parameters."""
 _PIECE = 256
 """Lines taken from the connection at once."""
+_INSERT = re.compile(r"INSERT INTO (?P<table>`dsr_\w+`) \((?P<columns>[\w, ]+)\) (?P<query>SELECT .*)", re.DOTALL)
 _DENIED = frozenset({1044, 1045, 1142, 1143, 1227})
 
 
 class MysqlSession:
-    """One transaction. `copies`: of the connection's temporary tables, how many each has; kept from one to the next."""
+    """One transaction. `copies`: of the connection's temporary tables, how many each has; kept from one to the next.
 
-    def __init__(self, connection: Connection, flavour: Flavour, source: str, copies: Counter[str]) -> None:
+    `snapshot`: it only reads, and must not keep anybody from writing. INSERT … SELECT locks what it reads where every
+    statement sees the same instant, so that keys make their way over the connection instead."""
+
+    def __init__(
+        self, connection: Connection, flavour: Flavour, source: str, copies: Counter[str], *, snapshot: bool = False
+    ) -> None:
         self._connection = connection
         self._flavour = flavour
         self._source = source
         self._copies = copies
+        self._snapshot = snapshot
         self._stale: dict[str, set[int]] = {}
         self.filled: set[str] = set()
         """Temporary tables that have been written to."""
@@ -38,6 +46,10 @@ class MysqlSession:
         """Nothing to do: triggers run in the schema of their table."""
 
     async def run(self, statement: Statement) -> int:
+        if self._snapshot and (match := _INSERT.match(statement.sql)):
+            rows = await self.rows(Statement(Sql(match["query"]), statement.values))
+            await self.load(Sql(match["table"]), dict.fromkeys(match["columns"].split(", "), "text"), rows)
+            return len(rows)
         result = await self._execute(statement)
         return int(result.affected_rows)
 

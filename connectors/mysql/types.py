@@ -52,14 +52,14 @@ _JSON = {
     "decimal": "CONCAT('\"', " + _CHARACTERS + ", '\"')",
     "float": "CAST(CAST({c} AS DOUBLE) AS CHAR CHARACTER SET utf8mb4)",
     "text": "JSON_QUOTE(" + _CHARACTERS + ")",
-    "binary": "CONCAT('\"', REPLACE(TO_BASE64({c}), CHAR(10), ''), '\"')",
+    "binary": "CONCAT('\"', REPLACE(TO_BASE64({c}), CHAR(10 USING utf8mb4), ''), '\"')",
     "bit": "CONCAT('\"', LPAD(BIN({c} + 0), {width}, '0'), '\"')",
     "date": "CONCAT('\"', " + _CHARACTERS + ", '\"')",
     "datetime": "CONCAT('\"', REPLACE(" + _CHARACTERS + ", ' ', 'T'), '\"')",
     "timestamp": "CONCAT('\"', REPLACE(" + _CHARACTERS + ", ' ', 'T'), 'Z\"')",
     # White space between tokens may hold line breaks, which would break JSON Lines; within strings they are escaped.
     "json": "CASE WHEN JSON_TYPE({c}) IN ('STRING', 'NULL') THEN JSON_QUOTE(" + _CHARACTERS + ")"
-    " ELSE REPLACE(REPLACE(" + _CHARACTERS + ", CHAR(10), ' '), CHAR(13), ' ') END",
+    " ELSE REPLACE(REPLACE(" + _CHARACTERS + ", CHAR(10 USING utf8mb4), ' '), CHAR(13 USING utf8mb4), ' ') END",
     "geometry": "JSON_QUOTE(CONCAT('SRID=', ST_SRID({c}), ';', CAST(ST_AsText({c}) AS CHAR CHARACTER SET utf8mb4)))",
 }
 _LIKE = {"time": "date", "enum": "text", "uuid": "text"}
@@ -105,12 +105,20 @@ def _cast(name: str, full: str) -> Sql:
 def as_json(column: Column, expression: Sql) -> Sql:
     """The expression's value as JSON text, null if it is null."""
     width = re.search(r"\d+", column.native_type)
+    expression = _bare(column, expression)
     template = _JSON[_LIKE.get(column.kind, column.kind)]
     return fill(template, c=expression, width=int(width[0]) if width else 1)
 
 
 def as_bytes(column: Column, expression: Sql) -> Sql:
     """The expression's value as a string that is equal only for equal values."""
+    expression = _bare(column, expression)
     if column.kind == "float":
         return fill("CAST({c} AS DOUBLE)", c=expression)
     return fill("BIN({c} + 0)", c=expression) if column.kind == "bit" else expression
+
+
+def _bare(column: Column, expression: Sql) -> Sql:
+    """A number without the zeros that ZEROFILL and the year 0000 show: they are no part of the value, and no JSON."""
+    padded = "zerofill" in column.native_type or column.native_type.startswith("year")
+    return fill("({c} + 0)", c=expression) if padded else expression

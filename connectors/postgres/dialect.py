@@ -43,7 +43,7 @@ class PostgresDialect:
     def text(self, expression: Sql) -> Sql:
         return fill("CAST({expression} AS text)", expression=expression)
 
-    def equal(self, left: Sql, column: Column, right: Sql, other: Column) -> Sql:
+    def equal(self, left: Sql, column: Column, right: Sql, other: Column, *, enforced: bool) -> Sql:
         if column.family == "text" and (other.family != "text" or column.cast != other.cast):
             right = fill("CAST({right} AS {cast})", right=right, cast=column.cast)
         elif column.family == "text":

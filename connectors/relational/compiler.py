@@ -154,7 +154,7 @@ class Compiler:
             address=self.address_columns(collection),
             source=self._with_parent(target, keys, reference.target_columns),
             table=self.table(collection),
-            pairs=self._refers(target, collection.table, reference.columns, reference.target_columns),
+            pairs=self._refers(target, collection.table, reference),
             conditions=conjunction(conditions),
         )
 
@@ -175,7 +175,7 @@ class Compiler:
             template,
             source=self._with_parent(target, self.keys(target, limit, where), inbound.target_columns),
             table=self.dialect.table(inbound.table),
-            pairs=self._refers(target, inbound.table, inbound.columns, inbound.target_columns),
+            pairs=self._refers(target, inbound.table, inbound),
             conditions=conjunction(conditions),
         )
 
@@ -186,20 +186,24 @@ class Compiler:
         template = "{keys} k JOIN {table} p ON {address}"
         return fill(template, keys=keys, table=self.table(target), address=self.addressed(target, _P))
 
-    def _refers(self, target: Collection, table: Table, columns: Sequence[str], theirs: Sequence[str]) -> Sql:
+    def _refers(self, target: Collection, table: Table, reference: Reference | Inbound) -> Sql:
         place = {column.name: n for n, column in enumerate(target.address, 1)}
-        direct = place.keys() >= set(theirs)
+        direct = place.keys() >= set(reference.target_columns)
         found = []
-        for mine, their in zip(columns, theirs, strict=True):
+        for mine, their in zip(reference.columns, reference.target_columns, strict=True):
             right = Sql(f"k.k{place[their]}") if direct else self.column(_P, their)
-            left, column = self.column(_T, mine), table.column[mine]
-            found.append(self.dialect.equal(left, column, right, target.table.column[their]))
+            left, column, other = self.column(_T, mine), table.column[mine], target.table.column[their]
+            found.append(self.dialect.equal(left, column, right, other, enforced=reference.enforced))
         return conjunction(found)
 
     def _pair(self, reference: Reference, child: Sql, table: Table, parent: Sql, target: Table) -> Sql:
         return conjunction(
             self.dialect.equal(
-                self.column(parent, theirs), target.column[theirs], self.column(child, mine), table.column[mine]
+                self.column(parent, theirs),
+                target.column[theirs],
+                self.column(child, mine),
+                table.column[mine],
+                enforced=reference.enforced,
             )
             for mine, theirs in zip(reference.columns, reference.target_columns, strict=True)
         )

@@ -37,8 +37,10 @@ class Dialect(Protocol):
 
     def text(self, expression: Sql) -> Sql: ...
 
-    def equal(self, left: Sql, column: Column, right: Sql, other: Column) -> Sql:
-        """`left`, a column, equals `right`, a value of the type of `other`; such that an index on the column serves."""
+    def equal(self, left: Sql, column: Column, right: Sql, other: Column, *, enforced: bool) -> Sql:
+        """`left`, a column, equals `right`, a value of the type of `other`; such that an index on the column serves.
+
+        `enforced`: a foreign key holds between the two, so that what the database takes for equal is equal."""
         ...
 
     def equals_text(self, left: Sql, column: Column, text: Sql) -> Sql:

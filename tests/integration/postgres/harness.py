@@ -3,9 +3,10 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import yaml
@@ -13,7 +14,7 @@ from dsr.connector.v1 import connector_pb2 as pb
 from dsr.connector.v1.grant_pb2 import Anonymisation, CollectionInstruction, Grant
 from dsr.v1.subject_pb2 import Identity
 
-from connectors.backend import SourceConfig
+from connectors.backend import Backend, SourceConfig
 from connectors.postgres import PostgresBackend, open_backend
 
 HERE = Path(__file__).parent
@@ -49,12 +50,12 @@ def subject(ref: str = "s0", **identities: str | Sequence[str]) -> pb.Subject:
     return pb.Subject(subject_ref=ref, identities=names)
 
 
-async def locate(source: PostgresBackend, *subjects: pb.Subject, anchors: bool = False) -> dict[str, pb.Located]:
+async def locate(source: Backend, *subjects: pb.Subject, anchors: bool = False) -> dict[str, pb.Located]:
     request = pb.LocateRequest(source=SOURCE, subjects=subjects, with_anchors=anchors)
     return {m.located.subject_ref: m.located async for m in source.locate(request) if m.HasField("located")}
 
 
-async def anchors(source: PostgresBackend, who: pb.Subject) -> list[pb.Anchors]:
+async def anchors(source: Backend, who: pb.Subject) -> list[pb.Anchors]:
     request = pb.LocateRequest(source=SOURCE, subjects=[who], with_anchors=True)
     return [m.anchors async for m in source.locate(request) if m.HasField("anchors")]
 
@@ -91,7 +92,7 @@ def grant(
 
 
 async def erase(
-    source: PostgresBackend, subjects: Iterable[tuple[pb.Subject, pb.Located]], permission: Grant
+    source: Backend, subjects: Iterable[tuple[pb.Subject, pb.Located]], permission: Grant
 ) -> dict[str, pb.Erased]:
     request = pb.EraseRequest(
         subjects=[pb.EraseSubject(subject=who, expected=located.collections) for who, located in subjects]
@@ -99,14 +100,14 @@ async def erase(
     return {m.erased.subject_ref: m.erased async for m in source.erase(request, permission) if m.HasField("erased")}
 
 
-async def erase_one(source: PostgresBackend, who: pb.Subject, permission: Grant) -> pb.Erased:
+async def erase_one(source: Backend, who: pb.Subject, permission: Grant) -> pb.Erased:
     """Locates and erases."""
     located = (await locate(source, who))[who.subject_ref]
     return (await erase(source, [(who, located)], permission))[who.subject_ref]
 
 
 async def verify(
-    source: PostgresBackend, who: pb.Subject, left: Sequence[pb.Anchors], actions: Mapping[str, Any]
+    source: Backend, who: pb.Subject, left: Sequence[pb.Anchors], actions: Mapping[str, Any]
 ) -> dict[str, tuple[int, int, list[str]]]:
     """(explained, unexplained, fields) by collection."""
     request = pb.VerifyRequest(
@@ -119,31 +120,32 @@ async def verify(
 
 
 async def export(
-    source: PostgresBackend, who: pb.Subject, permission: Grant, parse: Callable[[bytes], Any] = json.loads
+    source: Backend, who: pb.Subject, permission: Grant, parse: Callable[[bytes], Any] = json.loads
 ) -> dict[str, list[dict[str, Any]]]:
     """Records by collection, after a check of everything the stream says of itself."""
-    messages: AsyncIterator[pb.ExportResponse] = source.export(pb.ExportRequest(subject=who), permission)
+    messages = source.export(pb.ExportRequest(subject=who), permission)
     found: dict[str, list[dict[str, Any]]] = {}
     data, name, total = b"", "", 0
-    async for message in messages:
-        match message.WhichOneof("part"):
-            case "header":
-                data, name = b"", message.header.collection
-                fields = [field.name for field in message.header.fields]
-            case "data":
-                assert 0 < len(message.data) <= 1 << 20
-                data += message.data
-            case "trailer":
-                assert message.trailer.bytes == len(data)
-                assert message.trailer.sha256 == hashlib.sha256(data).digest()
-                records = [parse(line) for line in data.split(b"\n")[:-1]]
-                assert message.trailer.records == len(records)
-                assert all(list(record) == fields for record in records)
-                total += len(records)
-                found[name.removeprefix("public.")] = records
-            case "totals":
-                assert message.totals.records == total
-                assert message.totals.collections == len(found)
+    async with aclosing(cast(AsyncGenerator[pb.ExportResponse, None], messages)):
+        async for message in messages:
+            match message.WhichOneof("part"):
+                case "header":
+                    data, name = b"", message.header.collection
+                    fields = [field.name for field in message.header.fields]
+                case "data":
+                    assert 0 < len(message.data) <= 1 << 20
+                    data += message.data
+                case "trailer":
+                    assert message.trailer.bytes == len(data)
+                    assert message.trailer.sha256 == hashlib.sha256(data).digest()
+                    records = [parse(line) for line in data.split(b"\n")[:-1]]
+                    assert message.trailer.records == len(records)
+                    assert all(list(record) == fields for record in records)
+                    total += len(records)
+                    found[name.removeprefix("public.")] = records
+                case "totals":
+                    assert message.totals.records == total
+                    assert message.totals.collections == len(found)
     return found
 
 

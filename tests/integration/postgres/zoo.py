@@ -5,11 +5,12 @@ themselves, by single and composite keys, nullable or not, deferrable or not, wi
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 RULES = ("NO ACTION", "RESTRICT", "CASCADE", "SET NULL", "SET DEFAULT")
+"""What PostgreSQL knows. The rules from the fourth on need columns that may be null."""
 TAG = "tag"
 """A column that is unique over all tables, by which the oracle knows a row."""
 _PEOPLE = 4
@@ -48,20 +49,22 @@ class Zoo:
     actions: dict[str, str]
 
     @classmethod
-    def generate(cls, seed: int) -> "Zoo":
+    def generate(cls, seed: int, rules: Sequence[str] = RULES, *, keyless: bool = True) -> "Zoo":
+        """`rules`: those for deletion. `keyless`: with tables that have no key."""
         dice = random.Random(seed)
+        keys_of = [["id"], ["id"], ["grp", "id"], [] if keyless else ["id"]]
         tables = {"people": Table("people", ["id"])}
         for number in range(dice.randint(1, 9)):
             name = f"t{number}"
-            tables[name] = Table(name, dice.choice([["id"], ["id"], ["grp", "id"], []]))
+            tables[name] = Table(name, dice.choice(keys_of))
         keys = []
         for name in list(tables)[1:]:
             for number in range(dice.randint(1, 3)):
                 target = dice.choice([t for t in tables.values() if t.key])
-                keys.append(_key(dice, number, name, target))
+                keys.append(_key(dice, number, name, target, rules))
         for number in range(dice.randint(0, 2)):  # circles through the people themselves
             target = dice.choice([t for t in tables.values() if t.key])
-            key = _key(dice, number, "people", target)
+            key = _key(dice, number, "people", target, rules)
             key.ownership = "LOOKUP"
             keys.append(key)
         zoo = cls(tables, keys, {})
@@ -163,9 +166,9 @@ class Zoo:
         )
 
 
-def _key(dice: random.Random, number: int, table: str, target: Table) -> Key:
+def _key(dice: random.Random, number: int, table: str, target: Table, rules: Sequence[str]) -> Key:
     nullable = dice.random() < 0.6
-    rule = dice.choice(RULES if nullable else RULES[:3])
+    rule = dice.choice(rules if nullable else rules[:3])
     return Key(
         name=f"{table}_k{number}",
         table=table,

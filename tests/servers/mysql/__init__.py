@@ -1,0 +1,1 @@
+"""Trials of the mysql connector against a MariaDB of their own."""
