@@ -1,4 +1,4 @@
-"""What the trials share. The database is called `public`, so that what the tests of postgres use serves here as well."""
+"""What the trials share. The database is called `public`, so that what the tests of postgres use serves here too."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence

@@ -149,10 +149,13 @@ async def test_locked_rows_are_source_busy_and_the_others_are_done(unshared: Dat
         ]
     )
     done: list[pb.Erased] = []
-    with pytest.raises(DsrError) as caught:
+
+    async def run() -> None:
         async for message in source.erase(request, grant(ALL)):
-            if message.HasField("erased"):
-                done.append(message.erased)
+            done.extend([message.erased] if message.HasField("erased") else [])
+
+    with pytest.raises(DsrError) as caught:
+        await run()
     await unshared.execute("ROLLBACK")
     assert caught.value.reason == "SOURCE_BUSY"
     assert caught.value.retry_after is not None
@@ -163,9 +166,7 @@ async def test_locked_rows_are_source_busy_and_the_others_are_done(unshared: Dat
     assert again["jo"].outcome == pb.Erased.OUTCOME_REPLAYED
 
 
-async def test_a_connection_that_dies_midway_leaves_nothing_half_done(
-    source: MysqlBackend, unshared: Database
-) -> None:
+async def test_a_connection_that_dies_midway_leaves_nothing_half_done(source: MysqlBackend, unshared: Database) -> None:
     """Killed at every statement in turn, before it and after it, until one run is not hit; then the retry completes."""
     located = (await locate(source, ANN))["ann"]
     before = await unshared.rows()
@@ -265,9 +266,7 @@ async def test_shared_records_are_anonymised_but_never_deleted(source: MysqlBack
     erased = await erase_one(source, ANN, grant(ALL))
     assert erased.outcome == pb.Erased.OUTCOME_BLOCKED
     assert [f.code for f in erased.findings] == ["SHARED_RECORDS"]
-    await shop.execute(
-        "INSERT INTO customers (tenant_id, id, email, customer_number) VALUES (1, 0, 'ghost', 'ghost')"
-    )
+    await shop.execute("INSERT INTO customers (tenant_id, id, email, customer_number) VALUES (1, 0, 'ghost', 'ghost')")
     plan = ALL | {"messages": {"body": "(erased)", "sender_id": 0, "recipient_id": None}}
     erased = await erase_one(source, ANN, grant(plan))
     assert erased.outcome == pb.Erased.OUTCOME_ERASED

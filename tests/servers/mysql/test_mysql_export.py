@@ -36,9 +36,7 @@ async def test_only_named_collections_are_copied_and_shared_rows_are_among_them(
 async def test_redacted_fields_never_leave_the_database(source: MysqlBackend) -> None:
     messages = [
         m
-        async for m in source.export(
-            pb.ExportRequest(subject=ANN), copy_of("customers", redact_fields=["phone", "id"])
-        )
+        async for m in source.export(pb.ExportRequest(subject=ANN), copy_of("customers", redact_fields=["phone", "id"]))
     ]
     header = messages[0].header
     assert list(header.withheld_fields) == ["id", "phone"]
@@ -83,7 +81,8 @@ async def test_values_of_every_type_come_back_equal(box: tuple[Database, MysqlBa
         how = "CAST({} AS double)" if declared.startswith("float") else "{}"
     was, now = how.format("box.v"), how.format("back.v")
     differing = await database.fetch(
-        f"SELECT n, {was}, {now} FROM box LEFT JOIN back USING (n) WHERE NOT CAST({was} AS binary) <=> CAST({now} AS binary)"
+        f"SELECT n, {was}, {now} FROM box LEFT JOIN back USING (n)"
+        f" WHERE NOT CAST({was} AS binary) <=> CAST({now} AS binary)"
     )
     assert list(differing) == []
 
@@ -116,7 +115,8 @@ async def test_zero_dates_are_copied_as_they_stand(box: tuple[Database, MysqlBac
     database.script("""
         SET sql_mode = '';
         CREATE TABLE box (owner varchar(9), n int PRIMARY KEY, d date, t datetime, s timestamp);
-        INSERT INTO box VALUES ('me', 1, '0000-00-00', '0000-00-00 00:00:00', 0), ('me', 2, '2026-02-00', '2026-00-01 10:00:00', 0);
+        INSERT INTO box VALUES ('me', 1, '0000-00-00', '0000-00-00 00:00:00', 0);
+        INSERT INTO box VALUES ('me', 2, '2026-02-00', '2026-00-01 10:00:00', 0);
     """)
     copied = (await export(source, subject(customer_number="me"), copy_of("box")))["box"]
     assert [(r["d"], r["t"], r["s"]) for r in copied] == [
@@ -157,9 +157,7 @@ async def test_the_copy_shows_one_instant(source: MysqlBackend, shop: Database) 
     """Rows that change or arrive between two collections of one copy are not in it."""
     seen: dict[str, int] = {}
     name = ""
-    async for message in source.export(
-        pb.ExportRequest(subject=ANN), copy_of("customers", "orders", "comments")
-    ):
+    async for message in source.export(pb.ExportRequest(subject=ANN), copy_of("customers", "orders", "comments")):
         if message.HasField("header"):
             name = message.header.collection
             await shop.execute(f"INSERT INTO orders VALUES (1, {7000 + len(seen)}, '2026-01-01', 7, 1)")
@@ -169,7 +167,9 @@ async def test_the_copy_shows_one_instant(source: MysqlBackend, shop: Database) 
     assert seen == {"public.customers": 1, "public.orders": 10, "public.comments": 30}
 
 
-@pytest.mark.parametrize("key", ["float", "double", "bit(9)", "datetime(6)", "time(3)", "varbinary(9)", "uuid", "enum('a','b')"])
+@pytest.mark.parametrize(
+    "key", ["float", "double", "bit(9)", "datetime(6)", "time(3)", "varbinary(9)", "uuid", "enum('a','b')"]
+)
 async def test_keys_of_any_type_find_their_rows(box: tuple[Database, MysqlBackend], key: str) -> None:
     """Keys travel over the connection and back."""
     database, source = box
@@ -205,7 +205,8 @@ async def test_a_record_too_long_for_the_server_stops_the_copy_with_what_to_do(
     ((limit,),) = await database.fetch("SELECT @@global.max_allowed_packet")
     database.script(
         "CREATE TABLE box (owner varchar(9), n int PRIMARY KEY, v longtext);"
-        f"INSERT INTO box VALUES ('me', 1, repeat('x', {limit // 2})); UPDATE box SET v = concat(v, repeat('y', {limit // 4}));"
+        f"INSERT INTO box VALUES ('me', 1, repeat('x', {limit // 2}));"
+        f"UPDATE box SET v = concat(v, repeat('y', {limit // 4}));"
         f"ALTER TABLE box ADD w longtext; UPDATE box SET w = repeat('z', {limit // 2});"
     )
     with pytest.raises(DsrError) as caught:

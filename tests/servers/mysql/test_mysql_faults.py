@@ -32,9 +32,9 @@ ALL = {"people": DELETE, "things": DELETE}
 
 
 @pytest.fixture
-async def box(database: Database) -> AsyncIterator[Database]:
+async def box(database: Database) -> Database:
     database.script(SCHEMA)
-    yield database
+    return database
 
 
 def declared(**acknowledged: list[str]) -> dict[str, Any]:

@@ -29,7 +29,8 @@ def statements(zoo: Zoo) -> Iterator[str]:
         columns = [f"{c} int" for c in ["grp", "id"]]
         columns += [f"{c} int{'' if key.nullable else ' NOT NULL'}" for key in mine for c in key.columns]
         email = ", email varchar(100) UNIQUE" if table.name == "people" else ""
-        yield f"CREATE TABLE {table.name} ({', '.join(columns)}, {TAG} varchar(40){email}, PRIMARY KEY ({', '.join(table.key)}))"
+        primary = f"PRIMARY KEY ({', '.join(table.key)})"
+        yield f"CREATE TABLE {table.name} ({', '.join(columns)}, {TAG} varchar(40){email}, {primary})"
         for row in table.rows:
             values = ", ".join("NULL" if value is None else f"'{value}'" for value in row.values())
             yield f"INSERT INTO {table.name} ({', '.join(row)}) VALUES ({values})"
