@@ -120,11 +120,11 @@ class RequestStore:
         self, connection: Connection, method: str, request_id: UUID, digest: bytes, request: UUID
     ) -> bool:
         """Whether this mutation was done before; remembers it otherwise. REQUEST_ID_REUSED when it was another."""
-        row = await connection.fetchrow(_SQL["mutation"], request_id)
-        if row is None:
-            await connection.execute(_SQL["add_mutation"], request_id, method, digest, request)
+        # Inserted first: of calls at the same moment, on whichever requests, the others wait here for its outcome.
+        if await connection.fetchval(_SQL["add_mutation"], request_id, method, digest, request) is not None:
             return False
-        if (row["method"], row["body_digest"], row["request"]) != (method, digest, request):
+        row = await connection.fetchrow(_SQL["mutation"], request_id)
+        if row is None or (row["method"], row["body_digest"], row["request"]) != (method, digest, request):
             raise _reused()
         return True
 

@@ -46,6 +46,8 @@ class GovernanceStore:
 
     async def replay(self, connection: Connection, method: str, request_id: UUID, digest: bytes) -> str | None:
         """The resource this call made before. REQUEST_ID_REUSED when its body was another."""
+        # Of calls at the same moment, the others wait here for the first one's outcome.
+        await connection.execute(_SQL["lock_mutation"], request_id)
         row = await connection.fetchrow(_SQL["mutation"], request_id)
         if row is None:
             return None

@@ -48,6 +48,8 @@ SELECT * FROM mutation WHERE request_id = $1
 
 -- name: add_mutation
 INSERT INTO mutation (partner, request_id, method, body_digest, request) VALUES (dsr.current_partner(), $1, $2, $3, $4)
+ON CONFLICT (partner, request_id) DO NOTHING
+RETURNING request_id
 
 -- name: add_outbox
 INSERT INTO outbox (partner, entry) VALUES (dsr.current_partner(), $1)

@@ -168,6 +168,9 @@ WHERE ($1 = '' OR source = $1) AND ($2 = '' OR operation = $2)
   AND ($5::timestamptz IS NULL OR (record_time, id) < ($5, $6::uuid))
 ORDER BY record_time DESC, id DESC LIMIT $7
 
+-- name: lock_mutation
+SELECT pg_advisory_xact_lock(hashtextextended(dsr.current_partner() || $1::uuid::text, 0))
+
 -- name: mutation
 SELECT * FROM mutation WHERE request_id = $1
 
