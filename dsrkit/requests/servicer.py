@@ -1,7 +1,6 @@
 """The RPCs that all three rights offer, over messages that differ only in name."""
 
 import asyncio
-import base64
 import hashlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -20,6 +19,7 @@ from dsrkit.auth import Caller, acting_partner, current_caller
 from dsrkit.calendar import due
 from dsrkit.db import Connection, partner_transaction
 from dsrkit.errors import DsrError, invalid, not_found, reason_value
+from dsrkit.pages import page_size, parse_position, read_token, write_token
 from dsrkit.requests import view
 from dsrkit.requests.authority import Authority
 from dsrkit.requests.flow import Flow, new_id
@@ -278,13 +278,6 @@ def conflict(request: Request, allowed: str) -> DsrError:
     return DsrError("STATE_CONFLICT", text, state=request.state, allowed=allowed)
 
 
-def page_size(asked: int) -> int:
-    """50 when absent, at most 500."""
-    if asked < 0:
-        raise invalid("page_size", "must not be negative")
-    return min(asked or 50, 500)
-
-
 def _decide(
     candidates: Sequence[Candidate], decisions: Sequence[request_pb2.CandidateDecision]
 ) -> tuple[Candidate, ...]:
@@ -322,17 +315,13 @@ def _event(row: asyncpg.Record) -> request_pb2.RequestEvent:
 
 
 def _token(row: Request, shape: str) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps([row.create_time.isoformat(), str(row.id), shape])).decode()
+    return write_token(row.create_time.isoformat(), str(row.id), shape)
 
 
 def _position(token: str, shape: str) -> tuple[datetime, UUID] | None:
     if not token:
         return None
-    try:
-        when, identifier, made_for = orjson.loads(base64.urlsafe_b64decode(token))
-        position = datetime.fromisoformat(when), UUID(identifier)
-    except (ValueError, TypeError):
-        raise invalid("page_token", "is not one of ours") from None
+    when, identifier, made_for = read_token(token, 3)
     if made_for != shape:
         raise invalid("page_token", "belongs to a list with other filters")
-    return position
+    return parse_position(when, identifier)

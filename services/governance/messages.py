@@ -1,16 +1,15 @@
 """Between rows and messages."""
 
-import base64
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
-import orjson
 from dsr.v1 import governance_pb2, options_pb2
 from google.protobuf import json_format
 
 from dsrkit.errors import DsrError, invalid
+from dsrkit.pages import parse_position, read_token, write_token
 
 ID = re.compile(r"[a-z0-9][a-z0-9-]{1,38}[a-z0-9]")
 
@@ -125,15 +124,9 @@ def child_uuid(name: str, collection: str, resource: str) -> UUID:
 
 def token(when: datetime, identifier: UUID) -> str:
     """A page token."""
-    return base64.urlsafe_b64encode(orjson.dumps([when.isoformat(), str(identifier)])).decode()
+    return write_token(when.isoformat(), str(identifier))
 
 
 def position(text: str) -> tuple[datetime | None, UUID | None]:
     """Where a page begins. FIELD_INVALID."""
-    if not text:
-        return None, None
-    try:
-        when, identifier = orjson.loads(base64.urlsafe_b64decode(text))
-        return datetime.fromisoformat(when).astimezone(UTC), UUID(identifier)
-    except (ValueError, TypeError):
-        raise invalid("page_token", "is not one of ours") from None
+    return parse_position(*read_token(text, 2)) if text else (None, None)

@@ -11,7 +11,7 @@ import httpx
 
 from dsrkit.auth import acting_partner
 from dsrkit.db import Connection, partner_transaction
-from dsrkit.requests.servicer import page_size
+from dsrkit.pages import page_size
 from dsrkit.requests.view import parse_partner, parse_uuid4
 from dsrkit.tasks.worker import Step
 from dsrkit.vault import Vault
