@@ -1,5 +1,5 @@
 """What happens around every RPC: errors are mapped once, callers are checked against the RPC's declared policy,
-and REQUIRED fields are there. One small class each."""
+and what they send is complete and can be kept. One small class each."""
 
 import ipaddress
 import time
@@ -15,17 +15,22 @@ import grpc
 from dsr.v1 import options_pb2
 from google.api import field_behavior_pb2
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_status import rpc_status
 
 from dsrkit import log
 from dsrkit.auth import Authenticator, Caller, require_fresh_person, set_current_caller
-from dsrkit.errors import DsrError, not_found, required
+from dsrkit.errors import DsrError, invalid, not_found, required
 
 Handler = Any  # grpc.RpcMethodHandler, which is generic in its stubs only
 Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 LOOPBACK: Sequence[Network] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+_PUBLIC = "/dsr.v1."
+MAX_TEXT = 64 * 1024
+"""Characters in any one string of the public API; most fields allow far fewer."""
 _INFRASTRUCTURE = ("/grpc.health.v1.", "/grpc.reflection.")
 
 
@@ -207,16 +212,23 @@ class _Rule:
     needed: bool
 
 
-class RequiredFieldsInterceptor(grpc.aio.ServerInterceptor):
-    """Enforces `(google.api.field_behavior) = REQUIRED`, nested and repeated messages included."""
+class FieldsInterceptor(grpc.aio.ServerInterceptor):
+    """Enforces `(google.api.field_behavior) = REQUIRED`, and of the public API that every value can be kept.
+
+    Between the platform's own parts values are data: what a source holds must be found and erased, NUL or not.
+    """
 
     async def intercept_service(self, continuation: Continuation, details: grpc.HandlerCallDetails) -> Handler | None:
         handler = await continuation(details)
         if handler is None or str(details.method).startswith(_INFRASTRUCTURE):
             return handler
 
+        public = str(details.method).startswith(_PUBLIC)
+
         async def before(request: Any, _: Any) -> None:
             check_required(request)
+            if public:
+                check_values(request)
 
         return _wrap(handler, before=before)
 
@@ -245,6 +257,34 @@ def check_required(message: Message, path: str = "") -> None:
             check_required(value, f"{name}.")
         elif rule.needed:
             raise required(name)
+
+
+def check_values(message: Message, path: str = "") -> None:
+    """FIELD_INVALID with the path of the first text, time or duration that nobody could store or compute with."""
+    for field, value in message.ListFields():
+        for index, one in enumerate(value if field.is_repeated else [value]):
+            name = f"{path}{field.name}[{index}]" if field.is_repeated else f"{path}{field.name}"
+            if isinstance(one, str):
+                _check_text(one, name)
+            elif isinstance(one, Timestamp | Duration):
+                _check_moment(one, name)
+            elif isinstance(one, Message):
+                check_values(one, f"{name}.")
+
+
+def _check_text(text: str, name: str) -> None:
+    if "\0" in text:
+        raise invalid(name, "must not contain NUL")
+    if len(text) > MAX_TEXT:
+        raise invalid(name, f"must have at most {MAX_TEXT:,} characters")
+
+
+def _check_moment(value: Timestamp | Duration, name: str) -> None:
+    try:
+        value.ToJsonString()
+    except ValueError:
+        kind = "a time from year 1 to 9999" if isinstance(value, Timestamp) else "a duration of at most 10,000 years"
+        raise invalid(name, f"must be {kind}") from None
 
 
 def _field_rules(descriptor: Any) -> list[_Rule]:

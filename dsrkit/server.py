@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha import reflection
 
 from dsrkit import log
 from dsrkit.auth import Authenticator
-from dsrkit.interceptors import AuthInterceptor, ErrorInterceptor, RequiredFieldsInterceptor, policy_of
+from dsrkit.interceptors import AuthInterceptor, ErrorInterceptor, FieldsInterceptor, policy_of
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 DRAIN_SECONDS = 10.0
@@ -96,7 +96,7 @@ async def open_server(
         *interceptors,
         ErrorInterceptor(),
         AuthInterceptor(replace(authenticator, loopback=loopback), policies(service_names)),
-        RequiredFieldsInterceptor(),
+        FieldsInterceptor(),
     ]
     server = grpc.aio.server(interceptors=chain, options=list(OPTIONS))
     for register in registrations:

@@ -28,7 +28,7 @@ class EgressGuard:
         """An address of `host` that may be dialled; dial that and not the name. ADDRESS_FORBIDDEN."""
         try:
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except socket.gaierror:
+        except (socket.gaierror, UnicodeError):  # UnicodeError: no name of a host could be like that
             raise DsrError("ADDRESS_FORBIDDEN", f"{field}: the host has no address.", field=field) from None
         addresses = [ipaddress.ip_address(entry[4][0]) for entry in found]
         # One forbidden address among several is enough to refuse: the next answer may come in another order.
@@ -46,13 +46,14 @@ class EgressGuard:
 
     async def check_url(self, url: str, field: str) -> None:
         """ADDRESS_FORBIDDEN, or FIELD_INVALID, unless `url` is https (http on loopback) and may be dialled."""
-        parts = urlsplit(url)
+        wrong = DsrError("FIELD_INVALID", f"{field} must be an https address.", field=field, why="not an https URL")
         try:
+            parts = urlsplit(url)
             port = parts.port
         except ValueError:
-            port = 0
+            raise wrong from None
         if parts.scheme not in ("https", "http") or not parts.hostname or port == 0 or parts.username or parts.fragment:
-            raise DsrError("FIELD_INVALID", f"{field} must be an https address.", field=field, why="not an https URL")
+            raise wrong
         address = await self.resolve(parts.hostname, port or 443, field)
         if parts.scheme == "http" and not ipaddress.ip_address(address).is_loopback:
-            raise DsrError("FIELD_INVALID", f"{field} must be an https address.", field=field, why="not an https URL")
+            raise wrong

@@ -15,14 +15,15 @@ from dsr.v1.governance_pb2_grpc import GovernanceServiceServicer
 from dsrkit.auth import current_caller
 from dsrkit.db import Connection, partner_transaction
 from dsrkit.errors import DsrError, invalid, not_found
-from dsrkit.requests.servicer import page_size
+from dsrkit.pages import page_size, read_token, write_token
 from dsrkit.requests.view import known_enum, parse_partner
 from services.governance import messages
 from services.governance.digests import hold_digests
 from services.governance.domain import check_hold, check_map
 from services.governance.tools import Tools, scope
 
-_LONGEST_LIFETIME = timedelta(days=30)
+_LONGEST = {"erasure_grace_period": timedelta(days=90), "bundle_lifetime": timedelta(days=30)}
+_MAX_NAME = 200
 
 
 class GovernanceServicer(GovernanceServiceServicer):
@@ -76,8 +77,9 @@ class GovernanceServicer(GovernanceServiceServicer):
             raise invalid("data_source.name", "must be a data source of this partner")
         known_enum(wanted.custody, pb.DataSource.Custody, "data_source.custody")
         _check_country(wanted.location.country, "data_source.location.country")
+        _check_name(wanted.display_name, "data_source.display_name")
         host, _, port = wanted.connector_address.rpartition(":")
-        if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
             raise invalid("data_source.connector_address", "must be host:port")
         await self._egress.resolve(host.strip("[]"), int(port), "data_source.connector_address")
 
@@ -100,12 +102,12 @@ class GovernanceServicer(GovernanceServiceServicer):
 
     async def ListDataSources(self, request: pb.ListDataSourcesRequest, context: Any) -> pb.ListDataSourcesResponse:
         partner, size = scope(request.parent), page_size(request.page_size)
-        after = base64.urlsafe_b64decode(request.page_token).decode() if request.page_token else ""
+        after = read_token(request.page_token, 1)[0] if request.page_token else ""
         async with partner_transaction(self._store.pool, partner) as connection:
             rows = await self._store.rows(connection, "data_sources", after, size + 1)
         response = pb.ListDataSourcesResponse(data_sources=[messages.data_source(row) for row in rows[:size]])
         if len(rows) > size:
-            response.next_page_token = base64.urlsafe_b64encode(rows[size - 1]["name"].encode()).decode()
+            response.next_page_token = write_token(rows[size - 1]["name"])
         return response
 
     async def CreateDataMap(self, request: pb.CreateDataMapRequest, context: Any) -> pb.DataMap:
@@ -262,15 +264,14 @@ class GovernanceServicer(GovernanceServiceServicer):
 
 def _check_partner(partner: pb.Partner) -> None:
     _check_country(partner.country, "partner.country")
+    _check_name(partner.display_name, "partner.display_name")
     try:
         ZoneInfo(partner.time_zone)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a folder of zones, or a name too long
         raise invalid("partner.time_zone", "must be an IANA time zone such as Europe/Dublin") from None
-    for field, most in (("erasure_grace_period", None), ("bundle_lifetime", _LONGEST_LIFETIME)):
-        if partner.HasField(field):  # type: ignore[arg-type]
-            length = getattr(partner, field).ToTimedelta()
-            if length < timedelta() or (most is not None and length > most):
-                raise invalid(f"partner.{field}", "must not be negative" + (" and at most 30 days" if most else ""))
+    for field, most in _LONGEST.items():
+        if partner.HasField(field) and not timedelta() <= getattr(partner, field).ToTimedelta() <= most:  # type: ignore[arg-type]
+            raise invalid(f"partner.{field}", f"must be from 0 to {most.days} days")
     if partner.bundle_recipient:
         try:
             pyrage.x25519.Recipient.from_str(partner.bundle_recipient)
@@ -281,6 +282,11 @@ def _check_partner(partner: pb.Partner) -> None:
     for index, person in enumerate(partner.contract_approvers):
         if person.count("#") != 1:
             raise invalid(f"partner.contract_approvers[{index}]", "must be issuer#subject")
+
+
+def _check_name(name: str, field: str) -> None:
+    if len(name) > _MAX_NAME:
+        raise invalid(field, f"must have at most {_MAX_NAME} characters")
 
 
 def _check_country(country: str, field: str) -> None:

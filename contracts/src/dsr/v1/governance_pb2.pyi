@@ -163,7 +163,7 @@ class Partner(_message.Message):
     name: _builtins.str
     """Required. `partners/{partner}`; the id has 3 to 40 lower-case letters, digits and hyphens."""
     display_name: _builtins.str
-    """Required. The partner's name."""
+    """Required. The partner's name, at most 200 characters."""
     country: _builtins.str
     """Required. Country, ISO 3166-1 alpha-2."""
     time_zone: _builtins.str
@@ -180,7 +180,7 @@ class Partner(_message.Message):
     """Optional. Requests one principal may create in 24 hours, over all rights; 1,000 when absent."""
     @_builtins.property
     def erasure_grace_period(self) -> _duration_pb2.Duration:
-        """Optional. How long an approved erasure waits; 24 hours when absent."""
+        """Optional. How long an approved erasure waits; 24 hours when absent, at most 90 days."""
 
     @_builtins.property
     def bundle_lifetime(self) -> _duration_pb2.Duration:
@@ -263,7 +263,7 @@ class DataSource(_message.Message):
     name: _builtins.str
     """Required. `partners/{partner}/dataSources/{source}`; ids as for partners."""
     display_name: _builtins.str
-    """Required. The partner's name for it."""
+    """Required. The partner's name for it, at most 200 characters."""
     connector_address: _builtins.str
     """Required. `host:port` of its connector."""
     custody: Global___DataSource.Custody.ValueType

@@ -1,0 +1,136 @@
+"""What a caller may send by mistake or on purpose: each gets an answer that names the field, never INTERNAL."""
+
+import asyncio
+import base64
+import uuid
+from typing import Any
+
+import grpc
+import orjson
+import pytest
+from dsr.credentials import Credential
+from dsr.v1 import access_pb2
+from dsr.v1 import governance_pb2 as pb
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from dsrkit.errors import from_rpc_error
+from tests.support.services import PARTNER, World, reason_of
+
+
+def token(*parts: Any) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps(parts)).decode()
+
+
+TOKENS = [
+    "é",
+    "!",
+    base64.urlsafe_b64encode(b"[" * 5000).decode(),
+    token(),
+    token({}),
+    token(5),
+    token("2026-01-01T00:00:00+00:00", 5, "x"),
+    token("2026-01-01T00:00:00+00:00", 5),
+    token("0001-01-01T00:00:00+14:00", str(uuid.UUID(int=1))),
+    token("x\0"),
+]
+NO_TIMES = [Timestamp(seconds=10**15), Timestamp(nanos=-1), Timestamp(seconds=-(10**12))]
+HUGE = "x" * 70_000
+
+
+async def wrong_field(call: Any) -> str:
+    """The field that a FIELD_INVALID names."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    info = from_rpc_error(caught.value)
+    assert info is not None
+    assert info.reason == "FIELD_INVALID", caught.value.details()
+    return str(info.metadata["field"])
+
+
+async def test_lists_refuse_tokens_and_times_that_are_none(world: World) -> None:
+    admin, reader = world.metadata("adam", "ROLE_ADMIN"), world.metadata("rita", "ROLE_READER")
+    governance, access = world.governance, world.stub("access")
+    for text in TOKENS:
+        sources = pb.ListDataSourcesRequest(parent=PARTNER, page_token=text)
+        assert await wrong_field(governance.ListDataSources(sources, metadata=admin)) == "page_token"
+        holds = pb.ListHoldsRequest(parent=PARTNER, page_token=text)
+        assert await wrong_field(governance.ListHolds(holds, metadata=admin)) == "page_token"
+        requests = access_pb2.ListAccessRequestsRequest(parent=PARTNER, page_token=text)
+        assert await wrong_field(access.ListAccessRequests(requests, metadata=reader)) == "page_token"
+    for time in NO_TIMES:
+        requests = access_pb2.ListAccessRequestsRequest(parent=PARTNER, due_before=time)
+        assert await wrong_field(access.ListAccessRequests(requests, metadata=reader)) == "due_before"
+        for field in ("after_time", "before_time"):
+            records = pb.ListProcessingRecordsRequest(parent=PARTNER, **{field: time})  # type: ignore[arg-type]
+            assert await wrong_field(governance.ListProcessingRecords(records, metadata=admin)) == field
+
+
+async def test_a_list_of_sources_goes_on_from_its_own_token(world: World) -> None:
+    admin = world.metadata("adam", "ROLE_ADMIN")
+    first = await world.governance.ListDataSources(
+        pb.ListDataSourcesRequest(parent=PARTNER, page_size=1), metadata=admin
+    )
+    rest = await world.governance.ListDataSources(
+        pb.ListDataSourcesRequest(parent=PARTNER, page_token=first.next_page_token), metadata=admin
+    )
+    assert [s.name.rpartition("/")[2] for s in (*first.data_sources, *rest.data_sources)] == ["crm", "shop"]
+
+
+async def test_partners_and_sources_that_nobody_could_work_with_are_refused(world: World) -> None:
+    operator = Credential.load(world.folder / "operator.json").token("dsr", subject="olga", roles=["ROLE_OPERATOR"])
+
+    def partner(field: str, value: Any) -> Any:
+        plain = {"display_name": "New", "country": "IE", "time_zone": "Europe/Dublin", "privacy_contact": "x"}
+        wanted = pb.Partner(**{"name": "partners/new-co", **plain, field: value})  # type: ignore[arg-type]
+        message = pb.CreatePartnerRequest(partner=wanted, request_id=str(uuid.uuid4()))
+        return world.governance.CreatePartner(message, metadata=(("authorization", f"Bearer {operator}"),))
+
+    for field, value in (
+        ("time_zone", "America"),
+        ("time_zone", "a" * 5000),
+        ("time_zone", "../etc/passwd"),
+        ("erasure_grace_period", Duration(seconds=10**15)),
+        ("erasure_grace_period", Duration(seconds=315_576_000_000)),
+        ("erasure_grace_period", Duration(seconds=90 * 86_400 + 1)),
+        ("erasure_grace_period", Duration(seconds=-1)),
+        ("bundle_lifetime", Duration(seconds=10**15)),
+        ("display_name", "a\0b"),
+        ("display_name", "a" * 201),
+        ("privacy_contact", HUGE),
+    ):
+        assert await wrong_field(partner(field, value)) == f"partner.{field}"
+
+    for address in ("host:²", "127.0.0.1:１２", "127.0.0.1:", ":1", "127.0.0.1:65536"):
+        source = pb.DataSource(
+            name=f"{PARTNER}/dataSources/away",
+            display_name="Away",
+            connector_address=address,
+            custody=pb.DataSource.CUSTODY_PARTNER,
+            location=pb.Location(provider="x", site="x", country="IE"),
+        )
+        message = pb.CreateDataSourceRequest(parent=PARTNER, data_source=source, request_id=str(uuid.uuid4()))
+        call = world.governance.CreateDataSource(message, metadata=world.metadata("adam", "ROLE_ADMIN"))
+        assert await wrong_field(call) == "data_source.connector_address"
+
+    message = pb.CreateWebhookRequest(
+        parent=PARTNER, webhook=pb.Webhook(url="https://[x"), request_id=str(uuid.uuid4())
+    )
+    call = world.governance.CreateWebhook(message, metadata=world.metadata("adam", "ROLE_ADMIN"))
+    assert await wrong_field(call) == "webhook.url"
+
+
+async def test_one_request_id_at_the_same_moment_does_one_thing(world: World) -> None:
+    created = [await world.create("access") for _ in range(6)]
+    same = str(uuid.uuid4())
+    calls = [world.act("access", "Cancel", request.name, request_id=same) for request in created]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    refused = [a for a in answers if isinstance(a, grpc.aio.AioRpcError)]
+    assert [reason_of(error) for error in refused] == ["REQUEST_ID_REUSED"] * 5
+
+    message = pb.CreateWebhookRequest(
+        parent=PARTNER, webhook=pb.Webhook(url="http://127.0.0.1:9/x"), request_id=str(uuid.uuid4())
+    )
+    admin = world.metadata("adam", "ROLE_ADMIN")
+    made = await asyncio.gather(*(world.governance.CreateWebhook(message, metadata=admin) for _ in range(6)))
+    assert len({webhook.name for webhook in made}) == 1
