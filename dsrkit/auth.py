@@ -7,6 +7,7 @@ accepted; keys come from the trust file, never from a token's header.
 import contextvars
 import json
 import os
+import re
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,11 @@ from dsrkit.errors import DsrError
 MAX_TOKEN_BYTES = 4096
 _LEEWAY = 5
 _MAX_LIFETIME = 300 + _LEEWAY
+_SUBJECT = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_ISSUER = re.compile(r"[A-Za-z0-9._:/-]{1,200}")
+_TOKEN_ID = re.compile(r"[!-~]{1,200}")
+ACTOR_FORM = "must be issuer#subject, the subject an opaque id: 1 to 128 of letters, digits and . _ : -"
+"""What `is_actor` asks for, for an error's text."""
 _FORBIDDEN_HEADERS = frozenset({"jku", "x5u", "jwk", "x5c", "crit"})
 
 
@@ -111,9 +117,12 @@ class Authenticator:
         if not tokens:
             raise DsrError("CREDENTIAL_MISSING", "Present a token: authorization: Bearer <token>.")
         token = tokens[0]
-        if len(tokens) > 1 or not isinstance(token, str) or not token.startswith("Bearer "):
+        if len(tokens) > 1 or not isinstance(token, str):
             raise _invalid()
-        return self.verify(token.removeprefix("Bearer "))
+        scheme, _, token = token.partition(" ")
+        if scheme.lower() != "bearer":  # a scheme is the same in any case (RFC 9110, 11.1)
+            raise _invalid()
+        return self.verify(token)
 
     def verify(self, token: str) -> Caller:
         """The caller that a bare token stands for."""
@@ -149,7 +158,11 @@ def _caller(issuer: Issuer, claims: Mapping[str, Any]) -> Caller:
     service = issuer.name.removeprefix("urn:dsr:service:")
     if service != issuer.name and subject != service:
         raise _invalid()  # a service's key speaks for that service alone
-    if not isinstance(audience, str) or not subject or lifetime > _MAX_LIFETIME or not roles <= issuer.roles:
+    actors = tuple(_actors(issuer.name, claims))
+    # They stand in records and beside every request: an address or a name there would be personal data kept (P5).
+    if not all(is_actor(actor) for actor in actors) or not _TOKEN_ID.fullmatch(claims["jti"]):
+        raise _invalid()
+    if not isinstance(audience, str) or lifetime > _MAX_LIFETIME or not roles <= issuer.roles:
         raise _invalid()
     return Caller(
         issuer=issuer.name,
@@ -160,9 +173,15 @@ def _caller(issuer: Issuer, claims: Mapping[str, Any]) -> Caller:
         actor_type=str(claims.get("actor_type", "service")),
         auth_time=float(claims["auth_time"]) if "auth_time" in claims else None,
         token_id=str(claims["jti"]),
-        actors=tuple(_actors(issuer.name, claims)),
+        actors=actors,
         expire_time=float(claims["exp"]),
     )
+
+
+def is_actor(text: str) -> bool:
+    """Whether this is `issuer#subject` with a subject that can be an opaque id."""
+    issuer, _, subject = text.partition("#")
+    return bool(_ISSUER.fullmatch(issuer) and _SUBJECT.fullmatch(subject))
 
 
 def _actors(issuer: str, claims: Mapping[str, Any]) -> Iterable[str]:

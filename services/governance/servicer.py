@@ -12,7 +12,7 @@ from dsr.v1 import governance_pb2 as pb
 from dsr.v1 import options_pb2
 from dsr.v1.governance_pb2_grpc import GovernanceServiceServicer
 
-from dsrkit.auth import current_caller
+from dsrkit.auth import ACTOR_FORM, current_caller, is_actor
 from dsrkit.db import Connection, partner_transaction
 from dsrkit.errors import DsrError, invalid, not_found
 from dsrkit.pages import page_size, read_token, write_token
@@ -64,7 +64,9 @@ class GovernanceServicer(GovernanceServiceServicer):
         name = scope(request.name, "name")
         standing = pb.Partner.Standing.Name(request.standing).removeprefix("STANDING_")
         async with partner_transaction(self._store.pool, name) as connection:
-            return messages.partner(await self._store.need(connection, "set_standing", "resource", standing))
+            row = await self._store.need(connection, "set_standing", "resource", standing)
+            await self._tools.record(connection, "SetPartnerStanding")
+            return messages.partner(row)
 
     async def _partner(self, name: str) -> pb.Partner:
         async with partner_transaction(self._store.pool, name) as connection:
@@ -164,9 +166,15 @@ class GovernanceServicer(GovernanceServiceServicer):
             return messages.hold(await self._store.need(connection, "hold", "resource", UUID(identifier)))
 
     async def ReleaseHold(self, request: pb.ReleaseHoldRequest, context: Any) -> pb.Hold:
-        identifier = messages.child_uuid(request.name, "holds", "resource")
-        async with partner_transaction(self._store.pool, scope(request.name, "name")) as connection:
-            return messages.hold(await self._store.need(connection, "release_hold", "resource", identifier))
+        partner, identifier = scope(request.name, "name"), messages.child_uuid(request.name, "holds", "resource")
+
+        async def make(connection: Connection, _: UUID) -> str:
+            await self._store.need(connection, "release_hold", "resource", identifier)
+            return str(identifier)
+
+        await self._tools.once(partner, request, "ReleaseHold", make)
+        async with partner_transaction(self._store.pool, partner) as connection:
+            return messages.hold(await self._store.need(connection, "hold", "resource", identifier))
 
     async def ListHolds(self, request: pb.ListHoldsRequest, context: Any) -> pb.ListHoldsResponse:
         rows, token = await self._tools.page(request, "holds")
@@ -176,8 +184,8 @@ class GovernanceServicer(GovernanceServiceServicer):
         wanted, partner, caller = request.role_grant, scope(request.parent), current_caller()
         if wanted.role != options_pb2.ROLE_APPROVER:
             raise invalid("role_grant.role", "must be ROLE_APPROVER")
-        if wanted.grantee.count("#") != 1:
-            raise invalid("role_grant.grantee", "must be issuer#subject")
+        if not is_actor(wanted.grantee):
+            raise invalid("role_grant.grantee", ACTOR_FORM)
         if wanted.grantee in caller.actors:
             raise DsrError("FOUR_EYES", "Nobody grants a role to themselves.", why="GRANTEE_IS_GRANTER")
 
@@ -211,10 +219,13 @@ class GovernanceServicer(GovernanceServiceServicer):
         return await self._role_grant(partner, UUID(await self._tools.once(partner, request, "ConfirmRoleGrant", make)))
 
     async def RevokeRoleGrant(self, request: pb.RevokeRoleGrantRequest, context: Any) -> pb.RoleGrant:
-        identifier = messages.child_uuid(request.name, "roleGrants", "resource")
-        async with partner_transaction(self._store.pool, scope(request.name, "name")) as connection:
-            row = await self._store.need(connection, "set_role_grant", "resource", identifier, "REVOKED", None)
-            return messages.role_grant(row)
+        partner, identifier = scope(request.name, "name"), messages.child_uuid(request.name, "roleGrants", "resource")
+
+        async def make(connection: Connection, _: UUID) -> str:
+            await self._store.need(connection, "set_role_grant", "resource", identifier, "REVOKED", None)
+            return str(identifier)
+
+        return await self._role_grant(partner, UUID(await self._tools.once(partner, request, "RevokeRoleGrant", make)))
 
     async def ListRoleGrants(self, request: pb.ListRoleGrantsRequest, context: Any) -> pb.ListRoleGrantsResponse:
         rows, token = await self._tools.page(request, "role_grants")
@@ -243,6 +254,7 @@ class GovernanceServicer(GovernanceServiceServicer):
         identifier = messages.child_uuid(request.name, "webhooks", "resource")
         async with partner_transaction(self._store.pool, partner) as connection:
             await self._store.need(connection, "delete_webhook", "resource", identifier)
+            await self._tools.record(connection, "DeleteWebhook")
         await self._vault.destroy(partner, f"webhook-{identifier}")
         return pb.DeleteWebhookResponse()
 
@@ -280,8 +292,8 @@ def _check_partner(partner: pb.Partner) -> None:
     if partner.daily_request_cap < 0:
         raise invalid("partner.daily_request_cap", "must not be negative")
     for index, person in enumerate(partner.contract_approvers):
-        if person.count("#") != 1:
-            raise invalid(f"partner.contract_approvers[{index}]", "must be issuer#subject")
+        if not is_actor(person):
+            raise invalid(f"partner.contract_approvers[{index}]", ACTOR_FORM)
 
 
 def _check_name(name: str, field: str) -> None:

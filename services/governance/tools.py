@@ -1,15 +1,16 @@
 """What every family of governance works with: store, keys, egress guard, clock, and the ways of a call."""
 
+import ipaddress
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID, uuid4, uuid5
 
 import grpc
 import httpx
 
-from dsrkit.auth import acting_partner
+from dsrkit.auth import acting_partner, current_caller
 from dsrkit.db import Connection, partner_transaction
 from dsrkit.pages import page_size
 from dsrkit.requests.view import parse_partner, parse_uuid4
@@ -47,7 +48,7 @@ class Tools:
     """None: no mail server is configured."""
 
     async def once(self, partner: str, message: Any, method: str, make: Make) -> str:
-        """Carries out a mutation once per `request_id`; returns the name of what it made."""
+        """Carries out a mutation once per `request_id`, with its record; returns the name of what it made."""
         request_id = parse_uuid4(message.request_id, "request_id")
         body = message.DESCRIPTOR.full_name.encode() + b"\0" + message.SerializeToString(deterministic=True)
         digest = await self.vault.digest(partner, body)
@@ -56,7 +57,15 @@ class Tools:
             if made is None:
                 made = await make(connection, uuid5(request_id, partner))
                 await self.store.remember(connection, method, request_id, digest, made)
+                await self.record(connection, method)
         return made
+
+    async def record(self, connection: Connection, method: str) -> None:
+        """A processing record of an RPC, in the transaction of its effect (policy P5)."""
+        caller = current_caller()
+        ip = ipaddress.ip_address(caller.originating_ip) if caller.originating_ip else None
+        args = (uuid4(), caller.principal, method, "", "", "OK", 0, self.clock(), ip)
+        await self.store.row(connection, "add_record", *args)
 
     async def page(
         self, request: Any, statement: str, *filters: Any, time_field: str = "create_time"

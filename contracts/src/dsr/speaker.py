@@ -1,5 +1,6 @@
 """Puts a fresh token on every call, with no more than the call needs, and turns failures into `DsrRpcError`."""
 
+import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from google.protobuf import descriptor_pool
 from dsr.credentials import PLATFORM_AUDIENCE, Credential
 from dsr.errors import DsrRpcError
 from dsr.v1 import options_pb2
+
+_OPAQUE = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Speaker:
         subject = self.credential.subject or self.actor
         if not subject:
             raise ValueError("the credential names no subject: say who acts (an opaque id, not a name)")
+        if not _OPAQUE.fullmatch(subject):
+            raise ValueError("who acts is said by an opaque id: 1 to 128 letters, digits and . _ : -")
         person = policy.person_only and not self.credential.subject
         return self.credential.token(
             self.audience, subject=subject, roles=roles, actor_type="person" if person else None

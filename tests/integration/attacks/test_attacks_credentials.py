@@ -85,7 +85,17 @@ BENT: dict[str, dict[str, Any]] = {
     "a role the issuer may not give": {"roles": ["ROLE_SERVICE"]},
     "a subject that is a list": {"sub": ["alice"]},
     "an empty subject": {"sub": ""},
+    "a subject that is an address": {"sub": "ann.walsh@example.com"},
+    "a subject of two words": {"sub": "a b"},
+    "a subject of two lines": {"sub": "a\nb"},
+    "a subject with another's mark": {"sub": "a#b"},
+    "a subject that ends its line": {"sub": "alice\n"},
+    "a subject without end": {"sub": "a" * 129},
+    "an actor who is an address": {"act": {"sub": "ann.walsh@example.com"}},
+    "an actor's issuer with a mark": {"act": {"sub": "a", "iss": "urn:dsr:partner:acme#bob"}},
     "no token id": {"jti": ...},
+    "a token id with NUL": {"jti": "a\0b"},
+    "a token id without end": {"jti": "a" * 201},
     "nobody acting": {"act": {}},
     "an actor without a name": {"act": {"iss": "urn:dsr:partner:acme"}},
     "an actor who is text": {"act": "alice"},
@@ -99,6 +109,18 @@ BENT: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", BENT)
 def test_a_bent_token_is_refused_and_never_a_defect(trust: TrustFile, name: str) -> None:
     assert refused(trust, signed(trust, **BENT[name])) == "CREDENTIAL_INVALID"
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+def test_the_scheme_is_the_same_in_any_case(trust: TrustFile, scheme: str) -> None:
+    assert authenticator(trust).authenticate([("authorization", f"{scheme} {signed(trust)}")]).subject == "alice"
+
+
+@pytest.mark.parametrize("value", ["Basic {}", "{}", "Bearer  {}", "Bearer", " Bearer {}", "Bearer\t{}"])
+def test_another_scheme_is_refused(trust: TrustFile, value: str) -> None:
+    with pytest.raises(DsrError) as caught:
+        authenticator(trust).authenticate([("authorization", value.format(signed(trust)))])
+    assert caught.value.reason == "CREDENTIAL_INVALID"
 
 
 @pytest.mark.parametrize("name", ["jku", "x5u", "jwk", "x5c", "crit"])

@@ -3,19 +3,20 @@
 import asyncio
 import base64
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
 import orjson
 import pytest
 from dsr.credentials import Credential
-from dsr.v1 import access_pb2
+from dsr.v1 import access_pb2, options_pb2
 from dsr.v1 import governance_pb2 as pb
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from dsrkit.errors import from_rpc_error
-from tests.support.services import PARTNER, World, reason_of
+from tests.support.services import PARTNER, SHOP, World, reason_of
 
 
 def token(*parts: Any) -> str:
@@ -100,6 +101,12 @@ async def test_partners_and_sources_that_nobody_could_work_with_are_refused(worl
         ("privacy_contact", HUGE),
     ):
         assert await wrong_field(partner(field, value)) == f"partner.{field}"
+    approvers = partner("contract_approvers", ["urn:dsr:partner:new-co#bob", "urn:dsr:partner:new-co#bob@example.com"])
+    assert await wrong_field(approvers) == "partner.contract_approvers[1]"
+    grant = pb.RoleGrant(grantee="urn:dsr:partner:acme#Bob Roe", role=options_pb2.ROLE_APPROVER)
+    proposal = pb.GrantRoleRequest(parent=PARTNER, role_grant=grant, request_id=str(uuid.uuid4()))
+    call = world.governance.GrantRole(proposal, metadata=world.metadata("adam", "ROLE_ADMIN"))
+    assert await wrong_field(call) == "role_grant.grantee"
 
     for address in ("host:²", "127.0.0.1:１２", "127.0.0.1:", ":1", "127.0.0.1:65536"):
         source = pb.DataSource(
@@ -134,3 +141,49 @@ async def test_one_request_id_at_the_same_moment_does_one_thing(world: World) ->
     admin = world.metadata("adam", "ROLE_ADMIN")
     made = await asyncio.gather(*(world.governance.CreateWebhook(message, metadata=admin) for _ in range(6)))
     assert len({webhook.name for webhook in made}) == 1
+
+
+async def records(world: World) -> list[str]:
+    """What governance itself did, oldest first, with who."""
+    found = await world.governance.ListProcessingRecords(
+        pb.ListProcessingRecordsRequest(parent=PARTNER), metadata=world.metadata("adam", "ROLE_ADMIN")
+    )
+    assert all(r.originating_ip and r.outcome == "OK" for r in found.processing_records)
+    return [f"{r.operation} {r.actor.rpartition('#')[2]}" for r in reversed(found.processing_records)]
+
+
+@pytest.mark.policy("P5", "what is changed in governance is recorded with its effect, once")
+async def test_every_change_in_governance_is_recorded_once(world: World) -> None:
+    before = await records(world)
+    assert before == ["CreatePartner olga", "CreateDataSource adam", "CreateDataSource adam", "CreateDataMap adam"]
+    admin, governance = world.metadata("adam", "ROLE_ADMIN"), world.governance
+
+    url = pb.Webhook(url="http://127.0.0.1:9/x")
+    create = pb.CreateWebhookRequest(parent=PARTNER, webhook=url, request_id=str(uuid.uuid4()))
+    hook, again = [await governance.CreateWebhook(create, metadata=admin) for _ in range(2)]
+    assert again == hook
+    await governance.DeleteWebhook(pb.DeleteWebhookRequest(name=hook.name), metadata=admin)
+
+    hold = pb.Hold(source=SHOP, collection="orders", reason="x", legal_reference="x")
+    hold.review_time.FromDatetime(datetime.now(UTC) + timedelta(days=1))
+    place = pb.PlaceHoldRequest(parent=PARTNER, hold=hold, request_id=str(uuid.uuid4()))
+    placed = await governance.PlaceHold(place, metadata=admin)
+    release = pb.ReleaseHoldRequest(name=placed.name, request_id=str(uuid.uuid4()))
+    released = [await governance.ReleaseHold(release, metadata=admin) for _ in range(2)]
+    assert released[0] == released[1]
+    other = pb.ReleaseHoldRequest(name=f"{PARTNER}/holds/{uuid.uuid4()}", request_id=release.request_id)
+    assert reason_of(await refused(governance.ReleaseHold(other, metadata=admin))) == "REQUEST_ID_REUSED"
+
+    grants = await governance.ListRoleGrants(pb.ListRoleGrantsRequest(parent=PARTNER), metadata=admin)
+    revoke = pb.RevokeRoleGrantRequest(name=grants.role_grants[0].name, request_id=str(uuid.uuid4()))
+    revoked = [await governance.RevokeRoleGrant(revoke, metadata=admin) for _ in range(2)]
+    assert {grant.state for grant in revoked} == {pb.RoleGrant.STATE_REVOKED}
+
+    wanted = ["CreateWebhook", "DeleteWebhook", "PlaceHold", "ReleaseHold", "RevokeRoleGrant"]
+    assert (await records(world))[len(before) :] == [f"{operation} adam" for operation in wanted]
+
+
+async def refused(call: Any) -> grpc.aio.AioRpcError:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value
