@@ -120,6 +120,7 @@ class Platform:
         """Waits until the request is in one of these states (or over) and returns it.
 
         `until` are values of `RequestState`; `TERMINAL | UNDECIDED` also stops where the controller must decide.
+        `on_event` gets every event up to there, those of the past too.
         """
         request = await self.get(name)
         if request.state in until and on_event is None:
@@ -129,9 +130,9 @@ class Platform:
                 if on_event is not None:
                     on_event(event)
                 # Events of the past may pass through a state long left; what counts is where the request stands now.
-                if event.state in until or event.state in TERMINAL:
+                if event.state in until and event.state not in TERMINAL:
                     request = await self.get(name)
-                    if request.state in until or request.state in TERMINAL:
+                    if request.state == event.state or (request.state in until and on_event is None):
                         return request
         return await self.get(name)
 

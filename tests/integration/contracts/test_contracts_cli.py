@@ -5,6 +5,7 @@ import contextlib
 import importlib.metadata
 import io
 import json
+import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 import structlog
 import typer
 from dsr import cli
-from dsr.v1 import access_pb2, erasure_pb2, request_pb2
+from dsr.v1 import access_pb2, erasure_pb2, error_reason_pb2, request_pb2
 
 from dsrkit.errors import DsrError
 from tests.gateway_fake import ABSENT, CONTENT, PARTNER, REQUEST_ID, Platform, events
@@ -346,3 +347,72 @@ async def test_help(dsr: Dsr) -> None:
 def test_common_options_may_stand_anywhere() -> None:
     words = ["access", "get", "1", "--json", "--target", "a:1", "--actor=b", "--", "--json"]
     assert cli.hoist(words) == ["--json", "--target", "a:1", "--actor=b", "access", "get", "1", "--", "--json"]
+
+
+async def test_a_terminal_of_80_columns_breaks_no_id_and_no_date(
+    dsr: Dsr, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    names = [f"{PARTNER}/erasureRequests/{uuid.uuid4()}" for _ in range(2)]
+
+    def request(name: str) -> Any:
+        found = erasure_pb2.ErasureRequest(name=name, state=request_pb2.REQUEST_STATE_AWAITING_CONTROLLER)
+        found.clock.due_time.FromJsonString("2026-01-31T11:00:00Z")
+        progress = found.sources.add(source=f"{PARTNER}/dataSources/warehouse-archive", step="reverify", attempts=3)
+        progress.waiting_reason = error_reason_pb2.ERROR_REASON_SOURCE_UNAVAILABLE
+        progress.next_attempt_time.FromJsonString("2026-01-31T11:00:00Z")
+        found.identities.add(type="customer_number", value="0042" * 9, source="s" * 20, collection="c" * 20)
+        return found
+
+    platform.answers["ListErasureRequests"] = lambda _: erasure_pb2.ListErasureRequestsResponse(
+        erasure_requests=[request(name) for name in names]
+    )
+    listed = (await dsr("erasure", "list")).out
+    lines = listed.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line.split() for line in lines[1:]] == [
+        [name.rpartition("/")[2], "AWAITING_CONTROLLER", "2026-01-31", "11:00"] for name in names
+    ]
+    platform.answers["GetErasureRequest"] = lambda message: request(message.name)
+    shown = (await dsr("erasure", "get", names[0])).out
+    assert max(map(len, shown.splitlines())) <= 80
+    for whole in (names[0], "warehouse-archive", "SOURCE_UNAVAILABLE", "2026-01-31 11:00", "0042" * 9, "c" * 20):
+        assert any(whole in line for line in shown.splitlines()), (whole, shown)
+
+
+async def test_watch_passes_by_where_a_request_once_waited(dsr: Dsr, platform: Platform) -> None:
+    over = [request_pb2.REQUEST_STATE_LOCATING, request_pb2.REQUEST_STATE_PLANNED, request_pb2.REQUEST_STATE_COMPLETED]
+
+    async def told(message: Any) -> AsyncIterator[Any]:
+        for number, state in enumerate(over, 1):
+            item = erasure_pb2.WatchErasureRequestResponse()
+            item.event.event, item.event.state, item.event.type = number, state, "state.changed"
+            if number > message.after_event:
+                yield item
+
+    platform.answers["WatchErasureRequest"] = told
+    for now, seen in ((over[2], 3), (over[1], 2)):
+        platform.answers["GetErasureRequest"] = lambda m, now=now: erasure_pb2.ErasureRequest(name=m.name, state=now)
+        result = await dsr("erasure", "watch", "1", "--json")
+        assert len(result.out.splitlines()) == seen
+        assert result.status == (0 if now == over[2] else 3)
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ('{"clock": {"receivedTime": "jane"}}', "clock.receivedTime can't have that value."),
+        ('{"subject": {"identities": [{"type": "jane", "value": 5}]}}', "subject.identities.value can't have"),
+        ('{"subject": {"identities": [{"typo": "jane"}]}}', "there is no field subject.identities.typo."),
+        ('{"subjekt": "jane"}', "there is no field subjekt."),
+        ('{"subject": "jane"', "standard input is neither JSON nor YAML at line 1."),
+    ],
+)
+async def test_what_does_not_fit_is_told_by_field_and_not_by_value(
+    dsr: Dsr, document: str, said: str
+) -> None:
+    result = await dsr("access", "create", "-", stdin=document)
+    assert result.status == 1
+    assert said in result.err
+    assert "standard input" in result.err
+    assert "jane" not in result.err

@@ -1,6 +1,7 @@
 """What people hand to a command, turned into messages: documents, times, words for enumerations."""
 
 import json
+import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,41 +16,45 @@ from dsr.cli.terminal import CommandError
 
 M = TypeVar("M", bound=Message)
 MAX_BYTES = 4 * 1024 * 1024
+_FAILED = re.compile(r"Failed to parse (\w+) field: ")
+_UNKNOWN = re.compile(r'has no field named "([^"]{1,100})"')
 
 
 def read(path: str, kind: type[M]) -> M:
     """A message from a file of JSON or YAML; `-` is standard input. CommandError that names file and field."""
     value = _load(path)
+    place = "standard input" if path == "-" else path
     if not isinstance(value, dict):
         raise CommandError(
-            f"{path} is not a JSON or YAML object.", f"It should have the fields of {kind.DESCRIPTOR.name}."
+            f"{place} is not a JSON or YAML object.", f"It should have the fields of {kind.DESCRIPTOR.name}."
         )
     message = kind()
     try:
         json_format.ParseDict(value, message)
     except json_format.ParseError as error:
-        raise CommandError(f"{path} doesn't fit {kind.DESCRIPTOR.name}: {_reason(error)}") from None
+        raise CommandError(f"{place} doesn't fit {kind.DESCRIPTOR.name}: {_reason(error)}") from None
     return message
 
 
 def _load(path: str) -> Any:
+    shown = "standard input" if path == "-" else path
     try:
         text = sys.stdin.read(MAX_BYTES) if path == "-" else Path(path).read_text()
     except UnicodeDecodeError:
-        raise CommandError(f"{path} is not text in UTF-8.") from None
+        raise CommandError(f"{shown} is not text in UTF-8.") from None
     except OSError as error:
-        raise CommandError(f"{path}: {error.strerror}.") from None
+        raise CommandError(f"{shown}: {error.strerror}.") from None
     if path.endswith(".json"):
         try:
             return json.loads(text)
         except json.JSONDecodeError as error:
-            raise CommandError(f"{path} is not JSON: {error.msg} at line {error.lineno}.") from None
+            raise CommandError(f"{shown} is not JSON: {error.msg} at line {error.lineno}.") from None
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader with fewer types
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}" if mark is not None else ""
-        raise CommandError(f"{path} is neither JSON nor YAML{place}.") from None
+        raise CommandError(f"{shown} is neither JSON nor YAML{place}.") from None
 
 
 class _Loader(yaml.SafeLoader):
@@ -68,9 +73,15 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def _reason(error: json_format.ParseError) -> str:
-    # The parser quotes values in its text. What stands before the first colon names the field; the rest isn't shown.
-    text = str(error)
-    return text.partition(":")[0] + "." if "Failed to parse" in text else text.splitlines()[0]
+    # The parser quotes values in its text. Only the names of fields are taken from it, from the outermost inwards.
+    text, path = str(error), []
+    while found := _FAILED.match(text):
+        path.append(found[1])
+        text = text[found.end() :]
+    unknown = _UNKNOWN.search(text.partition("\n")[0]) if text.startswith("Message type") else None
+    if unknown:
+        return f"there is no field {'.'.join([*path, unknown[1]])}."
+    return f"{'.'.join(path)} can't have that value." if path else "its fields can't be read."
 
 
 def time(text: str, option: str) -> Timestamp:

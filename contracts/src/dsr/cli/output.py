@@ -7,12 +7,16 @@ from typing import Any
 from google.protobuf import duration_pb2, timestamp_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 _TIME = timestamp_pb2.Timestamp.DESCRIPTOR.full_name
 _DURATION = duration_pb2.Duration.DESCRIPTOR.full_name
+_SHORT = 20
+"""What is no longer stays on one line: a date with its time, a state."""
 _NAME = re.compile(r"partners/[^/\s]+(/[^/\s]+/[^/\s]+)?")
 
 
@@ -23,15 +27,13 @@ def clean(text: str) -> str:
 
 def render(message: Message) -> RenderableType:
     """A message for reading."""
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="dim")
-    facts.add_column(overflow="fold")
+    facts: list[tuple[str, Text]] = []
     tables: list[RenderableType] = []
     _collect(message, "", facts, tables)
-    return Group(*([facts] if facts.row_count else []), *tables)
+    return Group(_Facts(facts), *tables)
 
 
-def _collect(message: Message, prefix: str, facts: Table, tables: list[RenderableType]) -> None:
+def _collect(message: Message, prefix: str, facts: list[tuple[str, Text]], tables: list[RenderableType]) -> None:
     for field, value in message.ListFields():
         label = f"{prefix}{field.name}".replace("_", " ")
         if field.is_repeated and _is_object(field):
@@ -39,26 +41,64 @@ def _collect(message: Message, prefix: str, facts: Table, tables: list[Renderabl
         elif not field.is_repeated and _is_object(field):
             _collect(value, f"{prefix}{field.name} ", facts, tables)
         else:
-            facts.add_row(label, cell(field, value))
+            facts.append((label, cell(field, value)))
 
 
-def table_of(messages: Sequence[Any], columns: Sequence[str] = ()) -> Table:
+def table_of(messages: Sequence[Any], columns: Sequence[str] = ()) -> RenderableType:
     """Messages of one type, one a row.
 
     `columns` are paths of fields such as `clock.due_time`; without, those that any of the messages has. Names of
-    resources are cut to their last part, times to the minute; `--json` has them whole.
+    resources are cut to their last part, times to the minute; `--json` has them whole. Where the terminal is too
+    narrow for a row, its fields stand below each other.
     """
     if not columns:
         present = {field.name for message in messages for field, _ in message.ListFields()}
         columns = [field.name for field in messages[0].DESCRIPTOR.fields if field.name in present]
-    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for column in columns:
-        header = column.rsplit(".", 1)[-1].removesuffix("_time").replace("_", " ")
-        # A name is there to be copied, so it is never broken in two.
-        table.add_column(header, no_wrap=column in ("name", "state"), overflow="fold")
-    for message in messages:
-        table.add_row(*(_at(message, column.split(".")) for column in columns))
-    return table
+    headers = [column.rsplit(".", 1)[-1].removesuffix("_time").replace("_", " ") for column in columns]
+    return _Rows(headers, [[_at(message, column.split(".")) for column in columns] for message in messages])
+
+
+class _Facts:
+    """Labels and values beside each other; below each other where an id would be broken in two."""
+
+    def __init__(self, facts: Sequence[tuple[str, Text]]) -> None:
+        self._facts = facts
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = max((len(label) for label, _ in self._facts), default=0) + 2
+        for label, text in self._facts:
+            grid = Table.grid()
+            if width + max(map(len, text.plain.split()), default=0) <= options.max_width:
+                grid.add_column(style="dim", width=width)
+                grid.add_column(overflow="fold")
+                grid.add_row(label, text)
+            else:
+                grid.add_column(overflow="fold")
+                grid.add_row(Text(label, style="dim"))
+                grid.add_row(Padding(text, (0, 0, 0, 2)))
+            yield grid
+
+
+class _Rows:
+    """A table where no id, date or word is broken in two; else each row as a block of its own."""
+
+    def __init__(self, headers: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:
+        self._headers = headers
+        self._rows = rows
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+        for index, header in enumerate(self._headers):
+            short = all(len(row[index]) <= _SHORT for row in self._rows)
+            table.add_column(header, no_wrap=short, overflow="fold")
+        for row in self._rows:
+            table.add_row(*row)
+        if Measurement.get(console, options.update(max_width=10_000), table).minimum <= options.max_width:
+            yield table
+            return
+        for number, row in enumerate(self._rows):
+            yield from ([Text("")] if number else [])
+            yield _Facts([(header, text) for header, text in zip(self._headers, row, strict=True) if text.plain])
 
 
 def _at(message: Any, path: list[str]) -> Text:

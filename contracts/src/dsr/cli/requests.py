@@ -20,7 +20,7 @@ Name = Annotated[str, typer.Argument(help="The request's name, or its last part.
 RequestId = Annotated[
     str, typer.Option(help="UUID of this call; repeat a call that may have failed under the same one.")
 ]
-_COLUMNS = ("name", "state", "capacity", "clock.received_time", "clock.due_time", "complete_time")
+_COLUMNS = ("name", "state", "clock.due_time")
 UNFINISHED = 3
 """Status with which `watch` ends when the request is over but not completed, or waits for a decision."""
 

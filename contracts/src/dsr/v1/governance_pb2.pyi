@@ -188,7 +188,8 @@ class Partner(_message.Message):
 
     @_builtins.property
     def contract_approvers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Optional. People the contract names as first holders of the approver role, as opaque `issuer#subject`.
+        """Optional. People the contract names as first holders of the approver role, as `issuer#subject`, the subject an
+        opaque id: 1 to 128 letters, digits, `.`, `_`, `:` and `-`.
         The operator records them with the contract; everybody later needs two other people.
         """
 
@@ -699,7 +700,7 @@ class RoleGrant(_message.Message):
     name: _builtins.str
     """Identifier. `partners/{partner}/roleGrants/{grant}`."""
     grantee: _builtins.str
-    """Required. The person, as opaque `issuer#subject`."""
+    """Required. The person, as `issuer#subject`, the subject an opaque id: 1 to 128 letters, digits, `.`, `_`, `:` and `-`."""
     role: _options_pb2.Role.ValueType
     """Required. ROLE_APPROVER."""
     state: Global___RoleGrant.State.ValueType
