@@ -390,9 +390,12 @@ async def test_watch_passes_by_where_a_request_once_waited(dsr: Dsr, platform: P
             if number > message.after_event:
                 yield item
 
+    def standing(now: request_pb2.RequestState.ValueType) -> Callable[[Any], Any]:
+        return lambda message: erasure_pb2.ErasureRequest(name=message.name, state=now)
+
     platform.answers["WatchErasureRequest"] = told
     for now, seen in ((over[2], 3), (over[1], 2)):
-        platform.answers["GetErasureRequest"] = lambda m, now=now: erasure_pb2.ErasureRequest(name=m.name, state=now)
+        platform.answers["GetErasureRequest"] = standing(now)
         result = await dsr("erasure", "watch", "1", "--json")
         assert len(result.out.splitlines()) == seen
         assert result.status == (0 if now == over[2] else 3)
@@ -408,9 +411,7 @@ async def test_watch_passes_by_where_a_request_once_waited(dsr: Dsr, platform: P
         ('{"subject": "jane"', "standard input is neither JSON nor YAML at line 1."),
     ],
 )
-async def test_what_does_not_fit_is_told_by_field_and_not_by_value(
-    dsr: Dsr, document: str, said: str
-) -> None:
+async def test_what_does_not_fit_is_told_by_field_and_not_by_value(dsr: Dsr, document: str, said: str) -> None:
     result = await dsr("access", "create", "-", stdin=document)
     assert result.status == 1
     assert said in result.err

@@ -83,7 +83,7 @@ async def test_partners_and_sources_that_nobody_could_work_with_are_refused(worl
 
     def partner(field: str, value: Any) -> Any:
         plain = {"display_name": "New", "country": "IE", "time_zone": "Europe/Dublin", "privacy_contact": "x"}
-        wanted = pb.Partner(**{"name": "partners/new-co", **plain, field: value})  # type: ignore[arg-type]
+        wanted = pb.Partner(**{"name": "partners/new-co", **plain, field: value})
         message = pb.CreatePartnerRequest(partner=wanted, request_id=str(uuid.uuid4()))
         return world.governance.CreatePartner(message, metadata=(("authorization", f"Bearer {operator}"),))
 
@@ -120,10 +120,8 @@ async def test_partners_and_sources_that_nobody_could_work_with_are_refused(worl
         call = world.governance.CreateDataSource(message, metadata=world.metadata("adam", "ROLE_ADMIN"))
         assert await wrong_field(call) == "data_source.connector_address"
 
-    message = pb.CreateWebhookRequest(
-        parent=PARTNER, webhook=pb.Webhook(url="https://[x"), request_id=str(uuid.uuid4())
-    )
-    call = world.governance.CreateWebhook(message, metadata=world.metadata("adam", "ROLE_ADMIN"))
+    hook = pb.CreateWebhookRequest(parent=PARTNER, webhook=pb.Webhook(url="https://[x"), request_id=str(uuid.uuid4()))
+    call = world.governance.CreateWebhook(hook, metadata=world.metadata("adam", "ROLE_ADMIN"))
     assert await wrong_field(call) == "webhook.url"
 
 
