@@ -15,6 +15,7 @@ from connectors.postgres.session import PostgresDatabase
 from connectors.relational.catalogue import Catalogue, ForeignKey, Table
 from connectors.relational.declaration import parse
 from connectors.relational.guess import OwnershipGuess, Ownerships, identities, people, slices
+from dsrkit.errors import invalid
 
 _UNIDENTIFIED = "discovery"
 _PERSONAL = re.compile(
@@ -36,6 +37,10 @@ async def draft(dsn: str, schemas: tuple[str, ...] = ()) -> str:
         catalogue = await database.catalogue()
     finally:
         await database.close()
+    missing = sorted(set(schemas) - {table.schema for table in catalogue.tables.values()})
+    if missing:
+        # Absent and unreadable look the same: the catalogue shows what the user may see.
+        raise invalid("--schema", f"{', '.join(missing)} has no table that the user of the DSN can see")
     return _HEADER + render(_Draft(_of_interest(catalogue, options)).whole(schemas))
 
 

@@ -34,9 +34,12 @@ def translated(error: BaseException, source: str) -> DsrError:
         case asyncpg.UndefinedTableError() | asyncpg.UndefinedColumnError() | asyncpg.InvalidCachedStatementError():
             message = "The database's schema changed while the call ran; repeat it."
             return DsrError("SOURCE_BUSY", message, source=source, why="SCHEMA_CHANGED")
-        case asyncpg.InvalidAuthorizationSpecificationError() | asyncpg.InvalidCatalogNameError():
-            message = "The database refuses the connector's credentials or has no such database; see options.dsn."
+        case asyncpg.InvalidAuthorizationSpecificationError():
+            message = "The database refuses the user or the password; see the DSN."
             return DsrError("SOURCE_UNAVAILABLE", message, source=source, why="LOGIN_REFUSED")
+        case asyncpg.InvalidCatalogNameError():
+            message = "The server has no database of that name; see the DSN."
+            return DsrError("SOURCE_UNAVAILABLE", message, source=source, why="DATABASE_ABSENT")
         case asyncpg.PostgresConnectionError() | asyncpg.OperatorInterventionError() | asyncpg.InterfaceError():
             return _unavailable(source)
         case asyncpg.PostgresError():

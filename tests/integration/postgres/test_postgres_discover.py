@@ -71,6 +71,11 @@ def test_the_command_prints_the_draft(shop: str) -> None:
     result = CliRunner().invoke(app, [shop, "--schema", "public"])
     assert result.exit_code == 0
     assert yaml.safe_load(result.output)["options"]["schemas"] == ["public"]
+    absent = CliRunner().invoke(app, [shop, "--schema", "public", "--schema", "nope"])
+    assert (absent.exit_code, absent.stdout) == (1, "")
+    assert "nope" in absent.stderr
+    nobody = CliRunner().invoke(app, [shop.rpartition("/")[0] + "/no_such_database"])
+    assert "no database of that name" in nobody.stderr
     unreachable = CliRunner().invoke(app, ["postgresql://u:hunter2@127.0.0.1:1/x"])
     assert unreachable.exit_code == 1
     assert "hunter2" not in unreachable.output
