@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, NoReturn, TypeVar
 
 import typer
 
@@ -22,8 +22,13 @@ def create(
     out: Out,
     trust: Trust = _DEFAULT,
     development: Annotated[bool, typer.Option(help="Believed by servers on loopback only.")] = False,
+    new: Annotated[bool, typer.Option("--new", help="Make the trust file: this is the first of all issuers.")] = False,
 ) -> None:
     """Binds a new issuer to a partner and writes its first key."""
+    if new and trust.exists():
+        _fail(f"{trust} exists; leave out --new to add to it.")
+    if not new and not trust.exists():
+        _fail(f"{trust} doesn't exist. Name the file that the services read (--trust), or make it with --new.")
     key_id = _tell(lambda: TrustFile(trust).add_partner(partner, out, development=development))
     typer.echo(f"{out}: key {key_id} of {_issuer(partner)}. Services believe it from now on.")
     typer.echo(f"Next: dsr --credential {out} --target HOST:PORT --actor YOUR-ID source list")
@@ -60,9 +65,13 @@ def _issuer(partner: str) -> str:
     return f"urn:dsr:partner:{partner}"
 
 
+def _fail(text: str) -> NoReturn:
+    typer.echo(text, err=True)
+    raise typer.Exit(1)
+
+
 def _tell(action: Callable[[], T]) -> T:
     try:
         return action()
     except (ValueError, OSError) as error:
-        typer.echo(f"{error}", err=True)
-        raise typer.Exit(1) from None
+        _fail(f"{error}")

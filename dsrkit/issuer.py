@@ -7,6 +7,7 @@ import base64
 import fcntl
 import json
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+_PARTNER_ID = re.compile(r"[a-z0-9][a-z0-9-]{1,38}[a-z0-9]")
 PARTNER_ROLES = ("ROLE_READER", "ROLE_REQUESTER", "ROLE_APPROVER", "ROLE_ADMIN")
 
 
@@ -27,6 +29,8 @@ class TrustFile:
 
     def add_partner(self, partner: str, credential: Path, *, development: bool = False) -> str:
         """Adds an issuer bound to `partners/{partner}` and writes its first key to `credential`. Returns the key id."""
+        if not _PARTNER_ID.fullmatch(partner):
+            raise ValueError("no partner can have that id: 3 to 40 of a-z, 0-9 and hyphen, no hyphen at either end")
         name = f"urn:dsr:partner:{partner}"
         return self._add(
             name, credential, partner=f"partners/{partner}", roles=PARTNER_ROLES, development=development, extra={}
