@@ -80,11 +80,12 @@ class Stage:
         return last
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """A table; what is a number stands to the right."""
+        """A table; what is a number stands to the right. Only the last column is ever broken in two."""
         table = Table(box=None, padding=(0, 1, 0, 2), header_style="dim")
         for index, name in enumerate(columns):
             numbers = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
-            table.add_column(name, justify="right" if numbers else "left", overflow="fold")
+            whole, justify = index + 1 < len(columns), "right" if numbers else "left"
+            table.add_column(name, justify=justify, overflow="fold", no_wrap=whole)  # type: ignore[arg-type]
         for row in rows:
             table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
         self.console.print(table)
