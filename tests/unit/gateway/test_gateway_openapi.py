@@ -88,6 +88,8 @@ def test_the_page_shows_everything_without_scripts() -> None:
     template = (ROOT / "gateway" / "docs.html.j2").read_text()
     page = docs.render(DESCRIPTION, template)
     assert "<script" not in page
+    assert "TOKEN=$(dsr token --role ROLE_REQUESTER)\ncurl &#34;$DSR/v1/partners/acme/accessRequests" in page
+    assert "TOKEN=$(dsr token --role ROLE_APPROVER --person)" in page
     assert "http://" not in page
     assert re.findall(r'(?:src|href)="(?![#/])', page) == []
     for name in [
