@@ -56,6 +56,7 @@ class Story:
         access = await self.access()
         await self.portability()
         await self.refusal()
+        await self.transfer()
         await self.erasure(access)
         await self.afterwards()
         self._search_own_traces()
@@ -127,6 +128,24 @@ class Story:
             refused = request["state"] == "REQUEST_STATE_REFUSED" and refusal.get("rule") == "VERIFICATION_TOO_WEAK"
             self.stage.expect("refused, with rule, article and how to object", refused)
             chapter.outcome = f"REFUSED, {refusal.get('rule')}"
+
+    async def transfer(self) -> None:
+        """Art. 44: data doesn't leave the EEA without a basis."""
+        with self.stage.chapter(
+            "Refused: a copy of the customer register at a sub-processor in the United States"
+        ) as chapter:
+            source = sources.data_source(f"{sources.PARTNER}/dataSources/newsletter", self.platform.address("shop"))
+            source["custody"] = "CUSTODY_SUB_PROCESSOR"
+            source["location"] = {"provider": "Mailchimp", "site": "Atlanta", "country": "US"}
+            try:
+                await self.api.create(self.admin, f"{sources.PARTNER}/dataSources", source)
+                rule = article = ""
+            except ApiError as error:
+                rule, article = error.metadata.get("rule", ""), error.metadata.get("article", "")
+                self.stage.say(str(error))
+            refused = rule == "TRANSFER_WITHOUT_BASIS" and "Art. 44" in article
+            self.stage.expect("refused, with rule and article", refused)
+            chapter.outcome = f"{rule} ({article})"
 
     async def erasure(self, access: str) -> None:
         """Art. 17: plan, approval by a second person, erasure, read-back."""

@@ -26,6 +26,7 @@ from services.governance.authority import AuthorityServicer
 from services.governance.config import Config
 from services.governance.egress import EgressGuard
 from services.governance.families import FAMILIES
+from services.governance.law.domain import Law
 from services.governance.mail import Mail
 from services.governance.servicer import GovernanceServicer
 from services.governance.store import SCHEMA, GovernanceStore
@@ -59,7 +60,8 @@ async def open_service(config: Config, clock: Clock = system_clock) -> AsyncIter
     ):
         store = GovernanceStore(pool, TaskStore(pool, SCHEMA))
         vault = Vault(config.keys_dir)
-        tools = Tools(store, vault, egress, clock, config.dpo_contact, config.operator, client, mail)
+        law = Law.load()
+        tools = Tools(store, vault, egress, clock, config.dpo_contact, config.operator, law, client, mail)
         governance = GovernanceServicer(tools)
         authority = AuthorityServicer(
             store,
@@ -68,6 +70,8 @@ async def open_service(config: Config, clock: Clock = system_clock) -> AsyncIter
             Authenticator(trust, [PLATFORM_AUDIENCE], loopback=is_loopback(config.listen)),
             config.dpo_contact,
             config.operator,
+            law,
+            clock,
         )
         durable: dict[str, Step] = {}
         for family in FAMILIES:

@@ -21,11 +21,14 @@ from dsrkit.requests.view import parse_partner, parse_uuid4
 from dsrkit.vault import Vault
 from services.governance import messages
 from services.governance.digests import hold_digests, identity_digests
-from services.governance.domain import Facts, instructions, refuse, suspended
+from services.governance.domain import Facts, instructions, refuse
+from services.governance.gate import GateFacts, gate
+from services.governance.law.domain import Law
 from services.governance.notifications.deadlines import track
 from services.governance.notifications.outbox import notify
 from services.governance.services import own_request, own_right, right_of
 from services.governance.store import GovernanceStore
+from services.governance.tools import Clock, refused
 
 DEFAULT_DAILY_CAP = 1000
 
@@ -41,6 +44,8 @@ class AuthorityServicer(AuthorityServiceServicer):
         partners: Authenticator,
         dpo_contact: str,
         operator: str,
+        law: Law,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._vault = vault
@@ -48,6 +53,8 @@ class AuthorityServicer(AuthorityServiceServicer):
         self._partners = partners
         self._dpo_contact = dpo_contact
         self._operator = operator
+        self._law = law
+        self._clock = clock
 
     async def Authorize(self, request: pb.AuthorizeRequest, context: Any) -> pb.AuthorizeResponse:
         own_right(request.right)
@@ -70,7 +77,8 @@ class AuthorityServicer(AuthorityServiceServicer):
                 wanted=list(request.data_sources),
                 verification=request.verification,
             )
-            refusal = refuse(facts, self._dpo_contact)
+            touched = [messages.data_source(s) for s in sources if s["name"] in (facts.wanted or registered)]
+            refusal = refuse(facts, self._dpo_contact) or self._gate(request.right, row, touched)
             if refusal is not None:
                 return pb.AuthorizeResponse(refusal=refusal, partner=partner, data_map_revision=data_map.revision)
             cap = partner.daily_request_cap or DEFAULT_DAILY_CAP
@@ -88,9 +96,6 @@ class AuthorityServicer(AuthorityServiceServicer):
         partner_name = parse_partner(request.partner, "partner")
         async with partner_transaction(self._store.pool, partner_name) as connection:
             row = await self._store.need(connection, "partner", "resource")
-            refusal = suspended(row["standing"], self._dpo_contact)
-            if refusal is not None:
-                return pb.GetInstructionsResponse(refusal=refusal)
             sources = await self._instructions(
                 connection,
                 request.right,
@@ -99,6 +104,9 @@ class AuthorityServicer(AuthorityServiceServicer):
                 request.data_sources,
                 request.identities,
             )
+            refusal = self._gate(request.right, row, [source.data_source for source in sources])
+            if refusal is not None:
+                return pb.GetInstructionsResponse(refusal=refusal)
             return pb.GetInstructionsResponse(
                 sources=sources,
                 partner=messages.partner(row),
@@ -144,19 +152,14 @@ class AuthorityServicer(AuthorityServiceServicer):
             raise invalid("request", "belongs to another partner than the source")
         async with partner_transaction(self._store.pool, partner) as connection:
             row = await self._store.need(connection, "partner", "resource")
-            refusal = suspended(row["standing"], self._dpo_contact)
-            if refusal is not None:
-                raise DsrError(
-                    "INSTRUCTION_REFUSED",
-                    f"Governance refuses ({refusal.rule}, {refusal.article}).",
-                    rule=refusal.rule,
-                    article=refusal.article,
-                )
             source = (
                 await self._instructions(
                     connection, request.right, partner, request.data_map_revision, [request.source], request.identities
                 )
             )[0]
+            refusal = self._gate(request.right, row, [source.data_source])
+            if refusal is not None:
+                raise refused(refusal)
             approver = ""
             if erases:
                 approver = await self._approver(connection, request)
@@ -176,6 +179,12 @@ class AuthorityServicer(AuthorityServiceServicer):
         )
         signed = self._signer.sign(grant, datetime.now(UTC))
         return pb.IssueGrantResponse(grant=signed, connector_address=source.data_source.connector_address)
+
+    def _gate(
+        self, right: "pb.Right.ValueType", row: Any, sources: Sequence[governance_pb2.DataSource]
+    ) -> request_pb2.Refusal | None:
+        facts = GateFacts(right, row["standing"], row["body"]["country"], sources)
+        return gate(facts, self._law, self._clock().date(), self._dpo_contact)
 
     async def _approver(self, connection: Connection, request: pb.IssueGrantRequest) -> str:
         row = await self._store.row(connection, "approver", request.request, request.plan_digest)

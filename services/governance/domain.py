@@ -50,26 +50,20 @@ def refuse(facts: Facts, dpo_contact: str) -> request_pb2.Refusal | None:
     unmapped = sorted(set(wanted) - set(facts.mapped))
     hands_out = facts.right in (pb.RIGHT_ACCESS, pb.RIGHT_PORTABILITY)
     if facts.standing != "GOOD":
-        return _refusal("PARTNER_SUSPENDED", "GDPR Art. 28(3)(a)", [f"standing: {facts.standing}"], dpo_contact)
+        return refusal("PARTNER_SUSPENDED", "GDPR Art. 28(3)(a)", [f"standing: {facts.standing}"], dpo_contact)
     if not wanted:
-        return _refusal("NO_DATA_SOURCE", "GDPR Art. 30(2)", ["data sources registered: 0"], dpo_contact)
+        return refusal("NO_DATA_SOURCE", "GDPR Art. 30(2)", ["data sources registered: 0"], dpo_contact)
     if unmapped:
         lines = [f"data source not in the data map: {source}" for source in unmapped]
-        return _refusal("SOURCE_NOT_MAPPED", "GDPR Art. 28(3)(a)", lines, dpo_contact)
+        return refusal("SOURCE_NOT_MAPPED", "GDPR Art. 28(3)(a)", lines, dpo_contact)
     if hands_out and facts.verification == subject_pb2.IdentityVerification.METHOD_CONTACT_CONFIRMED:
         lines = ["verification: METHOD_CONTACT_CONFIRMED", "personal data would be handed out on an address alone"]
-        return _refusal("VERIFICATION_TOO_WEAK", "GDPR Art. 12(6), Art. 32(1)", lines, dpo_contact)
+        return refusal("VERIFICATION_TOO_WEAK", "GDPR Art. 12(6), Art. 32(1)", lines, dpo_contact)
     return None
 
 
-def suspended(standing: str, dpo_contact: str) -> request_pb2.Refusal | None:
-    """The refusal to go on for a partner that is not in good standing."""
-    if standing == "GOOD":
-        return None
-    return _refusal("PARTNER_SUSPENDED", "GDPR Art. 28(3)(a)", [f"standing: {standing}"], dpo_contact)
-
-
-def _refusal(rule: str, article: str, facts: Sequence[str], dpo_contact: str) -> request_pb2.Refusal:
+def refusal(rule: str, article: str, facts: Sequence[str], dpo_contact: str) -> request_pb2.Refusal:
+    """An operator's refusal: what it rests on, and how to object."""
     return request_pb2.Refusal(
         kind=request_pb2.Refusal.KIND_INSTRUCTION,
         rule=rule,

@@ -20,7 +20,8 @@ from dsrkit.requests.view import known_enum, parse_partner
 from services.governance import messages
 from services.governance.digests import hold_digests
 from services.governance.domain import check_hold, check_map
-from services.governance.tools import Tools, scope
+from services.governance.gate import misplaced
+from services.governance.tools import Tools, refused, scope
 
 _LONGEST = {"erasure_grace_period": timedelta(days=90), "bundle_lifetime": timedelta(days=30)}
 _MAX_NAME = 200
@@ -84,6 +85,10 @@ class GovernanceServicer(GovernanceServiceServicer):
         if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
             raise invalid("data_source.connector_address", "must be host:port")
         await self._egress.resolve(host.strip("[]"), int(port), "data_source.connector_address")
+        tools = self._tools
+        refusal = misplaced(wanted, tools.law, tools.clock().date(), tools.dpo_contact)
+        if refusal is not None:
+            raise refused(refusal)
 
         async def make(connection: Connection, _: UUID) -> str:
             await self._store.need(connection, "partner", "resource")

@@ -9,15 +9,18 @@ from uuid import UUID, uuid4, uuid5
 
 import grpc
 import httpx
+from dsr.v1 import request_pb2
 
 from dsrkit.auth import acting_partner, current_caller
 from dsrkit.db import Connection, partner_transaction
+from dsrkit.errors import DsrError
 from dsrkit.pages import page_size
 from dsrkit.requests.view import parse_partner, parse_uuid4
 from dsrkit.tasks.worker import Step
 from dsrkit.vault import Vault
 from services.governance import messages
 from services.governance.egress import EgressGuard
+from services.governance.law.domain import Law
 from services.governance.mail import Mail
 from services.governance.store import GovernanceStore
 
@@ -43,6 +46,7 @@ class Tools:
     clock: Clock
     dpo_contact: str
     operator: str
+    law: Law
     http: httpx.AsyncClient
     mail: Mail | None
     """None: no mail server is configured."""
@@ -80,6 +84,12 @@ class Tools:
             rows = await self.store.rows(connection, statement, *filters, *after, size + 1)
         more = len(rows) > size
         return rows[:size], messages.token(rows[size - 1][time_field], rows[size - 1]["id"]) if more else ""
+
+
+def refused(refusal: request_pb2.Refusal) -> DsrError:
+    """A refusal where the contract has no room for the resource."""
+    text = f"Governance refuses ({refusal.rule}, {refusal.article}): {'; '.join(refusal.facts)}. {refusal.objection}"
+    return DsrError("INSTRUCTION_REFUSED", text, rule=refusal.rule, article=refusal.article)
 
 
 def scope(name: str, field: str = "parent") -> str:

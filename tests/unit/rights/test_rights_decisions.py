@@ -14,7 +14,7 @@ from dsrkit.instructions import differences
 from dsrkit.requests.model import Dossier, Known
 from services.erasure import plan as plans
 from services.erasure.report import outcomes, remains
-from services.governance.domain import Facts, Hold, check_map, instructions, refuse, suspended
+from services.governance.domain import Facts, Hold, check_map, instructions, refuse
 
 METHOD = subject_pb2.IdentityVerification
 DPO = "dpo@x"
@@ -42,13 +42,6 @@ def test_refusals(changes: dict[str, Any], rule: str | None) -> None:
         assert refusal.article.startswith("GDPR Art.")
         assert refusal.facts
         assert DPO in refusal.objection
-
-
-def test_standing_is_looked_at_again_for_every_grant() -> None:
-    assert suspended("GOOD", DPO) is None
-    refusal = suspended("SUSPENDED", DPO)
-    assert refusal is not None
-    assert refusal.rule == "PARTNER_SUSPENDED"
 
 
 def collection(name: str, action: int, **fields: Any) -> governance_pb2.CollectionMap:

@@ -1,0 +1,89 @@
+"""The gate before every request, instruction and grant, branch by branch; and the dated lists it rests on."""
+
+from datetime import date
+from typing import Any
+
+import pytest
+from dsr.authority.v1 import authority_pb2 as pb
+from dsr.v1 import governance_pb2
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.governance.gate import GateFacts, gate
+from services.governance.law.domain import Adequacy, Law
+
+LAW, DPO, DAY = Law.load(), "dpo@x", date(2026, 11, 25)
+SOURCE = governance_pb2.DataSource
+DUBLIN = ("Amazon Web Services", "Dublin", "IE")
+LONDON = ("Rackspace", "London", "GB")
+
+
+def source(custody: int, place: tuple[str, str, str]) -> governance_pb2.DataSource:
+    provider, site, country = place
+    where = governance_pb2.Location(provider=provider, site=site, country=country)
+    return SOURCE(name="partners/a/dataSources/s", custody=custody, location=where)  # type: ignore[arg-type]
+
+
+OPERATOR, PARTNER, SUB = SOURCE.CUSTODY_OPERATOR, SOURCE.CUSTODY_PARTNER, SOURCE.CUSTODY_SUB_PROCESSOR
+
+
+@pytest.mark.parametrize(
+    ("changes", "day", "rule"),
+    [
+        ({}, DAY, None),
+        ({"standing": "SUSPENDED"}, DAY, "PARTNER_SUSPENDED"),
+        ({"standing": "SUSPENDED", "right": pb.RIGHT_ERASURE}, DAY, "PARTNER_SUSPENDED"),
+        ({"country": "GB"}, DAY, None),
+        ({"country": "GB"}, date(2031, 12, 19), "TRANSFER_WITHOUT_BASIS"),
+        ({"country": "US"}, DAY, "TRANSFER_WITHOUT_BASIS"),
+        ({"country": "IN"}, DAY, "TRANSFER_WITHOUT_BASIS"),
+        ({"country": "IN", "right": pb.RIGHT_PORTABILITY}, DAY, "TRANSFER_WITHOUT_BASIS"),
+        ({"country": "IN", "right": pb.RIGHT_ERASURE}, DAY, None),
+        ({"sources": [source(OPERATOR, LONDON)]}, DAY, None),
+        ({"sources": [source(OPERATOR, LONDON)]}, date(2031, 12, 19), "TRANSFER_WITHOUT_BASIS"),
+        ({"sources": [source(OPERATOR, ("Amazon Web Services", "Paris", "FR"))]}, DAY, "LOCATION_NOT_NAMED"),
+        ({"sources": [source(OPERATOR, ("Amazon Web Services", "Dublin", "DE"))]}, DAY, "LOCATION_NOT_NAMED"),
+        ({"sources": [source(SUB, ("Acme Mail", "Paris", "FR"))]}, DAY, None),
+        ({"sources": [source(SUB, ("Mailchimp", "Atlanta", "US"))]}, DAY, "TRANSFER_WITHOUT_BASIS"),
+        (
+            {"sources": [source(SUB, ("Mailchimp", "Atlanta", "US"))], "right": pb.RIGHT_ERASURE},
+            DAY,
+            None,
+        ),
+        ({"sources": [source(PARTNER, ("Own", "Mumbai", "IN"))]}, DAY, None),
+        ({"sources": [source(OPERATOR, DUBLIN), source(SUB, ("M", "A", "US"))]}, DAY, "TRANSFER_WITHOUT_BASIS"),
+    ],
+)
+@pytest.mark.policy("P3", "the operator's four places are data; data in its custody may be nowhere else")
+@pytest.mark.policy("P12", "outside the EEA only under an adequacy decision in force on the day, as dated data")
+@pytest.mark.policy("P13", "an operator's refusal names rule, article, facts, and whom to object to")
+def test_gate(changes: dict[str, Any], day: date, rule: str | None) -> None:
+    facts: dict[str, Any] = {"right": pb.RIGHT_ACCESS, "standing": "GOOD", "country": "IE"}
+    facts["sources"] = [source(OPERATOR, DUBLIN)]
+    refusal = gate(GateFacts(**{**facts, **changes}), LAW, day, DPO)
+    assert (refusal.rule if refusal else None) == rule
+    if refusal:
+        assert refusal.article.startswith("GDPR Art.")
+        assert refusal.facts
+        assert DPO in refusal.objection
+
+
+def test_the_lists_are_plausible() -> None:
+    assert len(LAW.eea) == 30
+    assert not LAW.eea & set(LAW.adequacy)
+    assert {country for _, _, country in LAW.places} == {"IE", "DE", "GB"}
+    assert len(LAW.places) == 4
+
+
+@pytest.mark.parametrize(("day", "counts"), [(9, False), (10, True), (19, True), (20, False)])
+def test_a_decision_counts_from_its_first_day_until_before_its_last(day: int, counts: bool) -> None:
+    decision = Adequacy("d", date(2026, 1, 10), date(2026, 1, 20), "")
+    assert decision.in_force(date(2026, 1, day)) is counts
+
+
+@given(st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ", min_size=2, max_size=2), st.dates())
+def test_a_country_without_a_decision_is_never_open(country: str, day: date) -> None:
+    if country not in LAW.eea and country not in LAW.adequacy:
+        assert LAW.bars(country, day)
+    if country in LAW.eea:
+        assert not LAW.bars(country, day)
