@@ -107,7 +107,9 @@ async def tools_at(world: World, now: list[datetime]) -> AsyncIterator[Tools]:
     async with open_pool(world.dsn("governance"), SCHEMA) as pool, httpx.AsyncClient() as client:
         store = GovernanceStore(pool, TaskStore(pool, SCHEMA))
         vault = Vault(world.folder / "keys" / "governance")
-        yield Tools(store, vault, EgressGuard(), lambda: now[0], "dpo@agency.example", "Agency", Law.load(), client, None)
+        yield Tools(
+            store, vault, EgressGuard(), lambda: now[0], "dpo@agency.example", "Agency", Law.load(), client, None
+        )
 
 
 async def test_contacts_are_kept_sealed_and_told_over_tls_with_ids_only(world: World) -> None:
