@@ -37,9 +37,10 @@ _TEXTS = {
     "legal_reference": "§ 147 AO",
     "grantee": "urn:dsr:partner:acme#person-2",
     "primary_email": "privacy@acme.example",
+    "evidence": "ticket-4711",
     "url": "https://hooks.acme.example/dsr",
 }
-_IDS = {"accessRequests", "portabilityRequests", "erasureRequests"}
+_IDS = {"accessRequests", "portabilityRequests", "erasureRequests", "correctionRequests"}
 
 
 def body_of(route: Route) -> Any:

@@ -50,6 +50,7 @@ class Authority:
             data_map_revision=request.data_map_revision,
             data_sources=sources,
             identities=identities(dossier),
+            erasure_ground=request.facts.get("ground", 0),
         )
         answer = await self._call(self._stub.GetInstructions(message, timeout=TIMEOUT, metadata=self._metadata()))
         if answer.HasField("refusal"):
@@ -81,6 +82,7 @@ class Authority:
             approver=approver,
             approved=approved,
             identities=identities(dossier),
+            erasure_ground=request.facts.get("ground", 0),
         )
         return await self._call(self._stub.IssueGrant(message, timeout=TIMEOUT, metadata=self._metadata()))
 

@@ -21,7 +21,7 @@ from dsrkit.requests.view import parse_partner, parse_uuid4
 from dsrkit.vault import Vault
 from services.governance import messages
 from services.governance.digests import hold_digests, identity_digests
-from services.governance.domain import Facts, instructions, refuse
+from services.governance.domain import Facts, instructions, refuse, restricted
 from services.governance.gate import GateFacts, gate
 from services.governance.law.domain import Law
 from services.governance.notifications.deadlines import track
@@ -105,6 +105,7 @@ class AuthorityServicer(AuthorityServiceServicer):
                 request.identities,
             )
             refusal = self._gate(request.right, row, [source.data_source for source in sources])
+            refusal = refusal or await self._restricted(connection, request)
             if refusal is not None:
                 return pb.GetInstructionsResponse(refusal=refusal)
             return pb.GetInstructionsResponse(
@@ -158,6 +159,7 @@ class AuthorityServicer(AuthorityServiceServicer):
                 )
             )[0]
             refusal = self._gate(request.right, row, [source.data_source])
+            refusal = refusal or await self._restricted(connection, request)
             if refusal is not None:
                 raise refused(refusal)
             approver = ""
@@ -185,6 +187,18 @@ class AuthorityServicer(AuthorityServiceServicer):
     ) -> request_pb2.Refusal | None:
         facts = GateFacts(right, row["standing"], row["body"]["country"], sources)
         return gate(facts, self._law, self._clock().date(), self._dpo_contact)
+
+    async def _restricted(
+        self, connection: Connection, request: pb.GetInstructionsRequest | pb.IssueGrantRequest
+    ) -> request_pb2.Refusal | None:
+        """Asked before every instruction and every grant: a restriction may have come, or gone, since the last one."""
+        if request.right != pb.RIGHT_ERASURE:
+            return None
+        partner = parse_partner(request.partner if isinstance(request, pb.GetInstructionsRequest) else request.source)
+        digests = await hold_digests(self._vault, partner, [(i.type, i.value) for i in request.identities])
+        rows = await self._store.rows(connection, "corrections.restrictions", digests)
+        names = [f"{partner}/correctionRequests/{row['correction']}" for row in rows]
+        return restricted(request.erasure_ground, names, self._dpo_contact)
 
     async def _approver(self, connection: Connection, request: pb.IssueGrantRequest) -> str:
         row = await self._store.row(connection, "approver", request.request, request.plan_digest)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from dsr.authority.v1 import authority_pb2 as pb
 from dsr.connector.v1.grant_pb2 import Anonymisation, CollectionInstruction
-from dsr.v1 import governance_pb2, request_pb2, subject_pb2
+from dsr.v1 import erasure_pb2, governance_pb2, request_pb2, subject_pb2
 
 from dsrkit.portability_rule import select
 
@@ -60,6 +60,31 @@ def refuse(facts: Facts, dpo_contact: str) -> request_pb2.Refusal | None:
         lines = ["verification: METHOD_CONTACT_CONFIRMED", "personal data would be handed out on an address alone"]
         return refusal("VERIFICATION_TOO_WEAK", "GDPR Art. 12(6), Art. 32(1)", lines, dpo_contact)
     return None
+
+
+_OWN_DEMANDS = frozenset(
+    {
+        erasure_pb2.ErasureRequest.GROUND_CONSENT_WITHDRAWN,
+        erasure_pb2.ErasureRequest.GROUND_OBJECTION,
+        erasure_pb2.ErasureRequest.GROUND_CHILD_DATA,
+    }
+)
+"""Grounds of Art. 17(1) that only the person's own act can bring about: (b), (c), (f)."""
+
+
+def restricted(
+    ground: "erasure_pb2.ErasureRequest.Ground.ValueType", restrictions: Sequence[str], dpo_contact: str
+) -> request_pb2.Refusal | None:
+    """The refusal to erase restricted data, which is to be stored, unless the person demands it (Art. 18(2)).
+
+    The person asked for the restriction instead of erasure, or needs the data for a claim: a retention sweep must not
+    end it. A ground that isn't stated is no demand.
+    """
+    if not restrictions or ground in _OWN_DEMANDS:
+        return None
+    lines = [f"restriction in force: {name}" for name in restrictions]
+    lines.append(f"ground: {erasure_pb2.ErasureRequest.Ground.Name(ground)}")
+    return refusal("RESTRICTED", "GDPR Art. 18(2)", lines, dpo_contact)
 
 
 def refusal(rule: str, article: str, facts: Sequence[str], dpo_contact: str) -> request_pb2.Refusal:

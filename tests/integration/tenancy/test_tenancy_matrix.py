@@ -22,7 +22,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from dsr.credentials import Credential
 from dsr.services import descriptors
-from dsr.v1 import governance_pb2, options_pb2
+from dsr.v1 import correction_pb2, governance_pb2, options_pb2, request_pb2
 from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf import descriptor_pool, json_format, message_factory
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
@@ -34,7 +34,7 @@ from dsrkit.interceptors import policy_of
 from dsrkit.issuer import TrustFile
 from gateway.config import Config as GatewayConfig
 from gateway.server import open_gateway
-from tests.support.services import CRM, PARTNER, World, open_world
+from tests.support.services import CRM, PARTNER, World, open_world, subject, timestamp
 
 PROCESSES = {service.full_name: process for process, found in descriptors().items() for service in found}
 METHODS: dict[str, MethodDescriptor] = {
@@ -97,6 +97,20 @@ async def _resources(world: World) -> dict[str, str]:
         "webhooks": webhook.name,
         "roleGrants": granted.name,
     }
+    correction = correction_pb2.CorrectionRequest(
+        kind=correction_pb2.CorrectionRequest.KIND_OBJECTION,
+        subject=subject([("email", "ann@example.com")]),
+        clock=request_pb2.Clock(received_time=timestamp()),
+        purposes=["fulfilling orders"],
+        direct_marketing=True,
+    )
+    corrected = await world.corrections.CreateCorrectionRequest(
+        correction_pb2.CreateCorrectionRequestRequest(
+            parent=PARTNER, correction_request=correction, request_id=str(uuid.uuid4())
+        ),
+        metadata=world.metadata(),
+    )
+    names["correctionRequests"] = corrected.name
     for right in ("access", "portability", "erasure"):
         created = await world.create(right)
         await world.until(right, created.name, "PLANNED")

@@ -5,6 +5,7 @@ How the rights services ask governance, and report to it. Internal: not offered 
 
 from collections import abc as _abc
 from dsr.connector.v1 import grant_pb2 as _grant_pb2
+from dsr.v1 import erasure_pb2 as _erasure_pb2
 from dsr.v1 import error_reason_pb2 as _error_reason_pb2
 from dsr.v1 import governance_pb2 as _governance_pb2
 from dsr.v1 import request_pb2 as _request_pb2
@@ -158,19 +159,22 @@ class GetInstructionsRequest(_message.Message):
     DATA_MAP_REVISION_FIELD_NUMBER: _builtins.int
     DATA_SOURCES_FIELD_NUMBER: _builtins.int
     IDENTITIES_FIELD_NUMBER: _builtins.int
+    ERASURE_GROUND_FIELD_NUMBER: _builtins.int
     partner: _builtins.str
     """Required. `partners/{partner}`."""
     right: Global___Right.ValueType
     """Required. The right."""
     data_map_revision: _builtins.int
     """Required. The data map the request is pinned to."""
+    erasure_ground: _erasure_pb2.ErasureRequest.Ground.ValueType
+    """Optional. ERASURE: its ground. While data is restricted (Art. 18), only some grounds are the person's own demand."""
     @_builtins.property
     def data_sources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Required. The data sources of the request."""
 
     @_builtins.property
     def identities(self) -> _containers.RepeatedCompositeFieldContainer[_subject_pb2.Identity]:
-        """Optional. The person, for holds on single people. Not kept."""
+        """Optional. The person, for holds and restrictions on single people. Not kept."""
 
     def __init__(
         self,
@@ -180,10 +184,11 @@ class GetInstructionsRequest(_message.Message):
         data_map_revision: _builtins.int = ...,
         data_sources: _abc.Iterable[_builtins.str] | None = ...,
         identities: _abc.Iterable[_subject_pb2.Identity] | None = ...,
+        erasure_ground: _erasure_pb2.ErasureRequest.Ground.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "identities", b"identities", "partner", b"partner", "right", b"right"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "erasure_ground", b"erasure_ground", "identities", b"identities", "partner", b"partner", "right", b"right"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -331,6 +336,7 @@ class IssueGrantRequest(_message.Message):
     APPROVER_FIELD_NUMBER: _builtins.int
     APPROVED_FIELD_NUMBER: _builtins.int
     IDENTITIES_FIELD_NUMBER: _builtins.int
+    ERASURE_GROUND_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """Required. The data source."""
     right: Global___Right.ValueType
@@ -347,13 +353,15 @@ class IssueGrantRequest(_message.Message):
     """Optional. ERASURE: the digest that was approved."""
     approver: _builtins.str
     """Optional. ERASURE: who approved it."""
+    erasure_ground: _erasure_pb2.ErasureRequest.Ground.ValueType
+    """Optional. ERASURE: its ground. While data is restricted (Art. 18), only some grounds are the person's own demand."""
     @_builtins.property
     def approved(self) -> _containers.RepeatedCompositeFieldContainer[_grant_pb2.CollectionInstruction]:
         """Optional. ERASURE: the instructions that were approved. When today's differ, the grant is refused with PLAN_CHANGED."""
 
     @_builtins.property
     def identities(self) -> _containers.RepeatedCompositeFieldContainer[_subject_pb2.Identity]:
-        """Optional. The person, for holds on single people. Not kept."""
+        """Optional. The person, for holds and restrictions on single people. Not kept."""
 
     def __init__(
         self,
@@ -368,10 +376,11 @@ class IssueGrantRequest(_message.Message):
         approver: _builtins.str = ...,
         approved: _abc.Iterable[_grant_pb2.CollectionInstruction] | None = ...,
         identities: _abc.Iterable[_subject_pb2.Identity] | None = ...,
+        erasure_ground: _erasure_pb2.ErasureRequest.Ground.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "approver", b"approver", "attempt", b"attempt", "data_map_revision", b"data_map_revision", "identities", b"identities", "plan_digest", b"plan_digest", "request", b"request", "right", b"right", "source", b"source", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "approver", b"approver", "attempt", b"attempt", "data_map_revision", b"data_map_revision", "erasure_ground", b"erasure_ground", "identities", b"identities", "plan_digest", b"plan_digest", "request", b"request", "right", b"right", "source", b"source", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,51 @@
+-- name: create
+INSERT INTO correction (partner, id, kind, creator, capacity, received_time, time_zone, due_time, data_map_revision,
+                        data_sources, facts, sealed, effective_time, create_time, update_time)
+VALUES (dsr.current_partner(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)
+
+-- name: add_task
+INSERT INTO correction_task (partner, correction, source, custody, owner)
+VALUES (dsr.current_partner(), $1, $2, $3, $4)
+
+-- name: get
+SELECT * FROM correction WHERE id = $1
+
+-- name: lock
+SELECT * FROM correction WHERE id = $1 FOR UPDATE
+
+-- name: list
+SELECT * FROM correction
+WHERE ($1::text[] IS NULL OR state = ANY ($1))
+  AND ($2::timestamptz IS NULL OR due_time < $2)
+  AND ($3::timestamptz IS NULL OR (create_time, id) < ($3, $4::uuid))
+ORDER BY create_time DESC, id DESC LIMIT $5
+
+-- name: tasks
+SELECT * FROM correction_task WHERE correction = $1 ORDER BY source
+
+-- name: end
+UPDATE correction SET state = $2, sealed = NULL, update_time = $3, complete_time = $3 WHERE id = $1
+
+-- name: extend
+UPDATE correction SET extension = $2, due_time = $3, update_time = $4 WHERE id = $1
+
+-- name: complete_task
+UPDATE correction_task SET evidence = $3, completer = $4, complete_time = $5
+WHERE correction = $1 AND source = $2 AND complete_time IS NULL
+
+-- name: open_tasks
+SELECT count(*) AS open FROM correction_task WHERE correction = $1 AND complete_time IS NULL
+
+-- name: restrict
+INSERT INTO restricted_identity (partner, digest, correction)
+SELECT dsr.current_partner(), unnest($2::bytea[]), $1
+ON CONFLICT DO NOTHING
+
+-- name: lift
+UPDATE correction SET lift_time = $2, subject_told_time = $3, update_time = $2 WHERE id = $1
+
+-- name: unrestrict
+DELETE FROM restricted_identity WHERE correction = $1
+
+-- name: restrictions
+SELECT DISTINCT correction FROM restricted_identity WHERE digest = ANY ($1::bytea[]) ORDER BY correction

@@ -1,0 +1,70 @@
+"""Between rows and messages."""
+
+from collections.abc import Sequence
+
+import asyncpg
+from dsr.v1 import correction_pb2 as pb
+from dsr.v1 import subject_pb2
+from google.protobuf import json_format
+from google.protobuf.timestamp_pb2 import Timestamp
+
+KEY = "correction-{}"
+"""Name of a request's key."""
+
+
+def sealable(request: pb.CorrectionRequest) -> bytes:
+    """What of a request is personal."""
+    return pb.CorrectionRequest(identities=request.subject.identities, changes=request.changes).SerializeToString()
+
+
+def context(partner: str, identifier: object) -> str:
+    """What the ciphertext is bound to."""
+    return f"{partner}|{identifier}|correction"
+
+
+def message(
+    row: asyncpg.Record, tasks: Sequence[asyncpg.Record], opened: bytes | None, dpo: str
+) -> pb.CorrectionRequest:
+    """A request. `opened`: its personal part, for those who may see it."""
+    found = pb.CorrectionRequest.FromString(opened) if opened else pb.CorrectionRequest()
+    found.name = f"{row['partner']}/correctionRequests/{row['id']}"
+    found.kind = pb.CorrectionRequest.Kind.Value(f"KIND_{row['kind']}")
+    found.state = pb.CorrectionRequest.State.Value(f"STATE_{row['state']}")
+    found.capacity = subject_pb2.RequesterCapacity.Value(row["capacity"])
+    found.creator, found.contact = row["creator"], dpo
+    found.data_sources.extend(row["data_sources"])
+    found.data_map_revision = row["data_map_revision"]
+    json_format.ParseDict(row["facts"], found)
+    for field, target in (
+        ("received_time", found.clock.received_time),
+        ("due_time", found.clock.due_time),
+        ("create_time", found.create_time),
+        ("update_time", found.update_time),
+    ):
+        target.FromDatetime(row[field])
+    if row["extension"]:
+        json_format.ParseDict(row["extension"], found.clock.extension)
+    if row["complete_time"]:
+        found.complete_time.FromDatetime(row["complete_time"])
+    if row["kind"] == "RESTRICTION":
+        for field in ("effective_time", "lift_time", "subject_told_time"):
+            if row[field]:
+                getattr(found.restriction, field).FromDatetime(row[field])
+    for task in tasks:
+        found.tasks.append(_task(task, found.clock.due_time))
+    return found
+
+
+def _task(row: asyncpg.Record, due: Timestamp) -> pb.CorrectionRequest.Task:
+    task = pb.CorrectionRequest.Task(
+        source=row["source"],
+        custody=row["custody"],
+        owner=row["owner"],
+        due_time=due,
+        done=row["complete_time"] is not None,
+        evidence=row["evidence"],
+        completer=row["completer"],
+    )
+    if row["complete_time"]:
+        task.complete_time.FromDatetime(row["complete_time"])
+    return task
