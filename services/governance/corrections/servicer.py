@@ -22,6 +22,7 @@ from dsrkit.vault import KeyGone
 from services.governance import messages
 from services.governance.corrections import domain, view
 from services.governance.digests import hold_digests
+from services.governance.notifications.outbox import notify
 from services.governance.tools import Tools, scope
 
 _OPENS = frozenset({"ROLE_REQUESTER"})
@@ -90,6 +91,7 @@ class CorrectionServicer(CorrectionServiceServicer):
                 await self._store.row(connection, "corrections.restrict", base, digests)
             name = f"{partner}/correctionRequests/{base}"
             await self._record(connection, "CreateCorrectionRequest", name, now)
+            await self._tell(connection, name, "OPEN", due(parsed.received_time, zone), now)
             if not places:
                 await self._end(connection, base, name, "COMPLETED", now)
             return name
@@ -139,6 +141,7 @@ class CorrectionServicer(CorrectionServiceServicer):
             later = due(row["received_time"], row["time_zone"], extended=True)
             stored = json_format.MessageToDict(extension)
             await self._store.row(connection, "corrections.extend", row["id"], stored, later, now)
+            await self._store.row(connection, "notifications.track", request.name, row["state"], True, later, now)
 
         return await self._mutate(request, "ExtendCorrectionRequestDeadline", change)
 
@@ -175,7 +178,8 @@ class CorrectionServicer(CorrectionServiceServicer):
                 raise invalid("subject_told_time", "must not be before the restriction was demanded")
             await self._store.row(connection, "corrections.lift", row["id"], now, told)
             await self._store.row(connection, "corrections.unrestrict", row["id"])
-            await self._notify(connection, request.name, "RESTRICTION_LIFTED", now)
+            kind, state = "request.state_changed", "RESTRICTION_LIFTED"
+            await notify(self._store, connection, now, kind, request.name, state, state=state)
 
         return await self._mutate(request, "LiftRestriction", change)
 
@@ -207,12 +211,13 @@ class CorrectionServicer(CorrectionServiceServicer):
         return view.message(row, tasks, opened, self._tools.dpo_contact)
 
     async def _end(self, connection: Connection, identifier: UUID, name: str, state: str, now: datetime) -> None:
-        await self._store.row(connection, "corrections.end", identifier, state, now)
-        await self._notify(connection, name, state, now)
+        row = await self._store.need(connection, "corrections.end", "resource", identifier, state, now)
+        await self._tell(connection, name, state, row["due_time"], now)
 
-    async def _notify(self, connection: Connection, name: str, state: str, now: datetime) -> None:
-        body = {"request": name, "state": state, "time": now.isoformat()}
-        await self._store.deliver(connection, uuid4(), body)
+    async def _tell(self, connection: Connection, name: str, state: str, due_time: datetime, now: datetime) -> None:
+        """Tells who waits for the change, and has the deadline watched while the request is open."""
+        await self._store.row(connection, "notifications.track", name, state, state == "OPEN", due_time, now)
+        await notify(self._store, connection, now, "request.state_changed", name, state, state=state)
 
     async def _record(self, connection: Connection, method: str, name: str, now: datetime) -> None:
         caller = current_caller()

@@ -19,7 +19,9 @@ NEW = "ann.new@example.com"
 
 
 async def create(world: World, request_id: str = "", metadata: Any = None, **fields: Any) -> Any:
-    request = R(subject=subject(ANN), clock=request_pb2.Clock(received_time=timestamp()), **fields)
+    request = R(
+        subject=subject(fields.pop("identities", ANN)), clock=request_pb2.Clock(received_time=timestamp()), **fields
+    )
     message = pb.CreateCorrectionRequestRequest(
         parent=PARTNER, correction_request=request, request_id=request_id or str(uuid.uuid4())
     )
@@ -31,9 +33,9 @@ async def rectify(world: World, request_id: str = "") -> Any:
     return await create(world, request_id, kind=R.KIND_RECTIFICATION, changes=[change])
 
 
-async def restrict(world: World) -> Any:
+async def restrict(world: World, identities: Any = ANN) -> Any:
     restriction = R.Restriction(ground=R.Restriction.GROUND_LEGAL_CLAIMS)
-    return await create(world, kind=R.KIND_RESTRICTION, restriction=restriction)
+    return await create(world, kind=R.KIND_RESTRICTION, restriction=restriction, identities=identities)
 
 
 async def complete(world: World, name: str, source: str, evidence: str = "ticket-1", request_id: str = "") -> Any:
@@ -71,7 +73,15 @@ async def stored(world: World) -> str:
     try:
         async with connection.transaction():
             await connection.execute("SELECT set_config('dsr.partner', $1, true)", PARTNER)
-            tables = ("correction", "correction_task", "restricted_identity", "processing_record", "mutation", "notice")
+            tables = (
+                "notice",
+                "deadline",
+                "correction",
+                "correction_task",
+                "restricted_identity",
+                "processing_record",
+                "mutation",
+            )
             return "".join([str(await connection.fetch(f"SELECT * FROM governance.{t}")) for t in tables])  # noqa: S608
     finally:
         await connection.close()
@@ -168,6 +178,18 @@ async def test_a_restriction_stops_a_sweep_even_after_its_approval_and_not_the_p
     assert not any(row["email"] == "ann@example.com" for row in world.crm.tables["people"].rows)
 
 
+@pytest.mark.parametrize("identity", [("email", " Ann@Example.com"), ("customer_number", "7")])
+async def test_a_restriction_holds_by_any_name_and_spelling_and_for_nobody_else(
+    world: World, identity: tuple[str, str]
+) -> None:
+    await restrict(world, [identity])
+    ground = erasure_pb2.ErasureRequest.GROUND_NON_NECESSITY
+    sweep = await erase(world, ground)
+    await world.until_waiting("erasure", sweep.name, "INSTRUCTION_REFUSED")
+    other = await world.create("erasure", ground=ground, identities=(("email", "joann@example.com"),))
+    await world.until("erasure", other.name, "PLANNED")
+
+
 @pytest.mark.policy("P11", "a restriction is lifted only after the person was told (Art. 18(3))")
 async def test_a_restriction_outlives_its_tasks_until_it_is_lifted(world: World) -> None:
     made = await restrict(world)
@@ -237,3 +259,22 @@ async def test_the_deadline_is_extended_once(world: World) -> None:
     assert later.tasks[0].due_time == later.clock.due_time
     assert later.clock.extension == extension
     assert await refused(extend()) == "DEADLINE_PASSED"
+
+
+@pytest.mark.policy("P11", "the deadline of a rectification, restriction or objection is watched like any other")
+async def test_deadlines_are_watched_while_a_request_is_open(world: World) -> None:
+    made = await rectify(world)
+
+    async def watched() -> list[tuple[bool, datetime]]:
+        connection = await asyncpg.connect(world.dsn("governance"))
+        try:
+            async with connection.transaction():
+                await connection.execute("SELECT set_config('dsr.partner', $1, true)", PARTNER)
+                rows = await connection.fetch("SELECT * FROM governance.deadline WHERE request = $1", made.name)
+                return [(row["open"], row["due_time"]) for row in rows]
+        finally:
+            await connection.close()
+
+    assert await watched() == [(True, made.clock.due_time.ToDatetime(UTC))]
+    await complete(world, made.name, CRM)
+    assert await watched() == [(False, made.clock.due_time.ToDatetime(UTC))]

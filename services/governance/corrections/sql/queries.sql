@@ -25,6 +25,7 @@ SELECT * FROM correction_task WHERE correction = $1 ORDER BY source
 
 -- name: end
 UPDATE correction SET state = $2, sealed = NULL, update_time = $3, complete_time = $3 WHERE id = $1
+RETURNING due_time
 
 -- name: extend
 UPDATE correction SET extension = $2, due_time = $3, update_time = $4 WHERE id = $1
