@@ -122,7 +122,7 @@ def _fill(one: Any, name: str) -> None:
     one.name = name
     if "create_time" in fields:
         one.create_time.FromJsonString("2026-01-31T12:00:00.125Z")
-    if {"data_map_revision", "sources"} <= fields.keys():
+    if "data_map_revision" in fields and "sources" in fields:
         one.state = request_pb2.REQUEST_STATE_LOCATING
         one.data_map_revision = 9_007_199_254_740_993
         one.clock.received_time.FromJsonString("2026-01-31T12:00:00Z")
