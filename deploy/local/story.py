@@ -132,7 +132,7 @@ class Story:
     async def transfer(self) -> None:
         """Art. 44: data doesn't leave the EEA without a basis."""
         with self.stage.chapter(
-            "Refused: a copy of the customer register at a sub-processor in the United States"
+            "Refused: to register a place for a copy of the customer register at a sub-processor in the United States"
         ) as chapter:
             source = sources.data_source(f"{sources.PARTNER}/dataSources/newsletter", self.platform.address("shop"))
             source["custody"] = "CUSTODY_SUB_PROCESSOR"
