@@ -13,11 +13,14 @@ from dsrkit.errors import DsrError
 from dsrkit.requests.bundle import PIECE, Bundles
 from dsrkit.requests.servicer import Parts, scope, stream_ended
 
+_LOOK_AGAIN = 8 * PIECE
+"""After how many bytes a download looks whether its bundle is still there."""
+
 
 async def download_bundle(
     parts: Parts, bundles: Bundles, message: Any, response: Callable[..., Any]
 ) -> AsyncIterator[Any]:
-    """Streams a request's bundle, and records that it was fetched. BUNDLE_GONE, OUT_OF_RANGE."""
+    """Streams a request's bundle, and records that it was fetched. BUNDLE_GONE, also in the middle; OUT_OF_RANGE."""
     caller = current_caller()
     partner, identifier = scope(message.name, parts.right)
     async with partner_transaction(parts.store.pool, partner) as connection:
@@ -36,7 +39,15 @@ async def download_bundle(
     def read(offset: int, length: int) -> Iterator[bytes]:
         return bundles.read(request, key, offset, length)
 
+    unseen = 0
     async for piece in serve_bytes(info, message, response, read, parts.draining):
+        unseen += PIECE
+        if unseen > _LOOK_AGAIN:
+            # A bundle may end while it is being read, and then the rest of it isn't served.
+            unseen = 0
+            async with partner_transaction(parts.store.pool, partner) as connection:
+                request = await parts.store.get(connection, identifier)
+            await bundles.key(request)
         yield piece
 
 

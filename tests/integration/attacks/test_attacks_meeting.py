@@ -1,7 +1,10 @@
 """What happens to a person's data while an erasure of theirs is under way, and who may say that something happened."""
 
 import asyncio
+import hashlib
+import secrets
 import uuid
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,8 +12,9 @@ import grpc
 import pytest
 from dsr.authority.v1 import authority_pb2
 from dsr.authority.v1.authority_pb2_grpc import AuthorityServiceStub
+from dsr.connector.v1 import connector_pb2
 from dsr.credentials import AUTHORITY_AUDIENCE, Credential
-from dsr.v1 import erasure_pb2, governance_pb2, request_pb2, subject_pb2
+from dsr.v1 import access_pb2, erasure_pb2, governance_pb2, request_pb2, subject_pb2
 
 from tests.support.services import PARTNER, SHOP, World, eventually, reason_of, state
 
@@ -63,6 +67,44 @@ async def test_a_copy_made_while_erasing_ends_with_the_erasure(world: World) -> 
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await world.download("access", copy.name)
     assert reason_of(caught.value) == "BUNDLE_GONE"
+
+
+async def test_a_download_under_way_ends_with_its_bundle(world: World) -> None:
+    def rows() -> bytes:
+        return b"".join(b'{"id": "%s"}\n' % secrets.token_hex(4000).encode() for _ in range(200))
+
+    async def export(request: Any, grant: Any) -> AsyncIterator[connector_pb2.ExportResponse]:
+        pb, parts = connector_pb2, [rows() for _ in range(40)]
+        whole = b"".join(parts)
+        fields = [pb.Field(name="id", type="string")]
+        yield pb.ExportResponse(header=pb.CollectionHeader(collection="orders", fields=fields))
+        for part in parts:
+            for start in range(0, len(part), 2**20):
+                yield pb.ExportResponse(data=part[start : start + 2**20])
+        size, digest = len(whole), hashlib.sha256(whole).digest()
+        yield pb.ExportResponse(trailer=pb.CollectionTrailer(records=8000, bytes=size, sha256=digest))
+        totals = pb.ExportTotals(collections=1, records=8000, bytes=size)
+        totals.snapshot_time.GetCurrentTime()
+        yield pb.ExportResponse(totals=totals)
+
+    world.shop.export = export  # type: ignore[method-assign]
+    copy = await world.create("access")
+    size = (await world.until("access", copy.name)).bundle.size_bytes
+    call = world.stub("access").DownloadAccessBundle(
+        access_pb2.DownloadAccessBundleRequest(name=copy.name), metadata=world.metadata()
+    )
+    await call.read()
+    plan = await planned(world)
+    await world.approve(plan)
+    assert (await world.until("erasure", plan.name)).report.bundles_ended == 1
+    got = []
+
+    async def rest() -> None:
+        while (piece := await call.read()) is not grpc.aio.EOF:
+            got.append(len(piece.data))
+
+    assert await refused(rest()) == "BUNDLE_GONE"
+    assert sum(got) < size / 2
 
 
 async def test_an_erasure_that_finds_nothing_ends_older_copies_too(world: World) -> None:
