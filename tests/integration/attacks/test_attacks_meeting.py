@@ -42,6 +42,7 @@ async def refused(call: Any) -> str:
     return reason_of(caught.value)
 
 
+@pytest.mark.policy("P11", "a person who appears after an erasure's check stops it (Art. 17)")
 async def test_somebody_else_who_appears_after_the_check_is_not_erased(world: World) -> None:
     plan, gate = await held_while_erasing(world)
     stranger = {"id": "99", "email": "ann@example.com", "number": "99", "name": "Anna, another person"}
@@ -121,6 +122,7 @@ async def test_an_erasure_that_finds_nothing_ends_older_copies_too(world: World)
     assert reason_of(caught.value) == "BUNDLE_GONE"
 
 
+@pytest.mark.policy("P16", "an approver whose role was revoked erases nothing, also after approving")
 async def test_an_approver_revoked_before_the_first_grant_erases_nothing(world: World) -> None:
     plan = await planned(world)
     world.shop.gate, world.shop.gated = asyncio.Event(), frozenset({"locate"})
@@ -143,6 +145,7 @@ def authority(world: World, service: str) -> tuple[Any, Any]:
     return AuthorityServiceStub(world.channel("governance")), (("authorization", f"Bearer {token}"),)
 
 
+@pytest.mark.policy("P16", "each service speaks for its own right alone")
 async def test_a_service_speaks_for_its_own_right_alone(world: World) -> None:
     stub, access = authority(world, "access")
     request, right = f"{PARTNER}/erasureRequests/{uuid.uuid4()}", authority_pb2.RIGHT_ERASURE
