@@ -17,7 +17,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-_PARTNER_ID = re.compile(r"[a-z0-9][a-z0-9-]{1,38}[a-z0-9]")
+PARTNER_ID = re.compile(r"[a-z0-9][a-z0-9-]{1,38}[a-z0-9]")
 PARTNER_ROLES = ("ROLE_READER", "ROLE_REQUESTER", "ROLE_APPROVER", "ROLE_ADMIN")
 
 
@@ -29,7 +29,7 @@ class TrustFile:
 
     def add_partner(self, partner: str, credential: Path, *, development: bool = False) -> str:
         """Adds an issuer bound to `partners/{partner}` and writes its first key to `credential`. Returns the key id."""
-        if not _PARTNER_ID.fullmatch(partner):
+        if not PARTNER_ID.fullmatch(partner):
             raise ValueError("no partner can have that id: 3 to 40 of a-z, 0-9 and hyphen, no hyphen at either end")
         name = f"urn:dsr:partner:{partner}"
         return self._add(

@@ -1,6 +1,5 @@
 """Between rows and messages."""
 
-import re
 from datetime import datetime
 from uuid import UUID
 
@@ -9,9 +8,10 @@ from dsr.v1 import governance_pb2, options_pb2
 from google.protobuf import json_format
 
 from dsrkit.errors import DsrError, invalid
+from dsrkit.issuer import PARTNER_ID
 from dsrkit.pages import parse_position, read_token, write_token
 
-ID = re.compile(r"[a-z0-9][a-z0-9-]{1,38}[a-z0-9]")
+ID = PARTNER_ID
 
 
 def to_json(message: object) -> dict[str, object]:
