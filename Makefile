@@ -8,13 +8,15 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 # Arguments for pytest: `make test T="tests/unit -k calendar"`.
 T ?=
+# How many processes the tests run in: one more than two cores, since half of their time is waiting.
+N ?= 3
 # `make bench B=postgres`.
 B ?=
 # `make run ONCE=1` ends after the story, with 0 if every expectation held.
 ONCE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint gen check-gen conformance chaos servers test-servers mutants bench lock images clean
+.PHONY: help run test trials lint gen check-gen conformance chaos servers test-servers mutants bench lock images clean
 
 ##@ Use
 help: ## List the targets
@@ -30,14 +32,17 @@ clean: ## Remove what was installed, generated or stored here
 	find . -name '*.egg-info' -type d -prune -exec rm -rf {} +
 
 ##@ Develop
-test: $(VENV)/.dev ## Run the tests; T="…" are arguments for pytest
-	$(BIN)/pytest $(T)
+test: $(VENV)/.dev ## Run the tests, in three processes; T="…" are arguments for pytest, N=0: in one
+	$(BIN)/pytest -n $(N) --dist loadfile --no-loadscope-reorder $(T)
+
+trials: $(VENV)/.dev ## Run the long tests that `make test` leaves out
+	$(BIN)/pytest -m long $(T)
 
 conformance: $(VENV)/.dev ## Run the connector contract's own tests against our connectors
 	$(BIN)/pytest tests/conformance $(T)
 
 chaos: $(VENV)/.dev ## Kill processes in the middle of their work and see that nothing is lost
-	$(BIN)/pytest tests/chaos $(T)
+	$(BIN)/pytest tests/chaos -m "" $(T)
 
 servers: $(VENV)/.dev ## Install (as root) and start S3, Swift, MariaDB and Redis on loopback, for test-servers
 	scripts/servers.sh start

@@ -5,9 +5,11 @@ import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 from deploy.local.postgres import Cluster
 
@@ -20,6 +22,18 @@ def pytest_configure() -> None:
     """Processes refuse unknown DSR_* variables, and tests mustn't depend on a developer's shell."""
     for name in [name for name in os.environ if name.startswith("DSR_")]:
         del os.environ[name]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return _ByFile(config, log)
+
+
+class _ByFile(LoadFileScheduling):  # type: ignore[misc]  # it comes without types
+    """A file is run by one process, and so are all that share one running platform."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return next((folder for folder in ("tests/chaos/", "tests/e2e/test_") if file.startswith(folder)), file)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import httpx
+import pytest
 
 from deploy.local.api import ApiError
 from tests.chaos.points import erased, journalled_once
@@ -43,6 +44,7 @@ async def test_one_call_sent_a_hundred_times_is_one_request(world: World) -> Non
     assert (changed.status_code, changed.json()["reason"]) == (409, "REQUEST_ID_REUSED")
 
 
+@pytest.mark.long
 async def test_a_hundred_requests_for_one_person_erase_once(world: World) -> None:
     person = await world.person()
     before = await world.look(person)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from deploy.local.shop import sources
 from tests.chaos.points import copied, copy_killed_at, erased, erasure_killed_at, says_it_waits
@@ -29,12 +30,14 @@ async def test_the_erasure_service_is_killed_between_the_effect_and_its_record(w
     assert all(o["replayed"] for o in await outcomes(world, name, sources.SHOP)), "answered from the journal"
 
 
+@pytest.mark.long
 async def test_the_access_service_is_killed_before_and_after_it_stored_a_copy(world: World, tmp_path: Path) -> None:
     name = await copy_killed_at(world, ["access storing export shop", "access stored package"], "access", tmp_path)
     assert max(await attempts(world, name, "export")) == 2
     assert await attempts(world, name, "package") == [1]
 
 
+@pytest.mark.long
 async def test_the_shops_connector_is_killed_inside_and_behind_its_transaction(world: World) -> None:
     inside = await erasure_killed_at(world, ["erasing"], "shop")
     assert not any(o["replayed"] for o in await outcomes(world, inside, sources.SHOP)), "it had been undone"
@@ -76,6 +79,7 @@ async def test_without_governance_nothing_starts_and_what_runs_waits(world: Worl
     await erased(world, name, person, before)
 
 
+@pytest.mark.long
 async def test_the_platforms_database_is_killed_while_a_result_is_stored(world: World) -> None:
     person = await world.person()
     before = await world.look(person)
@@ -91,6 +95,7 @@ async def test_the_platforms_database_is_killed_while_a_result_is_stored(world: 
     assert all(o["replayed"] for o in await outcomes(world, name, sources.SHOP))
 
 
+@pytest.mark.long
 async def test_the_shops_database_is_killed_inside_the_transaction(world: World) -> None:
     person = await world.person()
     before = await world.look(person)

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from tests.chaos.points import erased
 from tests.support.e2e import World, place, until
 from tests.support.e2e_failpoints import failpoint
@@ -51,6 +53,7 @@ async def superseded(world: World, before: str) -> bool:
     return '"task.superseded"' in world.log("erasure").removeprefix(before)
 
 
+@pytest.mark.long
 async def test_the_answer_reaches_a_worker_that_slept_through_its_successors_success(world: World) -> None:
     person = await world.person()
     before = await world.look(person)

@@ -30,6 +30,7 @@ def peaks(world: World) -> dict[str, int]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 async def test_nobody_holds_eighty_thousand_rows_in_memory(world: World, tmp_path: Path) -> None:
     person = await world.person()

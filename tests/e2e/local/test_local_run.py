@@ -54,6 +54,7 @@ def test_the_story_is_true(data: Path) -> None:
     assert str(data) not in " ".join(" ".join(p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"]))
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_everything(data: Path) -> None:
     with running(data, until=STARTED) as (process, _):
         process.send_signal(signal.SIGINT)
@@ -66,6 +67,7 @@ def test_kill_9_ends_everything(data: Path) -> None:
         assert process.wait(30) == -signal.SIGKILL
 
 
+@pytest.mark.long
 def test_a_process_that_dies_is_named_with_its_last_lines(data: Path) -> None:
     with running(data, until=STARTED) as (process, family):
         erasure = next(p for p in family if p.cmdline()[1:] == ["-m", "services.erasure"])
@@ -76,6 +78,7 @@ def test_a_process_that_dies_is_named_with_its_last_lines(data: Path) -> None:
     assert '"service": "erasure"' in printed
 
 
+@pytest.mark.long
 def test_two_runs_in_one_folder_are_refused(data: Path) -> None:
     with running(data, until=STARTED):
         command = [sys.executable, "-m", "deploy.local", "--data", str(data), "--once"]

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -95,9 +96,10 @@ erased = asyncio.run(folder.erase(person(customer_number="7")))
 probe = asyncio.run(folder.backend.probe())
 print(json.dumps([erased.outcome, [f.code for f in erased.findings], folder.tree()]))
 """
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder == Path(tempfile.gettempdir()):
+            break
+        folder.chmod(0o755)
     run = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "it")], check=True, capture_output=True, text=True, timeout=60
     )

@@ -12,10 +12,10 @@ ROOT = Path(__file__).parents[3]
 @pytest.mark.parametrize(
     ("shape", "right", "megabytes", "limit"),
     [
-        ("rows", "access", 300, 40),
-        ("line", "access", 100, 40),
+        pytest.param("rows", "access", 300, 40, marks=pytest.mark.long),
+        pytest.param("line", "access", 100, 40, marks=pytest.mark.long),
         ("file", "access", 100, 40),
-        ("rows", "portability", 20, 80),
+        pytest.param("rows", "portability", 20, 80, marks=pytest.mark.long),
         ("file", "portability", 40, 80),
     ],
 )
