@@ -58,6 +58,8 @@ CODES: dict[str, grpc.StatusCode] = {
     "COPY_IN_PROGRESS": _C.UNAVAILABLE,
     "ERASURE_IN_PROGRESS": _C.UNAVAILABLE,
     "BUNDLES_ENDING": _C.UNAVAILABLE,
+    "SOURCE_NOT_SERVED": _C.UNAVAILABLE,
+    "REPLAY_PENDING": _C.FAILED_PRECONDITION,
 }
 """gRPC code of every `ErrorReason`, by the value's name without its prefix."""
 

@@ -38,9 +38,12 @@ _TEXTS = {
     "grantee": "urn:dsr:partner:acme#person-2",
     "primary_email": "privacy@acme.example",
     "evidence": "ticket-4711",
+    "label": "shop-2026-01-31.dump",
+    "snapshot": "partners/acme/snapshots/0b6d9a52-6a3c-4f43-9c8e-6f4f7f0a9b10",
+    "erasure": "partners/acme/erasureRequests/0b6d9a52-6a3c-4f43-9c8e-6f4f7f0a9b10",
     "url": "https://hooks.acme.example/dsr",
 }
-_IDS = {"accessRequests", "portabilityRequests", "erasureRequests", "correctionRequests"}
+_IDS = {"accessRequests", "portabilityRequests", "erasureRequests", "correctionRequests", "snapshots", "restores"}
 
 
 def body_of(route: Route) -> Any:

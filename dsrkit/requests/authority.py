@@ -1,6 +1,6 @@
 """Governance, as the rights services ask it."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -9,6 +9,7 @@ from dsr.authority.v1 import authority_pb2 as pb
 from dsr.authority.v1.authority_pb2_grpc import AuthorityServiceStub
 from dsr.connector.v1.grant_pb2 import CollectionInstruction
 from dsr.credentials import AUTHORITY_AUDIENCE
+from dsr.v1.backups_pb2 import Snapshot
 from dsr.v1.subject_pb2 import Identity
 
 from dsrkit.channels import Channels
@@ -118,6 +119,14 @@ class Authority:
         """Obliges the other rights to end bundles of the person."""
         message = pb.ObligeBundleEndRequest(request=self._right.name(request.partner, request.id))
         return await self._call(self._stub.ObligeBundleEnd(message, timeout=TIMEOUT, metadata=self._metadata()))
+
+    async def holding_snapshots(self, request: Request, touched: Mapping[str, Sequence[str]]) -> Sequence[Snapshot]:
+        """Snapshots that may still hold what an erasure destroyed: collections by source."""
+        message = pb.ListHoldingSnapshotsRequest(request=self._right.name(request.partner, request.id))
+        for source, collections in touched.items():
+            message.touched.add(source=source, collections=collections)
+        call = self._stub.ListHoldingSnapshots(message, timeout=TIMEOUT, metadata=self._metadata())
+        return (await self._call(call)).snapshots
 
     async def obligations(self) -> Sequence[pb.Obligation]:
         """Open obligations of this right."""

@@ -138,6 +138,15 @@ def digest(request: Request, dossier: Dossier, plan: Mapping[str, Any], secret: 
     return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
+def touched(plan: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Collections in which records are destroyed, by source."""
+    found: dict[str, list[str]] = {}
+    for collection in plan["collections"]:
+        if collection["action"] in DESTROYS and collection["records"]:
+            found.setdefault(collection["source"], []).append(collection["collection"])
+    return found
+
+
 def approved_instructions(plan: Mapping[str, Any], source: str) -> list[CollectionInstruction]:
     """The instructions of a source, as they were approved."""
     return [json_format.ParseDict(i, CollectionInstruction()) for i in plan["instructions"].get(source, ())]

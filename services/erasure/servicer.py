@@ -198,6 +198,11 @@ def _fill_plan(message: pb.ErasureRequest.Plan, plan: Mapping[str, Any]) -> None
 def _fill_report(message: pb.ErasureRequest.Report, report: Mapping[str, Any]) -> None:
     message.verify_time.FromDatetime(datetime.fromisoformat(report["verify_time"]))
     message.bundles_ended = report["bundles_ended"]
+    for snapshot in report.get("snapshots", ()):
+        json_format.ParseDict(snapshot, message.snapshots.add())
+    if message.snapshots:
+        # The one that expires last stands first.
+        message.last_snapshot_expire_time.CopyFrom(message.snapshots[0].expire_time)
     for outcome in report["outcomes"]:
         result = pb.ErasureRequest.Outcome.Result.Value(f"RESULT_{outcome['result']}")
         message.outcomes.add(**{**outcome, "result": result})

@@ -6,6 +6,7 @@ from typing import Any
 
 from dsr.authority.v1.authority_pb2 import RIGHT_ERASURE
 from dsr.connector.v1 import connector_pb2
+from google.protobuf import json_format
 
 from dsrkit.errors import DsrError
 from dsrkit.instructions import differences
@@ -156,7 +157,7 @@ class ErasureSteps:
         return Done(records=sum(r["unexplained"] for r in remnants.values()), result={"remnants": remnants})
 
     async def finish(self, task: Task) -> Done:
-        """Obliges the other rights to end bundles of the person, and waits until they have.
+        """Obliges the other rights to end bundles of the person, and waits until they have; asks which snapshots are left.
 
         A copy that began in the meantime may hold what has been erased since: it is waited for, then ended too.
         """
@@ -165,7 +166,10 @@ class ErasureSteps:
         answer = await self._authority.oblige(request)
         if answer.open:
             raise DsrError("BUNDLES_ENDING", "Older bundles of the person are being ended.")
-        return Done(result={"bundles_ended": answer.total})
+        touched = plans.touched(request.facts["plan"])
+        snapshots = await self._authority.holding_snapshots(request, touched) if touched else ()
+        stored = [json_format.MessageToDict(s, preserving_proto_field_name=True) for s in snapshots]
+        return Done(result={"bundles_ended": answer.total, "snapshots": stored})
 
 
 def _stopped(changes: Sequence[Mapping[str, Any]]) -> Done:

@@ -20,6 +20,7 @@ from dsrkit.instructions import differences
 from dsrkit.requests.view import parse_partner, parse_uuid4
 from dsrkit.vault import Vault
 from services.governance import messages
+from services.governance.backups import serving
 from services.governance.digests import hold_digests, identity_digests
 from services.governance.domain import Facts, instructions, refuse, restricted
 from services.governance.gate import GateFacts, gate
@@ -108,6 +109,7 @@ class AuthorityServicer(AuthorityServiceServicer):
             refusal = refusal or await self._restricted(connection, request)
             if refusal is not None:
                 return pb.GetInstructionsResponse(refusal=refusal)
+            await serving.need_served(self._store, connection, request.data_sources)
             return pb.GetInstructionsResponse(
                 sources=sources,
                 partner=messages.partner(row),
@@ -162,6 +164,7 @@ class AuthorityServicer(AuthorityServiceServicer):
             refusal = refusal or await self._restricted(connection, request)
             if refusal is not None:
                 raise refused(refusal)
+            await serving.need_served(self._store, connection, [request.source])
             approver = ""
             if erases:
                 approver = await self._approver(connection, request)
@@ -169,6 +172,7 @@ class AuthorityServicer(AuthorityServiceServicer):
                 if changed:
                     text = "Instructions have changed since the approval."
                     raise DsrError("PLAN_CHANGED", text, changes=",".join(changed))
+                await self._store.row(connection, "backups.granted", request.source, request.request, self._clock())
         grant = Grant(
             source=request.source,
             operation=Grant.OPERATION_ERASE if erases else Grant.OPERATION_EXPORT,
@@ -271,6 +275,14 @@ class AuthorityServicer(AuthorityServiceServicer):
             await self._store.row(connection, "forget_work", request.request)
         return pb.AcknowledgeObligationResponse()
 
+    async def ListHoldingSnapshots(
+        self, request: pb.ListHoldingSnapshotsRequest, context: Any
+    ) -> pb.ListHoldingSnapshotsResponse:
+        touched = {t.source: list(t.collections) for t in request.touched}
+        async with partner_transaction(self._store.pool, own_request(request.request, pb.RIGHT_ERASURE)) as connection:
+            found = await serving.held(self._store, connection, touched, self._clock())
+        return pb.ListHoldingSnapshotsResponse(snapshots=found)
+
     async def Report(self, request: pb.ReportRequest, context: Any) -> pb.ReportResponse:
         if len(request.entries) > 500:
             raise invalid("entries", "at most 500")
@@ -299,7 +311,10 @@ class AuthorityServicer(AuthorityServiceServicer):
             own_request(record.request)
         ip = ipaddress.ip_address(record.originating_ip) if record.originating_ip else None
         args = (record.actor, record.operation, record.request, record.source, record.outcome, record.records)
-        await self._store.row(connection, "add_record", identifier, *args, record.record_time.ToDatetime(UTC), ip)
+        when = record.record_time.ToDatetime(UTC)
+        await self._store.row(connection, "add_record", identifier, *args, when, ip)
+        if record.operation == "erase":
+            await self._store.row(connection, "backups.erased", record.source, record.request, when)
 
 
 def _uuid(text: str, field: str) -> UUID:

@@ -3,8 +3,9 @@ a line here, its folder's name in `store.FAMILIES`, and its service in `dsr.serv
 
 from collections.abc import Sequence
 
+from services.governance.backups import FAMILY as BACKUPS
 from services.governance.corrections import FAMILY as CORRECTIONS
 from services.governance.notifications import FAMILY as NOTIFICATIONS
 from services.governance.tools import Family
 
-FAMILIES: Sequence[Family] = (NOTIFICATIONS, CORRECTIONS)
+FAMILIES: Sequence[Family] = (NOTIFICATIONS, CORRECTIONS, BACKUPS)

@@ -14,6 +14,7 @@ from dsr.connector.v1.connector_pb2_grpc import add_ConnectorServiceServicer_to_
 from dsr.credentials import Credential
 from dsr.v1 import access_pb2, erasure_pb2, governance_pb2, portability_pb2, request_pb2, subject_pb2
 from dsr.v1.access_pb2_grpc import AccessServiceStub
+from dsr.v1.backups_pb2_grpc import BackupServiceStub
 from dsr.v1.correction_pb2_grpc import CorrectionServiceStub
 from dsr.v1.erasure_pb2_grpc import ErasureServiceStub
 from dsr.v1.error_reason_pb2 import ErrorReason
@@ -94,6 +95,10 @@ class World:
     @property
     def corrections(self) -> Any:
         return CorrectionServiceStub(self.channel("governance"))
+
+    @property
+    def backups(self) -> Any:
+        return BackupServiceStub(self.channel("governance"))
 
     def stub(self, right: str) -> Any:
         return _STUBS[right](self.channel(right))

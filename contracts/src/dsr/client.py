@@ -22,6 +22,7 @@ from dsr.errors import DsrRpcError
 from dsr.speaker import Speaker, StreamInterceptor, TokenSource, UnaryInterceptor
 from dsr.v1 import access_pb2, erasure_pb2, portability_pb2, request_pb2
 from dsr.v1.access_pb2_grpc import AccessServiceStub
+from dsr.v1.backups_pb2_grpc import BackupServiceStub
 from dsr.v1.correction_pb2_grpc import CorrectionServiceStub
 from dsr.v1.erasure_pb2_grpc import ErasureServiceStub
 from dsr.v1.governance_pb2_grpc import GovernanceServiceStub
@@ -30,6 +31,7 @@ from dsr.v1.portability_pb2_grpc import PortabilityServiceStub
 
 if TYPE_CHECKING:  # the typed stubs exist for type checkers only
     from dsr.v1.access_pb2_grpc import AccessServiceAsyncStub
+    from dsr.v1.backups_pb2_grpc import BackupServiceAsyncStub
     from dsr.v1.correction_pb2_grpc import CorrectionServiceAsyncStub
     from dsr.v1.erasure_pb2_grpc import ErasureServiceAsyncStub
     from dsr.v1.governance_pb2_grpc import GovernanceServiceAsyncStub
@@ -75,6 +77,7 @@ class Platform:
     erasure: "ErasureServiceAsyncStub"
     governance: "GovernanceServiceAsyncStub"
     corrections: "CorrectionServiceAsyncStub"
+    backups: "BackupServiceAsyncStub"
     notifications: "NotificationServiceAsyncStub"
 
     def __init__(self, channels: Mapping[str, grpc.aio.Channel]) -> None:
@@ -83,6 +86,7 @@ class Platform:
         self.erasure = ErasureServiceStub(channels["erasure"])
         self.governance = GovernanceServiceStub(channels["governance"])
         self.corrections = CorrectionServiceStub(channels["governance"])
+        self.backups = BackupServiceStub(channels["governance"])
         self.notifications = NotificationServiceStub(channels["governance"])
 
     async def get(self, name: str) -> Request:

@@ -4,13 +4,26 @@ from collections.abc import Mapping, Sequence
 
 from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 
-from dsr.v1 import access_pb2, correction_pb2, erasure_pb2, governance_pb2, notifications_pb2, portability_pb2
+from dsr.v1 import (
+    access_pb2,
+    backups_pb2,
+    correction_pb2,
+    erasure_pb2,
+    governance_pb2,
+    notifications_pb2,
+    portability_pb2,
+)
 
 FILES: Mapping[str, Sequence[FileDescriptor]] = {
     "access": (access_pb2.DESCRIPTOR,),
     "portability": (portability_pb2.DESCRIPTOR,),
     "erasure": (erasure_pb2.DESCRIPTOR,),
-    "governance": (governance_pb2.DESCRIPTOR, notifications_pb2.DESCRIPTOR, correction_pb2.DESCRIPTOR),
+    "governance": (
+        governance_pb2.DESCRIPTOR,
+        notifications_pb2.DESCRIPTOR,
+        correction_pb2.DESCRIPTOR,
+        backups_pb2.DESCRIPTOR,
+    ),
 }
 """Files that declare a public service each, by the process that serves it."""
 

@@ -4,6 +4,7 @@ isort:skip_file
 The right to erasure (Art. 17 GDPR)."""
 
 from collections import abc as _abc
+from dsr.v1 import backups_pb2 as _backups_pb2
 from dsr.v1 import request_pb2 as _request_pb2
 from dsr.v1 import subject_pb2 as _subject_pb2
 from google.protobuf import descriptor as _descriptor
@@ -355,6 +356,8 @@ class ErasureRequest(_message.Message):
         OUTCOMES_FIELD_NUMBER: _builtins.int
         VERIFY_TIME_FIELD_NUMBER: _builtins.int
         BUNDLES_ENDED_FIELD_NUMBER: _builtins.int
+        SNAPSHOTS_FIELD_NUMBER: _builtins.int
+        LAST_SNAPSHOT_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
         bundles_ended: _builtins.int
         """Output only. Bundles of earlier access and portability requests that this erasure ended."""
         @_builtins.property
@@ -365,16 +368,28 @@ class ErasureRequest(_message.Message):
         def verify_time(self) -> _timestamp_pb2.Timestamp:
             """Output only. When the last source was read back."""
 
+        @_builtins.property
+        def snapshots(self) -> _containers.RepeatedCompositeFieldContainer[_backups_pb2.Snapshot]:
+            """Output only. Snapshots that may still hold the person: taken before, of a collection that was erased or anonymised, and
+            not known to be destroyed. As of the end of the request.
+            """
+
+        @_builtins.property
+        def last_snapshot_expire_time(self) -> _timestamp_pb2.Timestamp:
+            """Output only. When the last of them expires; absent when there is none."""
+
         def __init__(
             self,
             *,
             outcomes: _abc.Iterable[Global___ErasureRequest.Outcome] | None = ...,
             verify_time: _timestamp_pb2.Timestamp | None = ...,
             bundles_ended: _builtins.int = ...,
+            snapshots: _abc.Iterable[_backups_pb2.Snapshot] | None = ...,
+            last_snapshot_expire_time: _timestamp_pb2.Timestamp | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["verify_time", b"verify_time"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["last_snapshot_expire_time", b"last_snapshot_expire_time", "verify_time", b"verify_time"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["bundles_ended", b"bundles_ended", "outcomes", b"outcomes", "verify_time", b"verify_time"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["bundles_ended", b"bundles_ended", "last_snapshot_expire_time", b"last_snapshot_expire_time", "outcomes", b"outcomes", "snapshots", b"snapshots", "verify_time", b"verify_time"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -138,6 +138,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Not an error of a call: the waiting reason of an erasure while another erasure of the same person runs."""
     ERROR_REASON_BUNDLES_ENDING: _ErrorReason.ValueType  # 40
     """Not an error of a call: the waiting reason of an erasure until older bundles have ended."""
+    ERROR_REASON_SOURCE_NOT_SERVED: _ErrorReason.ValueType  # 63
+    """UNAVAILABLE. A restore of the data source has been announced and erasures are still to be replayed on it, so it is not
+    served. Metadata: `source`. The platform retries by itself; requests wait.
+    """
+    ERROR_REASON_REPLAY_PENDING: _ErrorReason.ValueType  # 64
+    """FAILED_PRECONDITION. Erasures newer than the snapshot have not been confirmed as replayed. Metadata: `pending` (how
+    many). Confirm each, then finish the restore.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The `reason` of the `google.rpc.ErrorInfo` that accompanies every error, with domain
@@ -262,4 +270,12 @@ ERROR_REASON_ERASURE_IN_PROGRESS: ErrorReason.ValueType  # 39
 """Not an error of a call: the waiting reason of an erasure while another erasure of the same person runs."""
 ERROR_REASON_BUNDLES_ENDING: ErrorReason.ValueType  # 40
 """Not an error of a call: the waiting reason of an erasure until older bundles have ended."""
+ERROR_REASON_SOURCE_NOT_SERVED: ErrorReason.ValueType  # 63
+"""UNAVAILABLE. A restore of the data source has been announced and erasures are still to be replayed on it, so it is not
+served. Metadata: `source`. The platform retries by itself; requests wait.
+"""
+ERROR_REASON_REPLAY_PENDING: ErrorReason.ValueType  # 64
+"""FAILED_PRECONDITION. Erasures newer than the snapshot have not been confirmed as replayed. Metadata: `pending` (how
+many). Confirm each, then finish the restore.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -23,6 +23,7 @@ _sym_db = _symbol_database.Default()
 
 
 from dsr.connector.v1 import grant_pb2 as dsr_dot_connector_dot_v1_dot_grant__pb2
+from dsr.v1 import backups_pb2 as dsr_dot_v1_dot_backups__pb2
 from dsr.v1 import erasure_pb2 as dsr_dot_v1_dot_erasure__pb2
 from dsr.v1 import error_reason_pb2 as dsr_dot_v1_dot_error__reason__pb2
 from dsr.v1 import governance_pb2 as dsr_dot_v1_dot_governance__pb2
@@ -33,7 +34,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n dsr/authority/v1/authority.proto\x12\x10\x64sr.authority.v1\x1a\x1c\x64sr/connector/v1/grant.proto\x1a\x14\x64sr/v1/erasure.proto\x1a\x19\x64sr/v1/error_reason.proto\x1a\x17\x64sr/v1/governance.proto\x1a\x14\x64sr/v1/options.proto\x1a\x14\x64sr/v1/request.proto\x1a\x14\x64sr/v1/subject.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\x02\n\x10\x41uthorizeRequest\x12\x19\n\x07partner\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12,\n\x05right\x18\x02 \x01(\x0e\x32\x17.dsr.authority.v1.RightB\x04\xe2\x41\x01\x02\x12\x1b\n\tprincipal\x18\x03 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x31\n\x08\x63\x61pacity\x18\x04 \x01(\x0e\x32\x19.dsr.v1.RequesterCapacityB\x04\xe2\x41\x01\x02\x12?\n\x0cverification\x18\x05 \x01(\x0e\x32#.dsr.v1.IdentityVerification.MethodB\x04\xe2\x41\x01\x02\x12\x1e\n\x0c\x64\x61ta_sources\x18\x06 \x03(\tB\x08\xe2\x41\x01\x01\xb0\xbb\x18\x00\x12\x1c\n\nrequest_id\x18\x07 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12 \n\x0eidentity_types\x18\x08 \x03(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\"\x8e\x01\n\x11\x41uthorizeResponse\x12 \n\x07refusal\x18\x01 \x01(\x0b\x32\x0f.dsr.v1.Refusal\x12\x19\n\x11\x64\x61ta_map_revision\x18\x02 \x01(\x03\x12 \n\x07partner\x18\x03 \x01(\x0b\x32\x0f.dsr.v1.Partner\x12\x1a\n\x0c\x64\x61ta_sources\x18\x04 \x03(\tB\x04\xb0\xbb\x18\x00\"\x8b\x02\n\x16GetInstructionsRequest\x12\x19\n\x07partner\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12,\n\x05right\x18\x02 \x01(\x0e\x32\x17.dsr.authority.v1.RightB\x04\xe2\x41\x01\x02\x12\x1f\n\x11\x64\x61ta_map_revision\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x1e\n\x0c\x64\x61ta_sources\x18\x04 \x03(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12*\n\nidentities\x18\x05 \x03(\x0b\x32\x10.dsr.v1.IdentityB\x04\xe2\x41\x01\x01\x12;\n\x0e\x65rasure_ground\x18\x06 \x01(\x0e\x32\x1d.dsr.v1.ErasureRequest.GroundB\x04\xe2\x41\x01\x01\"\xc7\x01\n\x17GetInstructionsResponse\x12 \n\x07refusal\x18\x01 \x01(\x0b\x32\x0f.dsr.v1.Refusal\x12\x35\n\x07sources\x18\x02 \x03(\x0b\x32$.dsr.authority.v1.SourceInstructions\x12 \n\x07partner\x18\x03 \x01(\x0b\x32\x0f.dsr.v1.Partner\x12\x19\n\x0b\x64po_contact\x18\x04 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x16\n\x08operator\x18\x05 \x01(\tB\x04\xb0\xbb\x18\x00\"\xcd\x01\n\x12SourceInstructions\x12\'\n\x0b\x64\x61ta_source\x18\x01 \x01(\x0b\x32\x12.dsr.v1.DataSource\x12\x1e\n\x03map\x18\x02 \x01(\x0b\x32\x11.dsr.v1.SourceMap\x12=\n\x0cinstructions\x18\x03 \x03(\x0b\x32\'.dsr.connector.v1.CollectionInstruction\x12/\n\nretentions\x18\x04 \x03(\x0b\x32\x1b.dsr.authority.v1.Retention\"\x9f\x01\n\tRetention\x12\x18\n\ncollection\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x14\n\x06reason\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x1d\n\x0flegal_reference\x18\x03 \x01(\tB\x04\xb0\xbb\x18\x00\x12/\n\x0breview_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\x04hold\x18\x05 \x01(\tB\x04\xb0\xbb\x18\x00\"\xab\x03\n\x11IssueGrantRequest\x12\x18\n\x06source\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12,\n\x05right\x18\x02 \x01(\x0e\x32\x17.dsr.authority.v1.RightB\x04\xe2\x41\x01\x02\x12\x19\n\x07request\x18\x03 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x16\n\x04task\x18\x04 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x15\n\x07\x61ttempt\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x1f\n\x11\x64\x61ta_map_revision\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x1d\n\x0bplan_digest\x18\x07 \x01(\tB\x08\xe2\x41\x01\x01\xb0\xbb\x18\x00\x12\x1a\n\x08\x61pprover\x18\x08 \x01(\tB\x08\xe2\x41\x01\x01\xb0\xbb\x18\x00\x12?\n\x08\x61pproved\x18\t \x03(\x0b\x32\'.dsr.connector.v1.CollectionInstructionB\x04\xe2\x41\x01\x01\x12*\n\nidentities\x18\n \x03(\x0b\x32\x10.dsr.v1.IdentityB\x04\xe2\x41\x01\x01\x12;\n\x0e\x65rasure_ground\x18\x0b \x01(\x0e\x32\x1d.dsr.v1.ErasureRequest.GroundB\x04\xe2\x41\x01\x01\"c\n\x12IssueGrantResponse\x12,\n\x05grant\x18\x01 \x01(\x0b\x32\x1d.dsr.connector.v1.SignedGrant\x12\x1f\n\x11\x63onnector_address\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x00\"\x86\x01\n\x15RecordApprovalRequest\x12\x19\n\x07request\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x1d\n\x0bplan_digest\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x17\n\x05token\x18\x03 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x01\x12\x1a\n\x08\x63reators\x18\x04 \x03(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\"0\n\x16RecordApprovalResponse\x12\x16\n\x08\x61pprover\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x00\"\x8a\x01\n\x13RegisterWorkRequest\x12\x19\n\x07request\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12,\n\x05right\x18\x02 \x01(\x0e\x32\x17.dsr.authority.v1.RightB\x04\xe2\x41\x01\x02\x12*\n\nidentities\x18\x03 \x03(\x0b\x32\x10.dsr.v1.IdentityB\x04\xe2\x41\x01\x02\"B\n\x14RegisterWorkResponse\x12*\n\x06others\x18\x01 \x03(\x0b\x32\x1a.dsr.authority.v1.OpenWork\"X\n\x08OpenWork\x12\x15\n\x07request\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x00\x12&\n\x05right\x18\x02 \x01(\x0e\x32\x17.dsr.authority.v1.Right\x12\r\n\x05older\x18\x03 \x01(\x08\"k\n\x10\x43loseWorkRequest\x12\x19\n\x07request\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12<\n\x12\x62undle_expire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"\x13\n\x11\x43loseWorkResponse\"3\n\x16ObligeBundleEndRequest\x12\x19\n\x07request\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\"6\n\x17ObligeBundleEndResponse\x12\x0c\n\x04open\x18\x01 \x01(\x05\x12\r\n\x05total\x18\x02 \x01(\x05\"F\n\x16ListObligationsRequest\x12,\n\x05right\x18\x01 \x01(\x0e\x32\x17.dsr.authority.v1.RightB\x04\xe2\x41\x01\x02\"L\n\x17ListObligationsResponse\x12\x31\n\x0bobligations\x18\x01 \x03(\x0b\x32\x1c.dsr.authority.v1.Obligation\"L\n\nObligation\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x15\n\x07request\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x15\n\x07\x65rasure\x18\x03 \x01(\tB\x04\xb0\xbb\x18\x00\"O\n\x1c\x41\x63knowledgeObligationRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x19\n\x07request\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\"\x1f\n\x1d\x41\x63knowledgeObligationResponse\"E\n\rReportRequest\x12\x34\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1d.dsr.authority.v1.ReportEntryB\x04\xe2\x41\x01\x02\"\xa4\x01\n\x0bReportEntry\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x19\n\x07partner\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12*\n\x06record\x18\x03 \x01(\x0b\x32\x18.dsr.v1.ProcessingRecordH\x00\x12/\n\x06\x63hange\x18\x04 \x01(\x0b\x32\x1d.dsr.authority.v1.StateChangeH\x00\x42\x07\n\x05\x65ntry\"\x9f\x02\n\x0bStateChange\x12\x19\n\x07request\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12,\n\x05right\x18\x02 \x01(\x0e\x32\x17.dsr.authority.v1.RightB\x04\xe2\x41\x01\x02\x12)\n\x05state\x18\x03 \x01(\x0e\x32\x14.dsr.v1.RequestStateB\x04\xe2\x41\x01\x02\x12\x35\n\x0b\x63hange_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\x12\x31\n\x0ewaiting_reason\x18\x05 \x01(\x0e\x32\x13.dsr.v1.ErrorReasonB\x04\xe2\x41\x01\x01\x12\x32\n\x08\x64ue_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"\x10\n\x0eReportResponse*Z\n\x05Right\x12\x15\n\x11RIGHT_UNSPECIFIED\x10\x00\x12\x10\n\x0cRIGHT_ACCESS\x10\x01\x12\x15\n\x11RIGHT_PORTABILITY\x10\x02\x12\x11\n\rRIGHT_ERASURE\x10\x03\x32\xb5\x08\n\x10\x41uthorityService\x12]\n\tAuthorize\x12\".dsr.authority.v1.AuthorizeRequest\x1a#.dsr.authority.v1.AuthorizeResponse\"\x07\xaa\xbb\x18\x03\n\x01\x06\x12o\n\x0fGetInstructions\x12(.dsr.authority.v1.GetInstructionsRequest\x1a).dsr.authority.v1.GetInstructionsResponse\"\x07\xaa\xbb\x18\x03\n\x01\x06\x12`\n\nIssueGrant\x12#.dsr.authority.v1.IssueGrantRequest\x1a$.dsr.authority.v1.IssueGrantResponse\"\x07\xaa\xbb\x18\x03\n\x01\x06\x12l\n\x0eRecordApproval\x12\'.dsr.authority.v1.RecordApprovalRequest\x1a(.dsr.authority.v1.RecordApprovalResponse\"\x07\xaa\xbb\x18\x03\n\x01\x06\x12\x66\n\x0cRegisterWork\x12%.dsr.authority.v1.RegisterWorkRequest\x1a&.dsr.authority.v1.RegisterWorkResponse\"\x07\xaa\xbb\x18\x03\n\x01\x06\x12]\n\tCloseWork\x12\".dsr.authority.v1.CloseWorkRequest\x1a#.dsr.authority.v1.CloseWorkResponse\"\x07\xaa\xbb\x18\x03\n\x01\x06\x12o\n\x0fObligeBundleEnd\x12(.dsr.authority.v1.ObligeBundleEndRequest\x1a).dsr.authority.v1.ObligeBundleEndResponse\"\x07\xaa\xbb\x18\x03\n\x01\x06\x12o\n\x0fListObligations\x12(.dsr.authority.v1.ListObligationsRequest\x1a).dsr.authority.v1.ListObligationsResponse\"\x07\xaa\xbb\x18\x03\n\x01\x06\x12\x81\x01\n\x15\x41\x63knowledgeObligation\x12..dsr.authority.v1.AcknowledgeObligationRequest\x1a/.dsr.authority.v1.AcknowledgeObligationResponse\"\x07\xaa\xbb\x18\x03\n\x01\x06\x12T\n\x06Report\x12\x1f.dsr.authority.v1.ReportRequest\x1a .dsr.authority.v1.ReportResponse\"\x07\xaa\xbb\x18\x03\n\x01\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n dsr/authority/v1/authority.proto\x12\x10\x64sr.authority.v1\x1a\x1c\x64sr/connector/v1/grant.proto\x1a\x14\x64sr/v1/backups.proto\x1a\x14\x64sr/v1/erasure.proto\x1a\x19\x64sr/v1/error_reason.proto\x1a\x17\x64sr/v1/governance.proto\x1a\x14\x64sr/v1/options.proto\x1a\x14\x64sr/v1/request.proto\x1a\x14\x64sr/v1/subject.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\x02\n\x10\x41uthorizeRequest\x12\x19\n\x07partner\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12,\n\x05right\x18\x02 \x01(\x0e\x32\x17.dsr.authority.v1.RightB\x04\xe2\x41\x01\x02\x12\x1b\n\tprincipal\x18\x03 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x31\n\x08\x63\x61pacity\x18\x04 \x01(\x0e\x32\x19.dsr.v1.RequesterCapacityB\x04\xe2\x41\x01\x02\x12?\n\x0cverification\x18\x05 \x01(\x0e\x32#.dsr.v1.IdentityVerification.MethodB\x04\xe2\x41\x01\x02\x12\x1e\n\x0c\x64\x61ta_sources\x18\x06 \x03(\tB\x08\xe2\x41\x01\x01\xb0\xbb\x18\x00\x12\x1c\n\nrequest_id\x18\x07 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12 \n\x0eidentity_types\x18\x08 \x03(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\"\x8e\x01\n\x11\x41uthorizeResponse\x12 \n\x07refusal\x18\x01 \x01(\x0b\x32\x0f.dsr.v1.Refusal\x12\x19\n\x11\x64\x61ta_map_revision\x18\x02 \x01(\x03\x12 \n\x07partner\x18\x03 \x01(\x0b\x32\x0f.dsr.v1.Partner\x12\x1a\n\x0c\x64\x61ta_sources\x18\x04 \x03(\tB\x04\xb0\xbb\x18\x00\"\x8b\x02\n\x16GetInstructionsRequest\x12\x19\n\x07partner\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12,\n\x05right\x18\x02 \x01(\x0e\x32\x17.dsr.authority.v1.RightB\x04\xe2\x41\x01\x02\x12\x1f\n\x11\x64\x61ta_map_revision\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x1e\n\x0c\x64\x61ta_sources\x18\x04 \x03(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12*\n\nidentities\x18\x05 \x03(\x0b\x32\x10.dsr.v1.IdentityB\x04\xe2\x41\x01\x01\x12;\n\x0e\x65rasure_ground\x18\x06 \x01(\x0e\x32\x1d.dsr.v1.ErasureRequest.GroundB\x04\xe2\x41\x01\x01\"\xc7\x01\n\x17GetInstructionsResponse\x12 \n\x07refusal\x18\x01 \x01(\x0b\x32\x0f.dsr.v1.Refusal\x12\x35\n\x07sources\x18\x02 \x03(\x0b\x32$.dsr.authority.v1.SourceInstructions\x12 \n\x07partner\x18\x03 \x01(\x0b\x32\x0f.dsr.v1.Partner\x12\x19\n\x0b\x64po_contact\x18\x04 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x16\n\x08operator\x18\x05 \x01(\tB\x04\xb0\xbb\x18\x00\"\xcd\x01\n\x12SourceInstructions\x12\'\n\x0b\x64\x61ta_source\x18\x01 \x01(\x0b\x32\x12.dsr.v1.DataSource\x12\x1e\n\x03map\x18\x02 \x01(\x0b\x32\x11.dsr.v1.SourceMap\x12=\n\x0cinstructions\x18\x03 \x03(\x0b\x32\'.dsr.connector.v1.CollectionInstruction\x12/\n\nretentions\x18\x04 \x03(\x0b\x32\x1b.dsr.authority.v1.Retention\"\x9f\x01\n\tRetention\x12\x18\n\ncollection\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x14\n\x06reason\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x1d\n\x0flegal_reference\x18\x03 \x01(\tB\x04\xb0\xbb\x18\x00\x12/\n\x0breview_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\x04hold\x18\x05 \x01(\tB\x04\xb0\xbb\x18\x00\"\xab\x03\n\x11IssueGrantRequest\x12\x18\n\x06source\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12,\n\x05right\x18\x02 \x01(\x0e\x32\x17.dsr.authority.v1.RightB\x04\xe2\x41\x01\x02\x12\x19\n\x07request\x18\x03 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x16\n\x04task\x18\x04 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x15\n\x07\x61ttempt\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x1f\n\x11\x64\x61ta_map_revision\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x1d\n\x0bplan_digest\x18\x07 \x01(\tB\x08\xe2\x41\x01\x01\xb0\xbb\x18\x00\x12\x1a\n\x08\x61pprover\x18\x08 \x01(\tB\x08\xe2\x41\x01\x01\xb0\xbb\x18\x00\x12?\n\x08\x61pproved\x18\t \x03(\x0b\x32\'.dsr.connector.v1.CollectionInstructionB\x04\xe2\x41\x01\x01\x12*\n\nidentities\x18\n \x03(\x0b\x32\x10.dsr.v1.IdentityB\x04\xe2\x41\x01\x01\x12;\n\x0e\x65rasure_ground\x18\x0b \x01(\x0e\x32\x1d.dsr.v1.ErasureRequest.GroundB\x04\xe2\x41\x01\x01\"c\n\x12IssueGrantResponse\x12,\n\x05grant\x18\x01 \x01(\x0b\x32\x1d.dsr.connector.v1.SignedGrant\x12\x1f\n\x11\x63onnector_address\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x00\"\x86\x01\n\x15RecordApprovalRequest\x12\x19\n\x07request\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x1d\n\x0bplan_digest\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x17\n\x05token\x18\x03 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x01\x12\x1a\n\x08\x63reators\x18\x04 \x03(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\"0\n\x16RecordApprovalResponse\x12\x16\n\x08\x61pprover\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x00\"\x8a\x01\n\x13RegisterWorkRequest\x12\x19\n\x07request\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12,\n\x05right\x18\x02 \x01(\x0e\x32\x17.dsr.authority.v1.RightB\x04\xe2\x41\x01\x02\x12*\n\nidentities\x18\x03 \x03(\x0b\x32\x10.dsr.v1.IdentityB\x04\xe2\x41\x01\x02\"B\n\x14RegisterWorkResponse\x12*\n\x06others\x18\x01 \x03(\x0b\x32\x1a.dsr.authority.v1.OpenWork\"X\n\x08OpenWork\x12\x15\n\x07request\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x00\x12&\n\x05right\x18\x02 \x01(\x0e\x32\x17.dsr.authority.v1.Right\x12\r\n\x05older\x18\x03 \x01(\x08\"k\n\x10\x43loseWorkRequest\x12\x19\n\x07request\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12<\n\x12\x62undle_expire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"\x13\n\x11\x43loseWorkResponse\"3\n\x16ObligeBundleEndRequest\x12\x19\n\x07request\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\"6\n\x17ObligeBundleEndResponse\x12\x0c\n\x04open\x18\x01 \x01(\x05\x12\r\n\x05total\x18\x02 \x01(\x05\"F\n\x16ListObligationsRequest\x12,\n\x05right\x18\x01 \x01(\x0e\x32\x17.dsr.authority.v1.RightB\x04\xe2\x41\x01\x02\"L\n\x17ListObligationsResponse\x12\x31\n\x0bobligations\x18\x01 \x03(\x0b\x32\x1c.dsr.authority.v1.Obligation\"L\n\nObligation\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x15\n\x07request\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x15\n\x07\x65rasure\x18\x03 \x01(\tB\x04\xb0\xbb\x18\x00\"O\n\x1c\x41\x63knowledgeObligationRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x19\n\x07request\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\"\x1f\n\x1d\x41\x63knowledgeObligationResponse\"j\n\x1bListHoldingSnapshotsRequest\x12\x19\n\x07request\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x30\n\x07touched\x18\x02 \x03(\x0b\x32\x19.dsr.authority.v1.TouchedB\x04\xe2\x41\x01\x02\"B\n\x07Touched\x12\x18\n\x06source\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x1d\n\x0b\x63ollections\x18\x02 \x03(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\"C\n\x1cListHoldingSnapshotsResponse\x12#\n\tsnapshots\x18\x01 \x03(\x0b\x32\x10.dsr.v1.Snapshot\"E\n\rReportRequest\x12\x34\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1d.dsr.authority.v1.ReportEntryB\x04\xe2\x41\x01\x02\"\xa4\x01\n\x0bReportEntry\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x19\n\x07partner\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12*\n\x06record\x18\x03 \x01(\x0b\x32\x18.dsr.v1.ProcessingRecordH\x00\x12/\n\x06\x63hange\x18\x04 \x01(\x0b\x32\x1d.dsr.authority.v1.StateChangeH\x00\x42\x07\n\x05\x65ntry\"\x9f\x02\n\x0bStateChange\x12\x19\n\x07request\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12,\n\x05right\x18\x02 \x01(\x0e\x32\x17.dsr.authority.v1.RightB\x04\xe2\x41\x01\x02\x12)\n\x05state\x18\x03 \x01(\x0e\x32\x14.dsr.v1.RequestStateB\x04\xe2\x41\x01\x02\x12\x35\n\x0b\x63hange_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\x12\x31\n\x0ewaiting_reason\x18\x05 \x01(\x0e\x32\x13.dsr.v1.ErrorReasonB\x04\xe2\x41\x01\x01\x12\x32\n\x08\x64ue_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"\x10\n\x0eReportResponse*Z\n\x05Right\x12\x15\n\x11RIGHT_UNSPECIFIED\x10\x00\x12\x10\n\x0cRIGHT_ACCESS\x10\x01\x12\x15\n\x11RIGHT_PORTABILITY\x10\x02\x12\x11\n\rRIGHT_ERASURE\x10\x03\x32\xb5\t\n\x10\x41uthorityService\x12]\n\tAuthorize\x12\".dsr.authority.v1.AuthorizeRequest\x1a#.dsr.authority.v1.AuthorizeResponse\"\x07\xaa\xbb\x18\x03\n\x01\x06\x12o\n\x0fGetInstructions\x12(.dsr.authority.v1.GetInstructionsRequest\x1a).dsr.authority.v1.GetInstructionsResponse\"\x07\xaa\xbb\x18\x03\n\x01\x06\x12`\n\nIssueGrant\x12#.dsr.authority.v1.IssueGrantRequest\x1a$.dsr.authority.v1.IssueGrantResponse\"\x07\xaa\xbb\x18\x03\n\x01\x06\x12l\n\x0eRecordApproval\x12\'.dsr.authority.v1.RecordApprovalRequest\x1a(.dsr.authority.v1.RecordApprovalResponse\"\x07\xaa\xbb\x18\x03\n\x01\x06\x12\x66\n\x0cRegisterWork\x12%.dsr.authority.v1.RegisterWorkRequest\x1a&.dsr.authority.v1.RegisterWorkResponse\"\x07\xaa\xbb\x18\x03\n\x01\x06\x12]\n\tCloseWork\x12\".dsr.authority.v1.CloseWorkRequest\x1a#.dsr.authority.v1.CloseWorkResponse\"\x07\xaa\xbb\x18\x03\n\x01\x06\x12o\n\x0fObligeBundleEnd\x12(.dsr.authority.v1.ObligeBundleEndRequest\x1a).dsr.authority.v1.ObligeBundleEndResponse\"\x07\xaa\xbb\x18\x03\n\x01\x06\x12o\n\x0fListObligations\x12(.dsr.authority.v1.ListObligationsRequest\x1a).dsr.authority.v1.ListObligationsResponse\"\x07\xaa\xbb\x18\x03\n\x01\x06\x12\x81\x01\n\x15\x41\x63knowledgeObligation\x12..dsr.authority.v1.AcknowledgeObligationRequest\x1a/.dsr.authority.v1.AcknowledgeObligationResponse\"\x07\xaa\xbb\x18\x03\n\x01\x06\x12~\n\x14ListHoldingSnapshots\x12-.dsr.authority.v1.ListHoldingSnapshotsRequest\x1a..dsr.authority.v1.ListHoldingSnapshotsResponse\"\x07\xaa\xbb\x18\x03\n\x01\x06\x12T\n\x06Report\x12\x1f.dsr.authority.v1.ReportRequest\x1a .dsr.authority.v1.ReportResponse\"\x07\xaa\xbb\x18\x03\n\x01\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -142,6 +143,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACKNOWLEDGEOBLIGATIONREQUEST'].fields_by_name['id']._serialized_options = b'\342A\001\002\260\273\030\000'
   _globals['_ACKNOWLEDGEOBLIGATIONREQUEST'].fields_by_name['request']._loaded_options = None
   _globals['_ACKNOWLEDGEOBLIGATIONREQUEST'].fields_by_name['request']._serialized_options = b'\342A\001\002\260\273\030\000'
+  _globals['_LISTHOLDINGSNAPSHOTSREQUEST'].fields_by_name['request']._loaded_options = None
+  _globals['_LISTHOLDINGSNAPSHOTSREQUEST'].fields_by_name['request']._serialized_options = b'\342A\001\002\260\273\030\000'
+  _globals['_LISTHOLDINGSNAPSHOTSREQUEST'].fields_by_name['touched']._loaded_options = None
+  _globals['_LISTHOLDINGSNAPSHOTSREQUEST'].fields_by_name['touched']._serialized_options = b'\342A\001\002'
+  _globals['_TOUCHED'].fields_by_name['source']._loaded_options = None
+  _globals['_TOUCHED'].fields_by_name['source']._serialized_options = b'\342A\001\002\260\273\030\000'
+  _globals['_TOUCHED'].fields_by_name['collections']._loaded_options = None
+  _globals['_TOUCHED'].fields_by_name['collections']._serialized_options = b'\342A\001\002\260\273\030\000'
   _globals['_REPORTREQUEST'].fields_by_name['entries']._loaded_options = None
   _globals['_REPORTREQUEST'].fields_by_name['entries']._serialized_options = b'\342A\001\002'
   _globals['_REPORTENTRY'].fields_by_name['id']._loaded_options = None
@@ -178,62 +187,70 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUTHORITYSERVICE'].methods_by_name['ListObligations']._serialized_options = b'\252\273\030\003\n\001\006'
   _globals['_AUTHORITYSERVICE'].methods_by_name['AcknowledgeObligation']._loaded_options = None
   _globals['_AUTHORITYSERVICE'].methods_by_name['AcknowledgeObligation']._serialized_options = b'\252\273\030\003\n\001\006'
+  _globals['_AUTHORITYSERVICE'].methods_by_name['ListHoldingSnapshots']._loaded_options = None
+  _globals['_AUTHORITYSERVICE'].methods_by_name['ListHoldingSnapshots']._serialized_options = b'\252\273\030\003\n\001\006'
   _globals['_AUTHORITYSERVICE'].methods_by_name['Report']._loaded_options = None
   _globals['_AUTHORITYSERVICE'].methods_by_name['Report']._serialized_options = b'\252\273\030\003\n\001\006'
-  _globals['_RIGHT']._serialized_start=3756
-  _globals['_RIGHT']._serialized_end=3846
-  _globals['_AUTHORIZEREQUEST']._serialized_start=291
-  _globals['_AUTHORIZEREQUEST']._serialized_end=623
-  _globals['_AUTHORIZERESPONSE']._serialized_start=626
-  _globals['_AUTHORIZERESPONSE']._serialized_end=768
-  _globals['_GETINSTRUCTIONSREQUEST']._serialized_start=771
-  _globals['_GETINSTRUCTIONSREQUEST']._serialized_end=1038
-  _globals['_GETINSTRUCTIONSRESPONSE']._serialized_start=1041
-  _globals['_GETINSTRUCTIONSRESPONSE']._serialized_end=1240
-  _globals['_SOURCEINSTRUCTIONS']._serialized_start=1243
-  _globals['_SOURCEINSTRUCTIONS']._serialized_end=1448
-  _globals['_RETENTION']._serialized_start=1451
-  _globals['_RETENTION']._serialized_end=1610
-  _globals['_ISSUEGRANTREQUEST']._serialized_start=1613
-  _globals['_ISSUEGRANTREQUEST']._serialized_end=2040
-  _globals['_ISSUEGRANTRESPONSE']._serialized_start=2042
-  _globals['_ISSUEGRANTRESPONSE']._serialized_end=2141
-  _globals['_RECORDAPPROVALREQUEST']._serialized_start=2144
-  _globals['_RECORDAPPROVALREQUEST']._serialized_end=2278
-  _globals['_RECORDAPPROVALRESPONSE']._serialized_start=2280
-  _globals['_RECORDAPPROVALRESPONSE']._serialized_end=2328
-  _globals['_REGISTERWORKREQUEST']._serialized_start=2331
-  _globals['_REGISTERWORKREQUEST']._serialized_end=2469
-  _globals['_REGISTERWORKRESPONSE']._serialized_start=2471
-  _globals['_REGISTERWORKRESPONSE']._serialized_end=2537
-  _globals['_OPENWORK']._serialized_start=2539
-  _globals['_OPENWORK']._serialized_end=2627
-  _globals['_CLOSEWORKREQUEST']._serialized_start=2629
-  _globals['_CLOSEWORKREQUEST']._serialized_end=2736
-  _globals['_CLOSEWORKRESPONSE']._serialized_start=2738
-  _globals['_CLOSEWORKRESPONSE']._serialized_end=2757
-  _globals['_OBLIGEBUNDLEENDREQUEST']._serialized_start=2759
-  _globals['_OBLIGEBUNDLEENDREQUEST']._serialized_end=2810
-  _globals['_OBLIGEBUNDLEENDRESPONSE']._serialized_start=2812
-  _globals['_OBLIGEBUNDLEENDRESPONSE']._serialized_end=2866
-  _globals['_LISTOBLIGATIONSREQUEST']._serialized_start=2868
-  _globals['_LISTOBLIGATIONSREQUEST']._serialized_end=2938
-  _globals['_LISTOBLIGATIONSRESPONSE']._serialized_start=2940
-  _globals['_LISTOBLIGATIONSRESPONSE']._serialized_end=3016
-  _globals['_OBLIGATION']._serialized_start=3018
-  _globals['_OBLIGATION']._serialized_end=3094
-  _globals['_ACKNOWLEDGEOBLIGATIONREQUEST']._serialized_start=3096
-  _globals['_ACKNOWLEDGEOBLIGATIONREQUEST']._serialized_end=3175
-  _globals['_ACKNOWLEDGEOBLIGATIONRESPONSE']._serialized_start=3177
-  _globals['_ACKNOWLEDGEOBLIGATIONRESPONSE']._serialized_end=3208
-  _globals['_REPORTREQUEST']._serialized_start=3210
-  _globals['_REPORTREQUEST']._serialized_end=3279
-  _globals['_REPORTENTRY']._serialized_start=3282
-  _globals['_REPORTENTRY']._serialized_end=3446
-  _globals['_STATECHANGE']._serialized_start=3449
-  _globals['_STATECHANGE']._serialized_end=3736
-  _globals['_REPORTRESPONSE']._serialized_start=3738
-  _globals['_REPORTRESPONSE']._serialized_end=3754
-  _globals['_AUTHORITYSERVICE']._serialized_start=3849
-  _globals['_AUTHORITYSERVICE']._serialized_end=4926
+  _globals['_RIGHT']._serialized_start=4023
+  _globals['_RIGHT']._serialized_end=4113
+  _globals['_AUTHORIZEREQUEST']._serialized_start=313
+  _globals['_AUTHORIZEREQUEST']._serialized_end=645
+  _globals['_AUTHORIZERESPONSE']._serialized_start=648
+  _globals['_AUTHORIZERESPONSE']._serialized_end=790
+  _globals['_GETINSTRUCTIONSREQUEST']._serialized_start=793
+  _globals['_GETINSTRUCTIONSREQUEST']._serialized_end=1060
+  _globals['_GETINSTRUCTIONSRESPONSE']._serialized_start=1063
+  _globals['_GETINSTRUCTIONSRESPONSE']._serialized_end=1262
+  _globals['_SOURCEINSTRUCTIONS']._serialized_start=1265
+  _globals['_SOURCEINSTRUCTIONS']._serialized_end=1470
+  _globals['_RETENTION']._serialized_start=1473
+  _globals['_RETENTION']._serialized_end=1632
+  _globals['_ISSUEGRANTREQUEST']._serialized_start=1635
+  _globals['_ISSUEGRANTREQUEST']._serialized_end=2062
+  _globals['_ISSUEGRANTRESPONSE']._serialized_start=2064
+  _globals['_ISSUEGRANTRESPONSE']._serialized_end=2163
+  _globals['_RECORDAPPROVALREQUEST']._serialized_start=2166
+  _globals['_RECORDAPPROVALREQUEST']._serialized_end=2300
+  _globals['_RECORDAPPROVALRESPONSE']._serialized_start=2302
+  _globals['_RECORDAPPROVALRESPONSE']._serialized_end=2350
+  _globals['_REGISTERWORKREQUEST']._serialized_start=2353
+  _globals['_REGISTERWORKREQUEST']._serialized_end=2491
+  _globals['_REGISTERWORKRESPONSE']._serialized_start=2493
+  _globals['_REGISTERWORKRESPONSE']._serialized_end=2559
+  _globals['_OPENWORK']._serialized_start=2561
+  _globals['_OPENWORK']._serialized_end=2649
+  _globals['_CLOSEWORKREQUEST']._serialized_start=2651
+  _globals['_CLOSEWORKREQUEST']._serialized_end=2758
+  _globals['_CLOSEWORKRESPONSE']._serialized_start=2760
+  _globals['_CLOSEWORKRESPONSE']._serialized_end=2779
+  _globals['_OBLIGEBUNDLEENDREQUEST']._serialized_start=2781
+  _globals['_OBLIGEBUNDLEENDREQUEST']._serialized_end=2832
+  _globals['_OBLIGEBUNDLEENDRESPONSE']._serialized_start=2834
+  _globals['_OBLIGEBUNDLEENDRESPONSE']._serialized_end=2888
+  _globals['_LISTOBLIGATIONSREQUEST']._serialized_start=2890
+  _globals['_LISTOBLIGATIONSREQUEST']._serialized_end=2960
+  _globals['_LISTOBLIGATIONSRESPONSE']._serialized_start=2962
+  _globals['_LISTOBLIGATIONSRESPONSE']._serialized_end=3038
+  _globals['_OBLIGATION']._serialized_start=3040
+  _globals['_OBLIGATION']._serialized_end=3116
+  _globals['_ACKNOWLEDGEOBLIGATIONREQUEST']._serialized_start=3118
+  _globals['_ACKNOWLEDGEOBLIGATIONREQUEST']._serialized_end=3197
+  _globals['_ACKNOWLEDGEOBLIGATIONRESPONSE']._serialized_start=3199
+  _globals['_ACKNOWLEDGEOBLIGATIONRESPONSE']._serialized_end=3230
+  _globals['_LISTHOLDINGSNAPSHOTSREQUEST']._serialized_start=3232
+  _globals['_LISTHOLDINGSNAPSHOTSREQUEST']._serialized_end=3338
+  _globals['_TOUCHED']._serialized_start=3340
+  _globals['_TOUCHED']._serialized_end=3406
+  _globals['_LISTHOLDINGSNAPSHOTSRESPONSE']._serialized_start=3408
+  _globals['_LISTHOLDINGSNAPSHOTSRESPONSE']._serialized_end=3475
+  _globals['_REPORTREQUEST']._serialized_start=3477
+  _globals['_REPORTREQUEST']._serialized_end=3546
+  _globals['_REPORTENTRY']._serialized_start=3549
+  _globals['_REPORTENTRY']._serialized_end=3713
+  _globals['_STATECHANGE']._serialized_start=3716
+  _globals['_STATECHANGE']._serialized_end=4003
+  _globals['_REPORTRESPONSE']._serialized_start=4005
+  _globals['_REPORTRESPONSE']._serialized_end=4021
+  _globals['_AUTHORITYSERVICE']._serialized_start=4116
+  _globals['_AUTHORITYSERVICE']._serialized_end=5321
 # @@protoc_insertion_point(module_scope)

@@ -5,6 +5,7 @@ How the rights services ask governance, and report to it. Internal: not offered 
 
 from collections import abc as _abc
 from dsr.connector.v1 import grant_pb2 as _grant_pb2
+from dsr.v1 import backups_pb2 as _backups_pb2
 from dsr.v1 import erasure_pb2 as _erasure_pb2
 from dsr.v1 import error_reason_pb2 as _error_reason_pb2
 from dsr.v1 import governance_pb2 as _governance_pb2
@@ -769,6 +770,86 @@ class AcknowledgeObligationResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AcknowledgeObligationResponse: _TypeAlias = AcknowledgeObligationResponse  # noqa: Y015
+
+@_typing.final
+class ListHoldingSnapshotsRequest(_message.Message):
+    """Request of ListHoldingSnapshots."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    TOUCHED_FIELD_NUMBER: _builtins.int
+    request: _builtins.str
+    """Required. The erasure request."""
+    @_builtins.property
+    def touched(self) -> _containers.RepeatedCompositeFieldContainer[Global___Touched]:
+        """Required. What was erased or anonymised."""
+
+    def __init__(
+        self,
+        *,
+        request: _builtins.str = ...,
+        touched: _abc.Iterable[Global___Touched] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request", "touched", b"touched"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListHoldingSnapshotsRequest: _TypeAlias = ListHoldingSnapshotsRequest  # noqa: Y015
+
+@_typing.final
+class Touched(_message.Message):
+    """Collections of one data source."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    COLLECTIONS_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """Required. The data source."""
+    @_builtins.property
+    def collections(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Required. The collections."""
+
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        collections: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collections", b"collections", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Touched: _TypeAlias = Touched  # noqa: Y015
+
+@_typing.final
+class ListHoldingSnapshotsResponse(_message.Message):
+    """Response of ListHoldingSnapshots."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SNAPSHOTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def snapshots(self) -> _containers.RepeatedCompositeFieldContainer[_backups_pb2.Snapshot]:
+        """The snapshots, the one that expires last first."""
+
+    def __init__(
+        self,
+        *,
+        snapshots: _abc.Iterable[_backups_pb2.Snapshot] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["snapshots", b"snapshots"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListHoldingSnapshotsResponse: _TypeAlias = ListHoldingSnapshotsResponse  # noqa: Y015
 
 @_typing.final
 class ReportRequest(_message.Message):

@@ -80,6 +80,11 @@ class AuthorityServiceStub(object):
                 request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeObligationRequest.SerializeToString,
                 response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeObligationResponse.FromString,
                 _registered_method=True)
+        self.ListHoldingSnapshots = channel.unary_unary(
+                '/dsr.authority.v1.AuthorityService/ListHoldingSnapshots',
+                request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListHoldingSnapshotsRequest.SerializeToString,
+                response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListHoldingSnapshotsResponse.FromString,
+                _registered_method=True)
         self.Report = channel.unary_unary(
                 '/dsr.authority.v1.AuthorityService/Report',
                 request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ReportRequest.SerializeToString,
@@ -100,14 +105,15 @@ class AuthorityServiceServicer(object):
 
     def GetInstructions(self, request, context):
         """The instructions for a running request as of now: pinned data map, today's holds, locations and standing.
-        Errors: NOT_FOUND.
+        Errors: NOT_FOUND, SOURCE_NOT_SERVED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def IssueGrant(self, request, context):
-        """Signs a grant for one operation of one task. Errors: NOT_FOUND, INSTRUCTION_REFUSED, PLAN_CHANGED.
+        """Signs a grant for one operation of one task. Errors: NOT_FOUND, INSTRUCTION_REFUSED, PLAN_CHANGED,
+        SOURCE_NOT_SERVED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -154,6 +160,13 @@ class AuthorityServiceServicer(object):
 
     def AcknowledgeObligation(self, request, context):
         """Says that an obligation is fulfilled. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListHoldingSnapshots(self, request, context):
+        """Snapshots that may still hold the person of an erasure: they exist as far as anybody knows, and are older than now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -213,6 +226,11 @@ def add_AuthorityServiceServicer_to_server(servicer, server):
                     servicer.AcknowledgeObligation,
                     request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeObligationRequest.FromString,
                     response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeObligationResponse.SerializeToString,
+            ),
+            'ListHoldingSnapshots': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHoldingSnapshots,
+                    request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListHoldingSnapshotsRequest.FromString,
+                    response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListHoldingSnapshotsResponse.SerializeToString,
             ),
             'Report': grpc.unary_unary_rpc_method_handler(
                     servicer.Report,
@@ -464,6 +482,33 @@ class AuthorityService(object):
             '/dsr.authority.v1.AuthorityService/AcknowledgeObligation',
             dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeObligationRequest.SerializeToString,
             dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeObligationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHoldingSnapshots(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dsr.authority.v1.AuthorityService/ListHoldingSnapshots',
+            dsr_dot_authority_dot_v1_dot_authority__pb2.ListHoldingSnapshotsRequest.SerializeToString,
+            dsr_dot_authority_dot_v1_dot_authority__pb2.ListHoldingSnapshotsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,10 +37,12 @@ class AuthorityServiceStub:
     """May this request be started? Refusals are answers, not errors. Errors: NOT_FOUND, RATE_LIMITED."""
     GetInstructions: _grpc.UnaryUnaryMultiCallable[_authority_pb2.GetInstructionsRequest, _authority_pb2.GetInstructionsResponse]
     """The instructions for a running request as of now: pinned data map, today's holds, locations and standing.
-    Errors: NOT_FOUND.
+    Errors: NOT_FOUND, SOURCE_NOT_SERVED.
     """
     IssueGrant: _grpc.UnaryUnaryMultiCallable[_authority_pb2.IssueGrantRequest, _authority_pb2.IssueGrantResponse]
-    """Signs a grant for one operation of one task. Errors: NOT_FOUND, INSTRUCTION_REFUSED, PLAN_CHANGED."""
+    """Signs a grant for one operation of one task. Errors: NOT_FOUND, INSTRUCTION_REFUSED, PLAN_CHANGED,
+    SOURCE_NOT_SERVED.
+    """
     RecordApproval: _grpc.UnaryUnaryMultiCallable[_authority_pb2.RecordApprovalRequest, _authority_pb2.RecordApprovalResponse]
     """Checks and records the approval of a plan: governance verifies the approver's own credential, so that a captured
     service can't approve by itself. Without a recorded approval no ERASE grant is signed. Idempotent.
@@ -60,6 +62,8 @@ class AuthorityServiceStub:
     """Obligations of the calling right that are not yet fulfilled."""
     AcknowledgeObligation: _grpc.UnaryUnaryMultiCallable[_authority_pb2.AcknowledgeObligationRequest, _authority_pb2.AcknowledgeObligationResponse]
     """Says that an obligation is fulfilled. Idempotent."""
+    ListHoldingSnapshots: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ListHoldingSnapshotsRequest, _authority_pb2.ListHoldingSnapshotsResponse]
+    """Snapshots that may still hold the person of an erasure: they exist as far as anybody knows, and are older than now."""
     Report: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ReportRequest, _authority_pb2.ReportResponse]
     """Takes what a service's outbox holds: processing records and state changes. Idempotent by entry id."""
 
@@ -72,10 +76,12 @@ class AuthorityServiceAsyncStub(AuthorityServiceStub):
     """May this request be started? Refusals are answers, not errors. Errors: NOT_FOUND, RATE_LIMITED."""
     GetInstructions: _aio.UnaryUnaryMultiCallable[_authority_pb2.GetInstructionsRequest, _authority_pb2.GetInstructionsResponse]  # type: ignore[assignment]
     """The instructions for a running request as of now: pinned data map, today's holds, locations and standing.
-    Errors: NOT_FOUND.
+    Errors: NOT_FOUND, SOURCE_NOT_SERVED.
     """
     IssueGrant: _aio.UnaryUnaryMultiCallable[_authority_pb2.IssueGrantRequest, _authority_pb2.IssueGrantResponse]  # type: ignore[assignment]
-    """Signs a grant for one operation of one task. Errors: NOT_FOUND, INSTRUCTION_REFUSED, PLAN_CHANGED."""
+    """Signs a grant for one operation of one task. Errors: NOT_FOUND, INSTRUCTION_REFUSED, PLAN_CHANGED,
+    SOURCE_NOT_SERVED.
+    """
     RecordApproval: _aio.UnaryUnaryMultiCallable[_authority_pb2.RecordApprovalRequest, _authority_pb2.RecordApprovalResponse]  # type: ignore[assignment]
     """Checks and records the approval of a plan: governance verifies the approver's own credential, so that a captured
     service can't approve by itself. Without a recorded approval no ERASE grant is signed. Idempotent.
@@ -95,6 +101,8 @@ class AuthorityServiceAsyncStub(AuthorityServiceStub):
     """Obligations of the calling right that are not yet fulfilled."""
     AcknowledgeObligation: _aio.UnaryUnaryMultiCallable[_authority_pb2.AcknowledgeObligationRequest, _authority_pb2.AcknowledgeObligationResponse]  # type: ignore[assignment]
     """Says that an obligation is fulfilled. Idempotent."""
+    ListHoldingSnapshots: _aio.UnaryUnaryMultiCallable[_authority_pb2.ListHoldingSnapshotsRequest, _authority_pb2.ListHoldingSnapshotsResponse]  # type: ignore[assignment]
+    """Snapshots that may still hold the person of an erasure: they exist as far as anybody knows, and are older than now."""
     Report: _aio.UnaryUnaryMultiCallable[_authority_pb2.ReportRequest, _authority_pb2.ReportResponse]  # type: ignore[assignment]
     """Takes what a service's outbox holds: processing records and state changes. Idempotent by entry id."""
 
@@ -116,7 +124,7 @@ class AuthorityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_authority_pb2.GetInstructionsResponse, _abc.Awaitable[_authority_pb2.GetInstructionsResponse]]:
         """The instructions for a running request as of now: pinned data map, today's holds, locations and standing.
-        Errors: NOT_FOUND.
+        Errors: NOT_FOUND, SOURCE_NOT_SERVED.
         """
 
     @_abc_1.abstractmethod
@@ -125,7 +133,9 @@ class AuthorityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _authority_pb2.IssueGrantRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_authority_pb2.IssueGrantResponse, _abc.Awaitable[_authority_pb2.IssueGrantResponse]]:
-        """Signs a grant for one operation of one task. Errors: NOT_FOUND, INSTRUCTION_REFUSED, PLAN_CHANGED."""
+        """Signs a grant for one operation of one task. Errors: NOT_FOUND, INSTRUCTION_REFUSED, PLAN_CHANGED,
+        SOURCE_NOT_SERVED.
+        """
 
     @_abc_1.abstractmethod
     def RecordApproval(
@@ -181,6 +191,14 @@ class AuthorityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_authority_pb2.AcknowledgeObligationResponse, _abc.Awaitable[_authority_pb2.AcknowledgeObligationResponse]]:
         """Says that an obligation is fulfilled. Idempotent."""
+
+    @_abc_1.abstractmethod
+    def ListHoldingSnapshots(
+        self,
+        request: _authority_pb2.ListHoldingSnapshotsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authority_pb2.ListHoldingSnapshotsResponse, _abc.Awaitable[_authority_pb2.ListHoldingSnapshotsResponse]]:
+        """Snapshots that may still hold the person of an erasure: they exist as far as anybody knows, and are older than now."""
 
     @_abc_1.abstractmethod
     def Report(
