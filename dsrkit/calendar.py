@@ -26,6 +26,6 @@ def days_before(moment: datetime, time_zone: str, days: int, *, years: int = 0) 
 
 
 def after(moment: datetime, time_zone: str, *, months: int = 0, years: int = 0) -> datetime:
-    """The same time of day so many calendar months and years later in `time_zone`, in UTC; clamped to the month's end."""
+    """The same time of day so many calendar months and years later in `time_zone`, in UTC; clamped at month ends."""
     local = moment.astimezone(ZoneInfo(time_zone))
     return (local + relativedelta(months=months, years=years)).astimezone(UTC)

@@ -157,7 +157,7 @@ class ErasureSteps:
         return Done(records=sum(r["unexplained"] for r in remnants.values()), result={"remnants": remnants})
 
     async def finish(self, task: Task) -> Done:
-        """Obliges the other rights to end bundles of the person, and waits until they have; asks which snapshots are left.
+        """Waits until the other rights have ended bundles of the person, then asks which snapshots may hold it.
 
         A copy that began in the meantime may hold what has been erased since: it is waited for, then ended too.
         """

@@ -27,7 +27,7 @@ def wrong(
     time_zone: str,
     now: datetime,
 ) -> tuple[str, str] | None:
-    """What is wrong with a snapshot to be registered, as field and reason. `collections`: the source's in the data map."""
+    """What is wrong with a snapshot, as field and reason. `collections`: the source's in the data map."""
     if source is None:
         return "source", "is not a data source of this partner"
     if not _LABEL.fullmatch(wanted.label):

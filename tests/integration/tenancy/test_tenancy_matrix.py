@@ -22,7 +22,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from dsr.credentials import Credential
 from dsr.services import descriptors
-from dsr.v1 import correction_pb2, governance_pb2, options_pb2, request_pb2
+from dsr.v1 import backups_pb2, correction_pb2, governance_pb2, options_pb2, request_pb2
 from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf import descriptor_pool, json_format, message_factory
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
@@ -111,6 +111,23 @@ async def _resources(world: World) -> dict[str, str]:
         metadata=world.metadata(),
     )
     names["correctionRequests"] = corrected.name
+    place = governance_pb2.Location(provider="Amazon Web Services", site="Dublin", country="IE")
+    kept = backups_pb2.Snapshot(source=CRM, label="crm-1", location=place, snapshot_time=timestamp())
+    registered = await world.backups.RegisterSnapshots(
+        backups_pb2.RegisterSnapshotsRequest(parent=PARTNER, snapshots=[kept], request_id=str(uuid.uuid4())),
+        metadata=admin,
+    )
+    names["snapshots"] = registered.snapshots[0].name
+    restored = await world.backups.AnnounceRestore(
+        backups_pb2.AnnounceRestoreRequest(
+            parent=PARTNER, restore=backups_pb2.Restore(snapshot=names["snapshots"]), request_id=str(uuid.uuid4())
+        ),
+        metadata=admin,
+    )
+    await world.backups.FinishRestore(
+        backups_pb2.FinishRestoreRequest(name=restored.name, request_id=str(uuid.uuid4())), metadata=admin
+    )
+    names["restores"] = restored.name
     for right in ("access", "portability", "erasure"):
         created = await world.create(right)
         await world.until(right, created.name, "PLANNED")
