@@ -10,6 +10,7 @@ KINDS: Mapping[str, str] = {
     "filesystem": "connectors.filesystem",
     "mysql": "connectors.mysql",
     "postgres": "connectors.postgres",
+    "redis": "connectors.redis",
     "s3": "connectors.s3",
 }
 """Package of each kind. It offers `open_backend(config: SourceConfig) -> Backend`: checks the options, does no I/O."""

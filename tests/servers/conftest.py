@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.programs import MariaDb, mariadb
+from tests.servers.programs import MariaDb, RedisServer, mariadb, redis
 
 _DATA = Path(__file__).parents[2] / ".data" / "servers"
 
@@ -19,6 +19,12 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def mariadb_server() -> Iterator[MariaDb]:
     with tempfile.TemporaryDirectory(prefix="dsr-mariadb-") as folder, mariadb(Path(folder)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    with tempfile.TemporaryDirectory(prefix="dsr-redis-") as folder, redis(Path(folder)) as server:
         yield server
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.process import Identity, Process
+from tests.servers.typescript_certificate import certificate
 
 _START_SECONDS = 60.0
 
@@ -108,3 +109,38 @@ def _answers(server: MariaDb) -> bool:
     except AssertionError:
         return False
     return True
+
+
+@dataclass(frozen=True)
+class RedisServer:
+    """A running Redis, in plaintext on `port` and over TLS on `tls_port`. Its user `default` has no password."""
+
+    port: int
+    tls_port: int
+    process: Process
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+
+@contextmanager
+def redis(folder: Path, *settings: str) -> Iterator[RedisServer]:
+    """A Redis server without durability, with a certificate `server.pem` in the folder, signed by `ca.pem`."""
+    program, port, tls_port = find("redis-server", "redis-server"), free_port(), free_port()
+    certificate(folder, "server")
+    arguments = [program, "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--save", ""]
+    arguments += ["--tls-port", str(tls_port), "--tls-cert-file", str(folder / "server.pem")]
+    arguments += ["--tls-key-file", str(folder / "server.pem.key"), "--tls-ca-cert-file", str(folder / "ca.pem")]
+    arguments += ["--tls-auth-clients", "no", *settings]
+    process = Process.start("redis", arguments, log=folder / "redis.log", grace=5.0)
+    try:
+        wait_until(process, lambda: _listens(port))
+        yield RedisServer(port, tls_port, process)
+    finally:
+        process.stop()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

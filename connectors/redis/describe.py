@@ -1,0 +1,70 @@
+"""What the source holds and whether it can be worked with."""
+
+from collections.abc import AsyncIterator, Iterator
+
+from dsr.connector.v1 import connector_pb2 as pb
+
+from connectors.redis import keys
+from connectors.redis.connection import Server
+from connectors.redis.export import fields
+from connectors.redis.options import Collection, Options
+from dsrkit.errors import DsrError
+
+VERSION = "1"
+_MATCHES = {"exact": pb.IdentityField.MATCH_EXACT, "case_fold": pb.IdentityField.MATCH_CASE_FOLD}
+_SAMPLE = 10
+"""Pages of keys that Describe looks through for such as nobody declared."""
+
+
+async def describe(options: Options, server: Server) -> pb.DescribeResponse:
+    """The whole description. Without the server it says what the options declare."""
+    return pb.DescribeResponse(
+        connector="redis",
+        version=VERSION,
+        capabilities=[pb.CAPABILITY_EXPORT, pb.CAPABILITY_ERASE],
+        collections=[_collection(name, collection) for name, collection in options.collections.items()],
+        findings=[*_scans(options), *[finding async for finding in _undeclared(options, server)]],
+        max_records_per_subject=options.max_records_per_subject,
+    )
+
+
+def _collection(name: str, collection: Collection) -> pb.Collection:
+    return pb.Collection(
+        name=name,
+        fields=fields(collection),
+        primary_key=collection.primary_key,
+        identity_fields=[
+            pb.IdentityField(
+                field=identity,
+                type=collection.type_of(identity),
+                match=_MATCHES[collection.identity[identity].match],
+                unique=collection.identity[identity].unique,
+            )
+            for identity in collection.names
+        ],
+        no_personal_data=collection.no_personal_data,
+        record_estimate=-1,
+    )
+
+
+def _scans(options: Options) -> Iterator[pb.Finding]:
+    for name, collection in options.collections.items():
+        if collection.scans and not collection.no_personal_data:
+            detail = "Every search goes through all keys, or all of a shared key. Let an exact identity be the name."
+            yield pb.Finding(code="SCAN", collection=name, detail=detail)
+
+
+async def _undeclared(options: Options, server: Server) -> AsyncIterator[pb.Finding]:
+    """Whether the first thousands of keys have one that no pattern matches. Their names may identify people."""
+    try:
+        left = _SAMPLE
+        async for page in server.keys("*"):
+            if any(options.owner(keys.text(key)) is None for key in page):
+                detail = "There are keys that match no pattern. Declare them, with no_personal_data if so."
+                yield pb.Finding(code="UNDECLARED_COLLECTION", detail=detail)
+                return
+            left -= 1
+            if not left:
+                return
+    except DsrError:
+        return  # Probe and Locate say why
