@@ -70,7 +70,7 @@ class Server:
         raise DsrError("SOURCE_BUSY", "A key changes all the time while it is read. Retry.", source=self._source)
 
     async def require_primary(self) -> None:
-        """SOURCE_REJECTED for what would miss keys or not erase them: a replica, a cluster, a sentinel, an old server."""
+        """SOURCE_REJECTED for what misses keys or refuses erasures: a replica, a cluster, a sentinel; or is too old."""
         answer = await self.command("HELLO")
         facts = dict(zip(answer[::2], answer[1::2], strict=True))
         mode, role = facts[b"mode"].decode(), facts[b"role"].decode()

@@ -61,7 +61,7 @@ class Shop:
     """A database of its own, filled, and read without the connector."""
 
     def __init__(self, server: RedisServer, folder: Path) -> None:
-        self.client = Redis(port=server.port, db=_DATABASE)
+        self.client: Any = Redis(port=server.port, db=_DATABASE)
         self.options = {"url": f"{server.url}/{_DATABASE}", "collections": COLLECTIONS}
         self.source = Objects("redis", self.options, folder)
 
