@@ -1,8 +1,8 @@
-"""Channels to other processes, with the service's own identity on every call."""
+"""Channels to other processes."""
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Self
 
 import grpc
 from dsr.credentials import Credential
@@ -20,18 +20,18 @@ _OPTIONS: Sequence[tuple[str, object]] = (
 )
 
 
-class Channels:
+class Dialer:
     """One channel per address, opened at first use, closed together. Take one for each call: when the certificate is
     replaced, new calls get a new channel, and those under way end on the old one."""
 
-    def __init__(self, credential: Credential, tls: TlsFiles | None = None) -> None:
-        self._credential = credential
+    def __init__(self, tls: TlsFiles | None, options: Sequence[tuple[str, object]] = _OPTIONS) -> None:
         self._tls = tls
+        self._options = list(options)
         self._stamps: tuple[int, ...] = ()
         self._open: dict[str, grpc.aio.Channel] = {}
         self._stack = AsyncExitStack()
 
-    async def __aenter__(self) -> "Channels":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -50,15 +50,23 @@ class Channels:
                 raise ValueError("plaintext is refused outside loopback")
             interceptors: Any = list(telemetry.client_interceptors())
             channel = (
-                grpc.aio.insecure_channel(address, options=list(_OPTIONS), interceptors=interceptors)
+                grpc.aio.insecure_channel(address, options=self._options, interceptors=interceptors)
                 if self._tls is None
                 else grpc.aio.secure_channel(
-                    address, self._tls.channel(), options=list(_OPTIONS), interceptors=interceptors
+                    address, self._tls.channel(), options=self._options, interceptors=interceptors
                 )
             )
             self._open[address] = channel
             self._stack.push_async_callback(channel.close)
         return self._open[address]
+
+
+class Channels(Dialer):
+    """Channels of a service, which speaks for itself."""
+
+    def __init__(self, credential: Credential, tls: TlsFiles | None = None) -> None:
+        super().__init__(tls)
+        self._credential = credential
 
     def metadata(self, audience: str) -> tuple[tuple[str, str], ...]:
         """Call metadata with a fresh token for `audience`."""

@@ -4,7 +4,7 @@ and what they send is complete and can be kept. One small class each."""
 import ipaddress
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -23,11 +23,10 @@ from grpc_status import rpc_status
 from dsrkit import log
 from dsrkit.auth import Authenticator, Caller, require_fresh_person, set_current_caller
 from dsrkit.errors import DsrError, invalid, not_found, required
+from dsrkit.tls import HOPS, peer_uris
 
 Handler = Any  # grpc.RpcMethodHandler, which is generic in its stubs only
 Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-LOOPBACK: Sequence[Network] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 _PUBLIC = "/dsr.v1."
 MAX_TEXT = 64 * 1024
 """Characters in any one string of the public API; most fields allow far fewer."""
@@ -150,11 +149,9 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
         self,
         authenticator: Authenticator,
         policies: Mapping[str, options_pb2.AuthorizationPolicy],
-        gateways: Sequence[Network] = LOOPBACK,
     ) -> None:
         self._authenticator = authenticator
         self._policies = policies
-        self._gateways = gateways
 
     async def intercept_service(self, continuation: Continuation, details: grpc.HandlerCallDetails) -> Handler | None:
         handler = await continuation(details)
@@ -167,18 +164,22 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
         async def before(request: Any, context: Any) -> None:
             caller = self._authenticator.authenticate(metadata)
             check_policy(policy, caller, request)
-            ip = originating_ip(context.peer(), metadata, self._gateways)
+            ip = originating_ip(context.peer(), context.auth_context(), metadata)
             set_current_caller(replace(caller, originating_ip=ip))
 
         return _wrap(handler, before=before)
 
 
-def originating_ip(peer: str, metadata: Any, gateways: Sequence[Network]) -> str:
-    """Where a call came from: the peer, or what a gateway among `gateways` says of its own peer (policy P5)."""
+def originating_ip(peer: str, auth_context: Mapping[str, Iterable[bytes]], metadata: Any) -> str:
+    """Where a call came from: the peer, or what gateway and edge say of their own peers (policy P5).
+
+    With TLS it is the certificate that says who they are; in plaintext, which only loopback has, anybody is believed.
+    """
     address = _address(unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]"))
     if address is None:
         return ""
-    if any(address in network for network in gateways if network.version == address.version):
+    encrypted = b"ssl" in auth_context.get("transport_security_type", ())
+    if peer_uris(auth_context) & HOPS if encrypted else address.is_loopback:
         told = next((v for k, v in metadata or () if k == "x-dsr-originating-ip" and isinstance(v, str)), "")
         address = _address(told) or address
     return str(address)

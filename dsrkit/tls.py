@@ -2,6 +2,7 @@
 restart. Plaintext is for loopback only; `dsrkit.server` and `dsrkit.channels` refuse it elsewhere."""
 
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,16 @@ import grpc
 
 from dsrkit import log
 from dsrkit.config import ConfigError
+
+GATEWAY, EDGE = "urn:dsr:service:gateway", "urn:dsr:service:edge"
+HOPS = frozenset({GATEWAY, EDGE})
+"""Who pass on what others ask for, by the URI in their certificate: where a call came from is believed of them alone
+(decision 0027)."""
+
+
+def peer_uris(auth_context: Mapping[str, Iterable[bytes]]) -> frozenset[str]:
+    """Who the other side is by its certificate: the URIs among its alternative names; none without mutual TLS."""
+    return frozenset(uri.decode(errors="replace") for uri in auth_context.get("peer_uri", ()))
 
 
 @dataclass
@@ -23,9 +34,9 @@ class TlsFiles:
     _stamps: tuple[int, ...] = field(default=())
 
     @classmethod
-    def of(cls, certificate: str, key: str, authority: str) -> "TlsFiles | None":
+    def of(cls, certificate: str, key: str, authority: str, prefix: str = "DSR_TLS") -> "TlsFiles | None":
         """From configuration: all three, or none for plaintext on loopback. ConfigError."""
-        given = {"DSR_TLS_CERTIFICATE": certificate, "DSR_TLS_KEY": key, "DSR_TLS_CA": authority}
+        given = {f"{prefix}_CERTIFICATE": certificate, f"{prefix}_KEY": key, f"{prefix}_CA": authority}
         if not any(given.values()):
             return None
         missing = [name for name, value in given.items() if not value]

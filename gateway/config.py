@@ -3,9 +3,11 @@
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from dsrkit.config import ConfigError
 from dsrkit.server import is_loopback
+from dsrkit.tls import TlsFiles
 from gateway.upstreams import Network
 
 
@@ -26,15 +28,19 @@ class Config:
     tls_certificate: str = ""
     """Path of the PEM chain shown to clients; with `tls_key`."""
     tls_key: str = ""
+    tls_client_ca: str = ""
+    """Path of the PEM certificates that clients' own are checked against (mutual TLS); empty: clients need none."""
     upstream_ca: str = ""
-    """Path of the PEM certificates that the services' own are checked against."""
+    """Path of the PEM certificates that the services' own are checked against; with the two below (mutual TLS)."""
     upstream_certificate: str = ""
-    """Path of the PEM chain shown to the services (mutual TLS); with `upstream_key`."""
+    """Path of the PEM chain shown to the services."""
     upstream_key: str = ""
     trust: str = ""
     """Path of the trust file, by which tokens are checked here already; empty: at the services only."""
     trusted_hops: str = ""
-    """Networks, comma-separated, of proxies whose X-Forwarded-For is believed; none when empty."""
+    """Networks, comma-separated, of proxies whose X-Forwarded-For is believed, besides the edge's; none when empty."""
+    health_listen: str = ""
+    """`host:port` that answers gRPC health checks in plaintext, for probes; empty: none."""
     drain_seconds: int = 20
     """How long answers under way may take after SIGTERM."""
     drain_notice_seconds: float = 0.0
@@ -43,10 +49,12 @@ class Config:
     """`host:port` of an OpenTelemetry collector; empty for none."""
 
     def __post_init__(self) -> None:
-        for pair in (("tls_certificate", "tls_key"), ("upstream_certificate", "upstream_key")):
-            first, second = (f"DSR_{name.upper()}" for name in pair)
-            if bool(getattr(self, pair[0])) != bool(getattr(self, pair[1])):
-                raise ConfigError(f"{first} and {second} belong together: give both or neither")
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ConfigError("DSR_TLS_CERTIFICATE and DSR_TLS_KEY belong together: give both or neither")
+        if self.tls_client_ca and not self.tls_certificate:
+            raise ConfigError(
+                "DSR_TLS_CLIENT_CA needs DSR_TLS_CERTIFICATE and DSR_TLS_KEY: there is no mutual TLS without"
+            )
         if not self.tls_certificate and not is_loopback(self.listen):
             raise ConfigError(
                 "DSR_LISTEN is not loopback: plaintext is refused, give DSR_TLS_CERTIFICATE and DSR_TLS_KEY"
@@ -56,8 +64,20 @@ class Config:
                 raise ConfigError(
                     f"DSR_{name.upper()}_ADDRESS is not loopback: plaintext is refused, give DSR_UPSTREAM_CA"
                 )
+        self.upstream_tls()
         self.socket_address()
         self.hops()
+
+    def server_tls(self) -> TlsFiles | None:
+        """What is shown to clients, and checked of them; None for plaintext."""
+        if not self.tls_certificate:
+            return None
+        authority = Path(self.tls_client_ca) if self.tls_client_ca else None
+        return TlsFiles(Path(self.tls_certificate), Path(self.tls_key), authority)
+
+    def upstream_tls(self) -> TlsFiles | None:
+        """What is shown to the services, and checked of them; None for plaintext. ConfigError for a part of it."""
+        return TlsFiles.of(self.upstream_certificate, self.upstream_key, self.upstream_ca, "DSR_UPSTREAM")
 
     @property
     def upstreams(self) -> Mapping[str, str]:

@@ -37,6 +37,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._discarded = 0
         self._timer: asyncio.TimerHandle | None = None
         self._refusal: Problem | None = None
+        self._peer: frozenset[str] = frozenset()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -45,6 +46,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if cipher is not None and cipher[2] < CIPHER_BITS:
             transport.abort()
             return
+        names = (transport.get_extra_info("peercert") or {}).get("subjectAltName", ())
+        self._peer = frozenset(name for kind, name in names if kind == "URI")
         self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -65,7 +68,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["extensions"] = {"dsr.abort": self.transport.abort}  # type: ignore[dict-item]
+        self.scope["extensions"] = {"dsr.abort": self.transport.abort, "dsr.peer": self._peer}  # type: ignore[dict-item]
 
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)

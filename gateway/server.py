@@ -3,29 +3,28 @@
 import asyncio
 import contextlib
 import socket
-import ssl
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-import grpc
 import uvicorn
 from dsr.credentials import PLATFORM_AUDIENCE
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health import aio as health
 
 from dsrkit import log
 from dsrkit.auth import Authenticator, TrustStore
-from dsrkit.server import is_loopback
+from dsrkit.server import is_loopback, open_health
 from gateway.app import Gateway, Limits
 from gateway.config import Config
 from gateway.http1 import BoundedProtocol
 from gateway.pages import pages
 from gateway.routes import PUBLIC_SERVICES, Router, routes_of
+from gateway.tls import server_context
 from gateway.upstreams import open_upstreams
 
-# TLS 1.2 with forward secrecy and 256-bit keys (policy P9); of TLS 1.3 `BoundedProtocol` refuses the 128-bit suite.
-_CIPHERS = "ECDHE+AESGCM+AES256:ECDHE+CHACHA20"
 _KEEP_ALIVE_SECONDS = 15
 
 
@@ -66,7 +65,7 @@ async def open_gateway(config: Config, limits: Limits | None = None) -> AsyncIte
     router = Router(routes_of(PUBLIC_SERVICES))
     draining = asyncio.Event()
     service_config = resources.files("dsr").joinpath("grpc_service_config.json").read_text()
-    async with open_upstreams(config.upstreams, _upstream_credentials(config), service_config) as upstreams:
+    async with open_upstreams(config.upstreams, config.upstream_tls(), service_config) as upstreams:
         app = Gateway(
             router,
             upstreams,
@@ -85,13 +84,17 @@ async def open_gateway(config: Config, limits: Limits | None = None) -> AsyncIte
             if serving.done():
                 serving.result()
             port = listener.getsockname()[1]
-            log.get_logger().info("listening", port=port)
-            try:
-                yield RunningGateway(port, draining)
-            finally:
-                server.should_exit = True
-                await serving
-                log.get_logger().info("drained")
+            probes = health.HealthServicer()
+            await probes.set("", health_pb2.HealthCheckResponse.SERVING)
+            async with open_health(config.health_listen, probes):
+                log.get_logger().info("listening", port=port)
+                try:
+                    yield RunningGateway(port, draining)
+                finally:
+                    await probes.enter_graceful_shutdown()
+                    server.should_exit = True
+                    await serving
+                    log.get_logger().info("drained")
 
 
 def _authenticator(config: Config) -> Authenticator | None:
@@ -101,14 +104,11 @@ def _authenticator(config: Config) -> Authenticator | None:
 
 
 def _settings(app: Gateway, config: Config) -> uvicorn.Config:
-    tls: Mapping[str, object] = {}
-    if config.tls_certificate:
-        tls = {
-            "ssl_certfile": config.tls_certificate,
-            "ssl_keyfile": config.tls_key,
-            "ssl_ciphers": _CIPHERS,
-            "ssl_context_factory": _tls_context,
-        }
+    files = config.server_tls()
+    tls: dict[str, object] = {}
+    if files is not None:
+        context = server_context(files)
+        tls = {"ssl_certfile": config.tls_certificate, "ssl_context_factory": lambda *_: context}
     return uvicorn.Config(
         app,
         http=BoundedProtocol,
@@ -124,20 +124,3 @@ def _settings(app: Gateway, config: Config) -> uvicorn.Config:
         reset_contextvars=True,
         **tls,  # type: ignore[arg-type]
     )
-
-
-def _tls_context(_: uvicorn.Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
-    context = default()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-    return context
-
-
-def _upstream_credentials(config: Config) -> grpc.ChannelCredentials | None:
-    if not config.upstream_ca:
-        return None
-    ca = Path(config.upstream_ca).read_bytes()
-    if not config.upstream_key:
-        return grpc.ssl_channel_credentials(ca)
-    key, chain = Path(config.upstream_key).read_bytes(), Path(config.upstream_certificate).read_bytes()
-    return grpc.ssl_channel_credentials(ca, key, chain)

@@ -3,7 +3,7 @@
 import asyncio
 import ipaddress
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
@@ -12,7 +12,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from opentelemetry import propagate
 from starlette.requests import Request
 
+from dsrkit.channels import Dialer
 from dsrkit.errors import DsrError
+from dsrkit.tls import EDGE, TlsFiles
 from gateway.problems import from_http
 from gateway.routes import Route
 
@@ -23,33 +25,37 @@ Metadata = tuple[tuple[str, str], ...]
 
 
 class Upstreams:
-    """Open channels by the names of `routes.PUBLIC_SERVICES`."""
+    """Channels to the services at `addresses`, by the names of `routes.PUBLIC_SERVICES`."""
 
-    def __init__(self, channels: Mapping[str, grpc.aio.Channel]) -> None:
-        self._channels = channels
+    def __init__(self, dialer: Dialer, addresses: Mapping[str, str]) -> None:
+        self._dialer = dialer
+        self._addresses = addresses
+
+    def _channel(self, name: str) -> grpc.aio.Channel:
+        return self._dialer.get(self._addresses[name])
 
     def unary(self, route: Route, message: Message, metadata: Metadata) -> Any:
         """Starts a call with one answer. Deadline and retries are those of the service configuration."""
-        call = self._channels[route.upstream].unary_unary(
+        call = self._channel(route.upstream).unary_unary(
             route.path, request_serializer=_serialize, response_deserializer=route.response.FromString
         )
         return call(message, metadata=metadata)
 
     def stream(self, route: Route, message: Message, metadata: Metadata) -> Any:
         """Starts a call with a stream of answers; whoever starts it cancels it at the end."""
-        call = self._channels[route.upstream].unary_stream(
+        call = self._channel(route.upstream).unary_stream(
             route.path, request_serializer=_serialize, response_deserializer=route.response.FromString
         )
         return call(message, metadata=metadata)
 
     async def serving(self, timeout: float) -> Mapping[str, bool]:
         """Which services say that they serve, asked all at once."""
-        names = list(self._channels)
+        names = list(self._addresses)
         answers = await asyncio.gather(*(self._serves(name, timeout) for name in names))
         return dict(zip(names, answers, strict=True))
 
     async def _serves(self, name: str, timeout: float) -> bool:
-        stub: Any = health_pb2_grpc.HealthStub(self._channels[name])  # the stubs of the library name no methods
+        stub: Any = health_pb2_grpc.HealthStub(self._channel(name))  # the stubs of the library name no methods
         try:
             answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout)
         except grpc.aio.AioRpcError:
@@ -59,9 +65,9 @@ class Upstreams:
 
 @asynccontextmanager
 async def open_upstreams(
-    addresses: Mapping[str, str], tls: grpc.ChannelCredentials | None, service_config: str
+    addresses: Mapping[str, str], tls: TlsFiles | None, service_config: str
 ) -> AsyncIterator[Upstreams]:
-    """Opens a channel to each service. With `tls` None, plaintext: the caller has made sure it stays on loopback."""
+    """The way to the services. With `tls` None, plaintext, which goes to loopback only."""
     options = [
         ("grpc.service_config", service_config),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -69,16 +75,8 @@ async def open_upstreams(
         # An absent service must be found again soon after it is back.
         ("grpc.max_reconnect_backoff_ms", 2_000),
     ]
-    async with AsyncExitStack() as stack:
-        channels = {}
-        for name, address in addresses.items():
-            channel = (
-                grpc.aio.insecure_channel(address, options)
-                if tls is None
-                else grpc.aio.secure_channel(address, tls, options)
-            )
-            channels[name] = await stack.enter_async_context(channel)
-        yield Upstreams(channels)
+    async with Dialer(tls, options) as dialer:
+        yield Upstreams(dialer, addresses)
 
 
 def authorization(request: Request) -> str:
@@ -109,10 +107,13 @@ def metadata_for(request: Request, trusted_hops: Sequence[Network]) -> Metadata:
 
 
 def originating_ip(request: Request, trusted_hops: Sequence[Network]) -> str:
-    """The socket's peer; behind trusted hops the nearest address that is not one of them. Empty when unknown."""
+    """The socket's peer; behind the edge, known by its certificate, and behind trusted hops the nearest address that
+    is not one of them. Empty when unknown."""
     chain = [hop.strip() for value in request.headers.getlist("x-forwarded-for") for hop in value.split(",")]
     address = _address(request.client.host if request.client else "")
-    while address is not None and chain and any(address in network for network in trusted_hops):
+    edge = EDGE in request.scope.get("extensions", {}).get("dsr.peer", ())
+    while address is not None and chain and (edge or any(address in network for network in trusted_hops)):
+        edge = False
         nearer = _address(chain.pop())
         if nearer is None:
             break

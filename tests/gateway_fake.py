@@ -15,7 +15,7 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
-from dsrkit.auth import Authenticator, TrustStore
+from dsrkit.auth import Authenticator, TrustStore, current_caller
 from dsrkit.errors import DsrError, not_found
 from dsrkit.issuer import TrustFile
 from dsrkit.server import open_server
@@ -38,6 +38,8 @@ class Call:
     rpc: str
     message: Any
     metadata: tuple[tuple[str, str], ...]
+    originating_ip: str = ""
+    """As the service's own interceptor understood it."""
 
     def header(self, name: str) -> list[str]:
         return [value for key, value in self.metadata if key == name]
@@ -77,7 +79,7 @@ class Platform:
         return grpc.method_handlers_generic_handler(service.full_name, handlers)
 
     def _record(self, name: str, message: Any, context: Any) -> Answer | None:
-        self.calls.append(Call(name, message, tuple(context.invocation_metadata())))
+        self.calls.append(Call(name, message, tuple(context.invocation_metadata()), current_caller().originating_ip))
         if getattr(message, "name", "").endswith(ABSENT):
             raise not_found("request")
         return self.answers.get(name)

@@ -201,11 +201,13 @@ async def connect(
     audience: str = PLATFORM_AUDIENCE,
     token: TokenSource | None = None,
     root_certificates: bytes | None = None,
+    certificate: tuple[bytes, bytes] | None = None,
 ) -> AsyncIterator[Platform]:
     """Opens the services at `target`: one `host:port` for all, or one for each of `SERVICES`.
 
     Every call carries a token of its own: made from `credential` for `actor` (see `Speaker`), or got from `token`.
-    TLS is checked against `root_certificates` (PEM; the system's when absent). Plaintext goes to loopback only.
+    TLS is checked against `root_certificates` (PEM; the system's when absent). `certificate` is the PEM chain that the
+    platform asks for, and its key. Plaintext goes to loopback only, and not there either when one of both is given.
     ValueError when a target or both ways to a token are missing.
     """
     if token is None:
@@ -223,13 +225,15 @@ async def connect(
         ("grpc.max_reconnect_backoff_ms", 5_000),
     ]
     interceptors = [UnaryInterceptor(token), StreamInterceptor(token)]
+    chain, key = certificate or (None, None)
+    secured = root_certificates is not None or certificate is not None
     async with AsyncExitStack() as stack:
         channels = {}
         for address in set(addresses.values()):
-            if _is_loopback(address):
+            if _is_loopback(address) and not secured:
                 channel = grpc.aio.insecure_channel(address, options, interceptors=interceptors)
             else:
-                credentials = grpc.ssl_channel_credentials(root_certificates)
+                credentials = grpc.ssl_channel_credentials(root_certificates, key, chain)
                 channel = grpc.aio.secure_channel(address, credentials, options, interceptors=interceptors)
             channels[address] = await stack.enter_async_context(channel)
         yield Platform({name: channels[address] for name, address in addresses.items()})

@@ -21,7 +21,7 @@ from dsrkit.calendar import due
 from dsrkit.config import ConfigError, from_env
 from dsrkit.errors import CODES, DsrError
 from dsrkit.grants import LIFETIME, GrantSigner, GrantVerifier
-from dsrkit.interceptors import LOOPBACK, check_required, originating_ip
+from dsrkit.interceptors import check_required, originating_ip
 from dsrkit.sealed import read_sealed, write_sealed
 from dsrkit.vault import KeyGone, Vault
 
@@ -110,18 +110,28 @@ def test_required_fields_are_named_by_their_path() -> None:
 
 
 @pytest.mark.parametrize(
-    ("peer", "told", "expected"),
+    ("peer", "certificate", "told", "expected"),
     [
-        ("ipv4:127.0.0.1:5000", "203.0.113.7", "203.0.113.7"),
-        ("ipv4:127.0.0.1:5000", "nonsense", "127.0.0.1"),
-        ("ipv4:198.51.100.9:5000", "203.0.113.7", "198.51.100.9"),
-        ("ipv6:%5B::1%5D:5000", "2001:db8::1", "2001:db8::1"),
-        ("unix:/run/x", "203.0.113.7", ""),
+        ("ipv4:127.0.0.1:5000", None, "203.0.113.7", "203.0.113.7"),
+        ("ipv4:127.0.0.1:5000", None, "nonsense", "127.0.0.1"),
+        ("ipv4:198.51.100.9:5000", None, "203.0.113.7", "198.51.100.9"),
+        ("ipv6:%5B::1%5D:5000", None, "2001:db8::1", "2001:db8::1"),
+        ("unix:/run/x", None, "203.0.113.7", ""),
+        ("ipv4:198.51.100.9:5000", "urn:dsr:service:gateway", "203.0.113.7", "203.0.113.7"),
+        ("ipv4:198.51.100.9:5000", "urn:dsr:service:edge", "203.0.113.7", "203.0.113.7"),
+        ("ipv4:198.51.100.9:5000", "urn:dsr:service:access", "203.0.113.7", "198.51.100.9"),
+        ("ipv4:198.51.100.9:5000", "urn:dsr:service:gateway.example", "203.0.113.7", "198.51.100.9"),
+        ("ipv4:127.0.0.1:5000", "", "203.0.113.7", "127.0.0.1"),
     ],
 )
-@pytest.mark.policy("P5", "the originating IP is believed from the gateway only")
-def test_the_originating_ip_is_believed_from_the_gateway_only(peer: str, told: str, expected: str) -> None:
-    assert originating_ip(peer, [("x-dsr-originating-ip", told)], LOOPBACK) == expected
+@pytest.mark.policy("P5", "the originating IP is believed from the gateway and the edge only")
+def test_the_originating_ip_is_believed_of_hops_only(
+    peer: str, certificate: str | None, told: str, expected: str
+) -> None:
+    context = {"transport_security_type": [b"insecure" if certificate is None else b"ssl"]}
+    if certificate:
+        context["peer_uri"] = [certificate.encode()]
+    assert originating_ip(peer, context, [("x-dsr-originating-ip", told)]) == expected
 
 
 SOURCE = "partners/acme/dataSources/shop"

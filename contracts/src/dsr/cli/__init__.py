@@ -15,7 +15,10 @@ from dsr.credentials import PLATFORM_AUDIENCE
 PLUGINS = "dsr.commands"
 """Entry points through which other packages add commands: each is a `typer.Typer` (a group) or a function."""
 
-_COMMON = {"--target": 1, "--credential": 1, "--actor": 1, "--partner": 1, "--ca": 1, "--json": 0}
+_COMMON = {
+    **dict.fromkeys(("--target", "--credential", "--actor", "--partner", "--ca", "--certificate", "--key"), 1),
+    "--json": 0,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -110,6 +113,10 @@ def _common(
     ca: Annotated[
         Path | None, typer.Option(envvar="DSR_CA", help="PEM certificates to check the platform's against.")
     ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(envvar="DSR_CERTIFICATE", help="Your own PEM certificate chain, for mutual TLS.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(envvar="DSR_KEY", help="The certificate's PEM key.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Answers and errors as JSON.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
@@ -118,6 +125,7 @@ def _common(
     terminal: Terminal = context.obj
     terminal.target, terminal.credential_path, terminal.actor = target, credential, actor
     terminal.partner_id, terminal.ca, terminal.as_json = partner, ca, json
+    terminal.certificate, terminal.key = certificate, key
 
 
 def token(

@@ -42,6 +42,8 @@ class Terminal:
     actor: str = ""
     partner_id: str = ""
     ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
     as_json: bool = False
     out: Console = field(default_factory=Console)
     err: Console = field(default_factory=lambda: Console(stderr=True))
@@ -89,12 +91,18 @@ class Terminal:
                 "The credential names no subject.", "Say who acts, by an opaque id: --actor ID or DSR_ACTOR."
             )
 
+        if bool(self.certificate) != bool(self.key):
+            raise CommandError(
+                "A certificate and its key belong together.", "Give --certificate and --key, or neither."
+            )
+        pair = (self.certificate.read_bytes(), self.key.read_bytes()) if self.certificate and self.key else None
+
         async def connected() -> T:
-            root = self.ca.read_bytes() if self.ca else None
             arguments: dict[str, Any] = {
                 "credential": self.credential(),
                 "actor": self.actor,
-                "root_certificates": root,
+                "root_certificates": self.ca.read_bytes() if self.ca else None,
+                "certificate": pair,
             }
             async with connect(self.targets(), **arguments) as platform:
                 return await work(platform)
