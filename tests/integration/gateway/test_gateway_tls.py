@@ -53,14 +53,16 @@ async def secured(pki: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncI
 
 def config_of(pki: Path, platform: Platform, **more: Any) -> Config:
     target, own = f"localhost:{platform.port}", pki / "gateway"
-    pair = {"certificate": str(own / "tls.crt"), "key": str(own / "tls.key")}
-    return Config(
-        *(target, target, target, target, "127.0.0.1:0"),
-        tls_client_ca=str(own / "ca.crt"),
-        upstream_ca=str(own / "ca.crt"),
-        **{f"{side}_{name}": path for side in ("tls", "upstream") for name, path in pair.items()},
+    settings = {
+        "tls_certificate": str(own / "tls.crt"),
+        "tls_key": str(own / "tls.key"),
+        "tls_client_ca": str(own / "ca.crt"),
+        "upstream_certificate": str(own / "tls.crt"),
+        "upstream_key": str(own / "tls.key"),
+        "upstream_ca": str(own / "ca.crt"),
         **more,
-    )
+    }
+    return Config(target, target, target, target, "127.0.0.1:0", **settings)
 
 
 @pytest.mark.policy("P9", "the gateway asks its clients for a certificate where it is told by whom they are signed")
