@@ -12,6 +12,7 @@ KINDS: Mapping[str, str] = {
     "postgres": "connectors.postgres",
     "redis": "connectors.redis",
     "s3": "connectors.s3",
+    "swift": "connectors.swift",
 }
 """Package of each kind. It offers `open_backend(config: SourceConfig) -> Backend`: checks the options, does no I/O."""
 

@@ -3,12 +3,14 @@
 #   scripts/servers.sh start [radosgw swift mariadb redis]   installs what is missing, starts what isn't running
 #   scripts/servers.sh stop                                  ends them all and removes their data
 #   scripts/servers.sh status                                says what is running
-# radosgw is Ceph's S3; swift comes from PyPI into .build/swift. Debian packages are installed only by root.
+# radosgw is Ceph's S3; swift and the Keystone beside it come from PyPI into .build/swift and .build/keystone. Debian
+# packages are installed only by root.
 # .data/servers/<name>/address holds what a client needs, a `name=value` a line.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 DATA=$PWD/.data/servers
 VENV=$PWD/.build/swift
+KEYSTONE=$PWD/.build/keystone
 ALL=(radosgw swift mariadb redis)
 
 say() { printf '%s\n' "$*" >&2; }
@@ -120,13 +122,16 @@ X
 }
 
 install_swift() {
-  [ -x "$VENV/bin/swift-proxy-server" ] && return
+  [ -x "$VENV/bin/swift-proxy-server" ] && [ -x "$KEYSTONE/bin/keystone-manage" ] && return
   if ! ls /usr/include/liberasurecode* >/dev/null 2>&1; then
     need liberasurecode-header-that-no-path-has liberasurecode-dev gcc libc6-dev python3-dev
   fi
   say "servers: installing swift into .build/swift"
   python3 -m venv "$VENV"
-  "$VENV/bin/pip" install --quiet --disable-pip-version-check 'swift>=2.35,<3' 'setuptools<81' 2>&1 | { grep -v ^WARNING: || true; }
+  "$VENV/bin/pip" install --quiet --disable-pip-version-check 'swift>=2.35,<3' keystonemiddleware 'setuptools<81' 2>&1 | { grep -v ^WARNING: || true; }
+  say "servers: installing keystone into .build/keystone"
+  python3 -m venv "$KEYSTONE"
+  "$KEYSTONE/bin/pip" install --quiet --disable-pip-version-check 'keystone>=27,<31' 'waitress<4' 2>&1 | { grep -v ^WARNING: || true; }
 }
 
 start_swift() {
@@ -169,15 +174,26 @@ recon_cache_path = $d/cache
 X
     daemon swift "$b/swift-$s-server" "$d/etc/$s.conf"
   done
-  cat >"$d/etc/proxy.conf" <<X
+  swift_proxy "$port" "$cache" tempauth >"$d/etc/proxy.conf"
+  daemon swift "$b/swift-proxy-server" "$d/etc/proxy.conf"
+  start_keystone "$cache"
+  until_ready 30 python3 -c "import urllib.request as u; u.urlopen('http://127.0.0.1:$port/healthcheck')" || fail "swift doesn't answer; see $d/output.log"
+  printf 'auth_url=http://127.0.0.1:%s/auth/v1.0\nuser=test:tester\nkey=testing\n' "$port" >>"$d/keystone"
+  mv "$d/keystone" "$d/address"
+}
+
+# swift_proxy PORT MEMCACHED-PORT AUTHENTICATION: the configuration of a proxy.
+swift_proxy() {
+  local d=$DATA/swift
+  cat <<X
 [DEFAULT]
 swift_dir = $d/etc
 bind_ip = 127.0.0.1
-bind_port = $port
+bind_port = $1
 workers = 0
 user = $(id -un)
 [pipeline:main]
-pipeline = catch_errors gatekeeper healthcheck cache listing_formats bulk tempauth copy slo dlo versioned_writes symlink proxy-server
+pipeline = catch_errors gatekeeper healthcheck cache listing_formats bulk $3 copy slo dlo versioned_writes symlink proxy-server
 [app:proxy-server]
 use = egg:swift#proxy
 allow_account_management = true
@@ -190,7 +206,7 @@ use = egg:swift#gatekeeper
 use = egg:swift#healthcheck
 [filter:cache]
 use = egg:swift#memcache
-memcache_servers = 127.0.0.1:$cache
+memcache_servers = 127.0.0.1:$2
 [filter:listing_formats]
 use = egg:swift#listing_formats
 [filter:bulk]
@@ -213,9 +229,59 @@ allow_object_versioning = true
 [filter:symlink]
 use = egg:swift#symlink
 X
-  daemon swift "$b/swift-proxy-server" "$d/etc/proxy.conf"
-  until_ready 30 python3 -c "import urllib.request as u; u.urlopen('http://127.0.0.1:$port/healthcheck')" || fail "swift doesn't answer; see $d/output.log"
-  printf 'auth_url=http://127.0.0.1:%s/auth/v1.0\nuser=test:tester\nkey=testing\n' "$port" >"$d/address"
+}
+
+# start_keystone MEMCACHED-PORT: and a second proxy that asks it: the same Swift with sign-in version 3.
+start_keystone() {
+  local d=$DATA/swift k=$KEYSTONE/bin identity port manage
+  identity=$(free_port) port=$(free_port)
+  mkdir -p "$d"/keystone-keys/{tokens,receipts}
+  chmod 700 "$d"/keystone-keys/*
+  cat >"$d/etc/keystone.conf" <<X
+[database]
+connection = sqlite:///$d/keystone.db
+[fernet_tokens]
+key_repository = $d/keystone-keys/tokens
+[fernet_receipts]
+key_repository = $d/keystone-keys/receipts
+[identity]
+# As quick as it gets: the secrets are the tests'.
+password_hash_rounds = 4
+X
+  manage=("$k/keystone-manage" --config-file "$d/etc/keystone.conf")
+  "${manage[@]}" db_sync >>"$d/output.log" 2>&1
+  "${manage[@]}" fernet_setup --keystone-user "$(id -un)" --keystone-group "$(id -gn)" >>"$d/output.log" 2>&1
+  "${manage[@]}" bootstrap --bootstrap-password testing --bootstrap-region-id here \
+    --bootstrap-public-url "http://127.0.0.1:$identity/v3" >>"$d/output.log" 2>&1
+  # By waitress's function, not its command: Keystone reads the command line as its own.
+  OS_KEYSTONE_CONFIG_FILES=$d/etc/keystone.conf daemon swift "$k/python" -c "
+from keystone.server.wsgi import initialize_public_application as keystone
+from waitress import serve
+serve(keystone(), listen='127.0.0.1:$identity')"
+  {
+    swift_proxy "$port" "$1" "authtoken keystoneauth"
+    cat <<X
+[filter:authtoken]
+paste.filter_factory = keystonemiddleware.auth_token:filter_factory
+www_authenticate_uri = http://127.0.0.1:$identity/v3
+auth_url = http://127.0.0.1:$identity/v3
+auth_type = password
+username = admin
+password = testing
+project_name = admin
+user_domain_id = default
+project_domain_id = default
+interface = public
+cache = swift.cache
+delay_auth_decision = true
+[filter:keystoneauth]
+use = egg:swift#keystoneauth
+operator_roles = admin, member
+X
+  } >"$d/etc/keystone-proxy.conf"
+  daemon swift "$VENV/bin/swift-proxy-server" "$d/etc/keystone-proxy.conf"
+  until_ready 60 python3 -c "import urllib.request as u; u.urlopen('http://127.0.0.1:$identity/v3')" || fail "keystone doesn't answer; see $d/output.log"
+  printf 'keystone_url=http://127.0.0.1:%s/v3\nkeystone_user=admin\nkeystone_key=testing\nkeystone_store=http://127.0.0.1:%s/v1/AUTH_%%(tenant_id)s\n' "$identity" "$port" >"$d/keystone"
 }
 
 start_mariadb() {

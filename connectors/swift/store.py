@@ -253,11 +253,23 @@ class SwiftStore:
     @asynccontextmanager
     async def replace(self, version: Version, over: Version) -> AsyncGenerator[Rewriting, None]:
         """By one PUT that is sent while it is being written."""
-        rewriting = Rewriting(self, version, over, await self.head(version), guarded=await self.guarded())
+        headers = {**await self.head(version), **await self._expiry(version.key)}
+        rewriting = Rewriting(self, version, over, headers, guarded=await self.guarded())
         try:
             yield rewriting
         finally:
             await rewriting.abort()
+
+    async def _expiry(self, key: str) -> Mapping[str, str]:
+        """When an object with versions expires. Not its versions do, but the link that its name is."""
+        if not (await self.history()).enabled:
+            return {}
+        params = {"symlink": "get"}
+        try:
+            headers = (await self.http.request("HEAD", self.options.container, key, params=params)).headers
+        except Gone:
+            return {}
+        return {name: headers[name] for name in ("x-delete-at",) if name in headers}
 
     async def check_current(self, version: Version) -> None:
         """Gone unless the version is what the object's name leads to now."""

@@ -2,8 +2,16 @@
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
+
+from dsr.conformance.bench import Bench, open_bench
+from dsr.conformance.grants import GrantKey
+from dsr.conformance.material import Material
+
+from tests.conformance.harness import Keys, open_backends, serve
 
 SOURCE = "partners/acme/dataSources/objects"
 DOWN = "partners/acme/dataSources/down"
@@ -42,3 +50,21 @@ def contents() -> Iterator[tuple[str, bytes]]:
     lines = b"".join(json.dumps({**row, "at": at}).encode() + b"\n" for at in (1, 2) for row in rows)
     yield "events/2024/a.jsonl", lines
     yield "events/2025/b.jsonl.gz", gzip.compress(lines)
+
+
+@asynccontextmanager
+async def open_store(
+    kind: str, folder: Path, options: Mapping[str, Any], down: Mapping[str, str], seconds: float = 20
+) -> AsyncIterator[Bench]:
+    """A connector on a store that holds `contents`, through the real host; `down`: what makes it unreachable."""
+    keys = Keys.make(folder)
+    sources = {
+        SOURCE: {"kind": kind, "options": {**options, "collections": COLLECTIONS}},
+        DOWN: {"kind": kind, "options": {**options, "collections": COLLECTIONS, **down}},
+    }
+    grant_key = GrantKey.load(folder / "grant-key.json")
+    async with (
+        serve(keys, open_backends(keys, sources)) as target,
+        open_bench(target, SOURCE, keys.credential, Material.parse(MATERIAL), grant_key, seconds) as bench,
+    ):
+        yield bench

@@ -3,18 +3,14 @@
 import json
 import secrets
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
 
 import pytest
 from aiobotocore.session import get_session  # type: ignore[import-untyped]
-from dsr.conformance.bench import Bench, open_bench
+from dsr.conformance.bench import Bench
 from dsr.conformance.check import Check
-from dsr.conformance.grants import GrantKey
-from dsr.conformance.material import Material
 from dsr.conformance.testing import CHECKS, expect
 
-from tests.conformance.harness import Keys, open_backends, serve
-from tests.servers.material import COLLECTIONS, DOWN, MATERIAL, SOURCE, contents
+from tests.servers.material import contents, open_store
 
 pytestmark = pytest.mark.servers
 
@@ -37,21 +33,13 @@ async def bench(tmp_path_factory: pytest.TempPathFactory, radosgw: Mapping[str, 
         await client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
         for key, body in contents():
             await client.put_object(Bucket=bucket, Key=key, Body=body)
-    options: dict[str, Any] = {
+    options = {
         "bucket": bucket,
         "region": "us-east-1",
         "endpoint": radosgw["endpoint"],
         "credentials_file": str(folder / "credentials.json"),
-        "collections": COLLECTIONS,
     }
-    keys = Keys.make(folder)
-    down = {**options, "endpoint": "http://127.0.0.1:1"}
-    sources = {SOURCE: {"kind": "s3", "options": options}, DOWN: {"kind": "s3", "options": down}}
-    grant_key = GrantKey.load(folder / "grant-key.json")
-    async with (
-        serve(keys, open_backends(keys, sources)) as target,
-        open_bench(target, SOURCE, keys.credential, Material.parse(MATERIAL), grant_key, 20) as opened,
-    ):
+    async with open_store("s3", folder, options, {"endpoint": "http://127.0.0.1:1"}) as opened:
         yield opened
 
 
