@@ -14,6 +14,7 @@ from dsrkit.issuer import TrustFile, make_grant_key
 RIGHTS = ("access", "portability", "erasure")
 DPO_CONTACT = "dpo@operator.example.com"
 OPERATOR = "Example Agency Ltd"
+BUNDLE_LOCATION = "Amazon Web Services/Dublin/IE"
 _OWNER = "dsr_owner"
 
 
@@ -71,6 +72,7 @@ def make_programs(
             "DSR_CREDENTIAL": str(credential_path(folder, name)),
             "DSR_GOVERNANCE_ADDRESS": address["governance"],
             "DSR_STATE_DIR": _folder(folder / "state" / name),
+            "DSR_BUNDLE_LOCATION": BUNDLE_LOCATION,
         }
         found.append(program(name, f"services.{name}", env, address[name]))
     for name, config in configs.items():

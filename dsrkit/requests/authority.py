@@ -10,6 +10,8 @@ from dsr.authority.v1.authority_pb2_grpc import AuthorityServiceStub
 from dsr.connector.v1.grant_pb2 import CollectionInstruction
 from dsr.credentials import AUTHORITY_AUDIENCE
 from dsr.v1.backups_pb2 import Snapshot
+from dsr.v1.governance_pb2 import Location
+from dsr.v1.request_pb2 import Refusal
 from dsr.v1.subject_pb2 import Identity
 
 from dsrkit.channels import Channels
@@ -27,10 +29,11 @@ T = TypeVar("T")
 class Authority:
     """A client of `AuthorityService` for one right. GOVERNANCE_UNAVAILABLE when it can't be reached."""
 
-    def __init__(self, channels: Channels, address: str, right: Right) -> None:
+    def __init__(self, channels: Channels, address: str, right: Right, bundle_location: Location) -> None:
         self._channels = channels
         self._address = address
         self._right = right
+        self.bundle_location = bundle_location
 
     @property
     def _stub(self) -> "AuthorityServiceAsyncStub":
@@ -39,6 +42,7 @@ class Authority:
     async def authorize(self, request: pb.AuthorizeRequest) -> pb.AuthorizeResponse:
         """May this request be started?"""
         request.right = self._right.number
+        request.bundle_location.CopyFrom(self.bundle_location)
         return await self._call(self._stub.Authorize(request, timeout=TIMEOUT, metadata=self._metadata()))
 
     async def instructions(
@@ -52,14 +56,22 @@ class Authority:
             data_sources=sources,
             identities=identities(dossier),
             erasure_ground=request.facts.get("ground", 0),
+            bundle_location=self.bundle_location,
         )
         answer = await self._call(self._stub.GetInstructions(message, timeout=TIMEOUT, metadata=self._metadata()))
         if answer.HasField("refusal"):
-            rule, article = answer.refusal.rule, answer.refusal.article
-            raise DsrError(
-                "INSTRUCTION_REFUSED", f"Governance refuses ({rule}, {article}).", rule=rule, article=article
-            )
+            raise _refused(answer.refusal)
         return answer
+
+    async def delivery(self, request: Request) -> None:
+        """Asks whether a request's bundle may be handed out, from where it is. INSTRUCTION_REFUSED."""
+        message = pb.AuthorizeDeliveryRequest(
+            request=self._right.name(request.partner, request.id),
+            bundle_location=Location(**request.facts["bundle"].get("location", {})),
+        )
+        answer = await self._call(self._stub.AuthorizeDelivery(message, timeout=TIMEOUT, metadata=self._metadata()))
+        if answer.HasField("refusal"):
+            raise _refused(answer.refusal)
 
     async def grant(
         self,
@@ -84,6 +96,7 @@ class Authority:
             approved=approved,
             identities=identities(dossier),
             erasure_ground=request.facts.get("ground", 0),
+            bundle_location=self.bundle_location,
         )
         return await self._call(self._stub.IssueGrant(message, timeout=TIMEOUT, metadata=self._metadata()))
 
@@ -157,6 +170,11 @@ class Authority:
 def identities(dossier: Dossier) -> list[Identity]:
     """The identities that stand for the person, as messages."""
     return [Identity(type=i.type, value=i.value) for i in dossier.followed()]
+
+
+def _refused(refusal: Refusal) -> DsrError:
+    text = f"Governance refuses ({refusal.rule}, {refusal.article})."
+    return DsrError("INSTRUCTION_REFUSED", text, rule=refusal.rule, article=refusal.article)
 
 
 def _translate(error: grpc.aio.AioRpcError) -> DsrError:

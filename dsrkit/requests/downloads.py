@@ -20,13 +20,19 @@ _LOOK_AGAIN = 8 * PIECE
 async def download_bundle(
     parts: Parts, bundles: Bundles, message: Any, response: Callable[..., Any]
 ) -> AsyncIterator[Any]:
-    """Streams a request's bundle, and records that it was fetched. BUNDLE_GONE, also in the middle; OUT_OF_RANGE."""
+    """Streams a request's bundle, and records that it was fetched.
+
+    BUNDLE_GONE, also in the middle; INSTRUCTION_REFUSED; OUT_OF_RANGE.
+    """
     caller = current_caller()
     partner, identifier = scope(message.name, parts.right)
     async with partner_transaction(parts.store.pool, partner) as connection:
         request = await parts.store.get(connection, identifier)
-        await parts.store.record_call(connection, caller, f"Download{parts.right.noun.title()}Bundle", request)
     key = await bundles.key(request)
+    # Where it is kept, and where it would go, may have become wrong since it was made.
+    await parts.authority.delivery(request)
+    async with partner_transaction(parts.store.pool, partner) as connection:
+        await parts.store.record_call(connection, caller, f"Download{parts.right.noun.title()}Bundle", request)
     bundle = request.facts["bundle"]
     info = request_pb2.DownloadInfo(
         size_bytes=bundle["size"],

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -12,6 +13,7 @@ from typing import TypeVar
 import grpc
 import uvloop
 from dsr.credentials import PLATFORM_AUDIENCE, Credential
+from dsr.v1.governance_pb2 import Location
 
 from dsrkit import log, telemetry
 from dsrkit.auth import Authenticator, TrustStore
@@ -57,6 +59,9 @@ class Config:
     """`DSR_STATE_DIR`: spool and bundles, ciphertext only; no versions, no snapshots."""
     keys_dir: Path
     """`DSR_KEYS_DIR`: wrapped keys; apart from everything that is backed up."""
+    bundle_location: str = ""
+    """`DSR_BUNDLE_LOCATION`: where `DSR_STATE_DIR` is, as `provider/site/country`, such as `Rackspace/London/GB`.
+    Told to governance with every request: without it, or at a place the partner didn't agree to, no copy is made."""
     role: str = "all"
     """`DSR_ROLE`: `api`, `worker` or `all`."""
     tls_certificate: str = ""
@@ -75,6 +80,9 @@ class Config:
     heartbeat_seconds: float = 10.0
     """`DSR_HEARTBEAT_SECONDS`: after which silence another worker takes over a task."""
 
+    def __post_init__(self) -> None:
+        parse_location(self.bundle_location)
+
 
 @dataclass(frozen=True)
 class Toolbox:
@@ -91,6 +99,14 @@ class Toolbox:
     close: Close
 
 
+def parse_location(text: str) -> Location:
+    """`provider/site/country`; nothing for nothing. ConfigError."""
+    provider, site, country = text.rsplit("/", 2) if text.count("/") >= 2 else ("", "", "")
+    if text and not (provider and site and re.fullmatch("[A-Z]{2}", country)):
+        raise ConfigError("DSR_BUNDLE_LOCATION must be provider/site/country, such as Rackspace/London/GB")
+    return Location(provider=provider, site=site, country=country)
+
+
 @asynccontextmanager
 async def open_toolbox(config: Config, right: Right, advance: Advance, *, with_anchors: bool) -> AsyncIterator[Toolbox]:
     """Opens everything a rights service needs, and closes it in reverse."""
@@ -102,7 +118,7 @@ async def open_toolbox(config: Config, right: Right, advance: Advance, *, with_a
         store = RequestStore(pool, right, tasks)
         vault = Vault(config.keys_dir)
         flow = Flow(store, vault, advance)
-        authority = Authority(channels, config.governance_address, right)
+        authority = Authority(channels, config.governance_address, right, parse_location(config.bundle_location))
         hub = EventHub(pool, store.channel)
         connectors = Connectors(channels, Limits(idle=config.connector_idle_seconds))
         spool = Spool(config.state_dir / "spool")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from dsr.v1 import request_pb2, subject_pb2
+from dsr.v1 import governance_pb2, request_pb2, subject_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from dsrkit.errors import invalid, not_found, reason_value
@@ -218,6 +218,7 @@ def fill_bundle(message: request_pb2.Bundle, request: Request, tasks: Sequence[T
     message.media_type = bundle["media_type"]
     message.size_bytes = bundle["size"]
     message.sha256 = bundle["sha256"]
+    message.location.CopyFrom(governance_pb2.Location(**bundle.get("location", {})))
     if request.bundle_expire_time:
         message.expire_time.FromDatetime(request.bundle_expire_time)
     for source, task in sorted(latest(tasks or (), "export").items()):

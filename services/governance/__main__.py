@@ -63,16 +63,8 @@ async def open_service(config: Config, clock: Clock = system_clock) -> AsyncIter
         law = Law.load()
         tools = Tools(store, vault, egress, clock, config.dpo_contact, config.operator, law, client, mail)
         governance = GovernanceServicer(tools)
-        authority = AuthorityServicer(
-            store,
-            vault,
-            GrantSigner(key.key_id, key.private_key),
-            Authenticator(trust, [PLATFORM_AUDIENCE], loopback=is_loopback(config.listen)),
-            config.dpo_contact,
-            config.operator,
-            law,
-            clock,
-        )
+        callers = Authenticator(trust, [PLATFORM_AUDIENCE], loopback=is_loopback(config.listen))
+        authority = AuthorityServicer(tools, GrantSigner(key.key_id, key.private_key), callers)
         durable: dict[str, Step] = {}
         for family in FAMILIES:
             durable |= family.steps(tools)

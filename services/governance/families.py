@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from services.governance.backups import FAMILY as BACKUPS
 from services.governance.corrections import FAMILY as CORRECTIONS
+from services.governance.locations import FAMILY as LOCATIONS
 from services.governance.notifications import FAMILY as NOTIFICATIONS
 from services.governance.tools import Family
 
-FAMILIES: Sequence[Family] = (NOTIFICATIONS, CORRECTIONS, BACKUPS)
+FAMILIES: Sequence[Family] = (NOTIFICATIONS, CORRECTIONS, BACKUPS, LOCATIONS)

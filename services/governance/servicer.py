@@ -21,6 +21,9 @@ from services.governance import messages
 from services.governance.digests import hold_digests
 from services.governance.domain import check_hold, check_map
 from services.governance.gate import misplaced
+from services.governance.law.domain import Law
+from services.governance.locations import agreements
+from services.governance.locations.domain import place_of
 from services.governance.tools import Tools, refused, scope
 
 _LONGEST = {"erasure_grace_period": timedelta(days=90), "bundle_lifetime": timedelta(days=30)}
@@ -41,15 +44,20 @@ class GovernanceServicer(GovernanceServiceServicer):
         parts = wanted.name.split("/")
         if len(parts) != 2 or parts[0] != "partners" or not messages.ID.fullmatch(parts[1]):
             raise invalid("partner.name", "must be partners/{id}; ids: 3 to 40 of a-z, 0-9 and hyphen")
-        _check_partner(wanted)
+        _check_partner(wanted, self._tools.law)
 
         async def make(connection: Connection, base: UUID) -> str:
-            body = messages.to_json(wanted)
+            kept = pb.Partner()
+            kept.CopyFrom(wanted)
+            kept.ClearField("contract_locations")  # they live on as agreements
+            body = messages.to_json(kept)
             if await self._store.row(connection, "create_partner", body) is None:
                 raise DsrError("ALREADY_EXISTS", "There is a partner of this name.", resource_type="partner")
             for number, person in enumerate(wanted.contract_approvers):
                 args: tuple[Any, ...] = (uuid5(base, str(number)), person, "ROLE_APPROVER", "CONFIRMED", "contract", [])
                 await self._store.need(connection, "create_role_grant", "role grant", *args)
+            now, places = self._tools.clock(), wanted.contract_locations
+            await agreements.begin(self._store, connection, base, wanted.name, places, now)
             return wanted.name
 
         await self._tools.once(wanted.name, request, "CreatePartner", make)
@@ -86,12 +94,13 @@ class GovernanceServicer(GovernanceServiceServicer):
             raise invalid("data_source.connector_address", "must be host:port")
         await self._egress.resolve(host.strip("[]"), int(port), "data_source.connector_address")
         tools = self._tools
-        refusal = misplaced(wanted, tools.law, tools.clock().date(), tools.dpo_contact)
-        if refusal is not None:
-            raise refused(refusal)
 
         async def make(connection: Connection, _: UUID) -> str:
             await self._store.need(connection, "partner", "resource")
+            known = await agreements.load(self._store, connection)
+            refusal = misplaced(wanted, tools.law, known, tools.clock(), tools.dpo_contact)
+            if refusal is not None:
+                raise refused(refusal)
             body = messages.to_json(wanted)
             if await self._store.row(connection, "create_data_source", wanted.name, body) is None:
                 raise DsrError("ALREADY_EXISTS", "There is a data source of this name.", resource_type="data source")
@@ -279,7 +288,7 @@ class GovernanceServicer(GovernanceServiceServicer):
         )
 
 
-def _check_partner(partner: pb.Partner) -> None:
+def _check_partner(partner: pb.Partner, law: Law) -> None:
     _check_country(partner.country, "partner.country")
     _check_name(partner.display_name, "partner.display_name")
     try:
@@ -296,6 +305,11 @@ def _check_partner(partner: pb.Partner) -> None:
             raise invalid("partner.bundle_recipient", "must be an age recipient (age1…)") from None
     if partner.daily_request_cap < 0:
         raise invalid("partner.daily_request_cap", "must not be negative")
+    for index, location in enumerate(partner.contract_locations):
+        if place_of(location) not in law.places:
+            raise invalid(f"partner.contract_locations[{index}]", "is none of the places that the policy names")
+        if location in partner.contract_locations[:index]:
+            raise invalid(f"partner.contract_locations[{index}]", "stands twice")
     for index, person in enumerate(partner.contract_approvers):
         if not is_actor(person):
             raise invalid(f"partner.contract_approvers[{index}]", ACTOR_FORM)

@@ -13,7 +13,11 @@ _SERVICES: Mapping[int, str] = {
     pb.RIGHT_PORTABILITY: "portability",
     pb.RIGHT_ERASURE: "erasure",
 }
-_RIGHTS = {f"{service}Requests": right for right, service in _SERVICES.items()}
+_RIGHTS: Mapping[str, "pb.Right.ValueType"] = {
+    "accessRequests": pb.RIGHT_ACCESS,
+    "portabilityRequests": pb.RIGHT_PORTABILITY,
+    "erasureRequests": pb.RIGHT_ERASURE,
+}
 
 
 def own_right(right: int) -> None:
@@ -35,6 +39,6 @@ def own_request(request: str, right: int | None = None) -> str:
     return partner
 
 
-def right_of(request: str) -> int:
+def right_of(request: str) -> "pb.Right.ValueType":
     """The right of a request whose name was checked."""
-    return int(_RIGHTS[request.split("/")[2]])
+    return _RIGHTS[request.split("/")[2]]

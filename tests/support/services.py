@@ -19,6 +19,7 @@ from dsr.v1.correction_pb2_grpc import CorrectionServiceStub
 from dsr.v1.erasure_pb2_grpc import ErasureServiceStub
 from dsr.v1.error_reason_pb2 import ErrorReason
 from dsr.v1.governance_pb2_grpc import GovernanceServiceStub
+from dsr.v1.location_pb2_grpc import LocationServiceStub
 from dsr.v1.portability_pb2_grpc import PortabilityServiceStub
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -44,6 +45,8 @@ from tests.support.memory import MemoryBackend, Table
 PARTNER = "partners/acme"
 SHOP, CRM = f"{PARTNER}/dataSources/shop", f"{PARTNER}/dataSources/crm"
 APPROVER = "urn:dsr:partner:acme#bob"
+DUBLIN = governance_pb2.Location(provider="Amazon Web Services", site="Dublin", country="IE")
+LEEDS = governance_pb2.Location(provider="Brightbox", site="Leeds", country="GB")
 _MODULES = {"access": access, "portability": portability, "erasure": erasure}
 _STUBS: Mapping[str, Any] = {
     "access": AccessServiceStub,
@@ -69,6 +72,7 @@ class World:
     heartbeat_seconds: float = 10.0
     tls: TlsFiles | None = None
     governance_settings: dict[str, Any] = field(default_factory=dict)
+    bundle_location: str = "Amazon Web Services/Dublin/IE"
 
     def credential(self, partner: str = "acme") -> Credential:
         return Credential.load(self.folder / f"{partner}.json")
@@ -77,6 +81,13 @@ class World:
         """Call metadata of somebody of the partner."""
         token = self.credential(partner).token(
             "dsr", subject=subject, roles=roles or ("ROLE_REQUESTER",), **{"actor_type": "person", **claims}
+        )
+        return (("authorization", f"Bearer {token}"),)
+
+    def operator(self, subject: str = "olga") -> Any:
+        """Call metadata of the operator's staff."""
+        token = Credential.load(self.folder / "operator.json").token(
+            "dsr", subject=subject, roles=["ROLE_OPERATOR"], actor_type="person"
         )
         return (("authorization", f"Bearer {token}"),)
 
@@ -91,6 +102,10 @@ class World:
     @property
     def governance(self) -> Any:
         return GovernanceServiceStub(self.channel("governance"))
+
+    @property
+    def locations(self) -> Any:
+        return LocationServiceStub(self.channel("governance"))
 
     @property
     def corrections(self) -> Any:
@@ -134,6 +149,7 @@ class World:
             state_dir=self.folder / "state" / name,
             keys_dir=self.folder / "keys" / name,
             heartbeat_seconds=self.heartbeat_seconds,
+            bundle_location=self.bundle_location,
             **self.tls_settings(),
         )
 
@@ -389,6 +405,7 @@ async def settle_partner(world: World, address: str, **fields: Any) -> None:
             "privacy_contact": "privacy@acme.example",
             "supervisory_authority": "Data Protection Commission",
             "contract_approvers": [APPROVER],
+            "contract_locations": [DUBLIN, LEEDS],
             "erasure_grace_period": seconds(0),
             **fields,
         }
@@ -408,7 +425,7 @@ async def settle_partner(world: World, address: str, **fields: Any) -> None:
                     display_name=source.split("/")[-1],
                     connector_address=address,
                     custody=governance_pb2.DataSource.CUSTODY_OPERATOR,
-                    location=governance_pb2.Location(provider="Amazon Web Services", site="Dublin", country="IE"),
+                    location=DUBLIN,
                 ),
             ),
             metadata=admin,

@@ -26,6 +26,7 @@ from dsr.v1.backups_pb2_grpc import BackupServiceStub
 from dsr.v1.correction_pb2_grpc import CorrectionServiceStub
 from dsr.v1.erasure_pb2_grpc import ErasureServiceStub
 from dsr.v1.governance_pb2_grpc import GovernanceServiceStub
+from dsr.v1.location_pb2_grpc import LocationServiceStub
 from dsr.v1.notifications_pb2_grpc import NotificationServiceStub
 from dsr.v1.portability_pb2_grpc import PortabilityServiceStub
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:  # the typed stubs exist for type checkers only
     from dsr.v1.correction_pb2_grpc import CorrectionServiceAsyncStub
     from dsr.v1.erasure_pb2_grpc import ErasureServiceAsyncStub
     from dsr.v1.governance_pb2_grpc import GovernanceServiceAsyncStub
+    from dsr.v1.location_pb2_grpc import LocationServiceAsyncStub
     from dsr.v1.notifications_pb2_grpc import NotificationServiceAsyncStub
     from dsr.v1.portability_pb2_grpc import PortabilityServiceAsyncStub
 
@@ -79,6 +81,7 @@ class Platform:
     corrections: "CorrectionServiceAsyncStub"
     backups: "BackupServiceAsyncStub"
     notifications: "NotificationServiceAsyncStub"
+    locations: "LocationServiceAsyncStub"
 
     def __init__(self, channels: Mapping[str, grpc.aio.Channel]) -> None:
         self.access = AccessServiceStub(channels["access"])
@@ -88,6 +91,7 @@ class Platform:
         self.corrections = CorrectionServiceStub(channels["governance"])
         self.backups = BackupServiceStub(channels["governance"])
         self.notifications = NotificationServiceStub(channels["governance"])
+        self.locations = LocationServiceStub(channels["governance"])
 
     async def get(self, name: str) -> Request:
         """The request of that name, of whichever right. ValueError for a name that is none of a request."""

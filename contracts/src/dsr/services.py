@@ -10,6 +10,7 @@ from dsr.v1 import (
     correction_pb2,
     erasure_pb2,
     governance_pb2,
+    location_pb2,
     notifications_pb2,
     portability_pb2,
 )
@@ -23,6 +24,7 @@ FILES: Mapping[str, Sequence[FileDescriptor]] = {
         notifications_pb2.DESCRIPTOR,
         correction_pb2.DESCRIPTOR,
         backups_pb2.DESCRIPTOR,
+        location_pb2.DESCRIPTOR,
     ),
 }
 """Files that declare a public service each, by the process that serves it."""

@@ -37,7 +37,13 @@ def partner() -> dict[str, Any]:
         "privacyContact": "privacy@acme.example.com",
         "supervisoryAuthority": "Data Protection Commission, Ireland",
         "erasureGracePeriod": "1s",
+        "contractLocations": [location("Dublin", "IE"), location("Frankfurt", "DE")],
     }
+
+
+def location(site: str, country: str) -> dict[str, str]:
+    """A place of the demonstration."""
+    return {"provider": "Amazon Web Services", "site": site, "country": country}
 
 
 def data_source(name: str, address: str) -> dict[str, Any]:
@@ -48,11 +54,7 @@ def data_source(name: str, address: str) -> dict[str, Any]:
         "displayName": "Shop database" if shop else "Customer files",
         "connectorAddress": address,
         "custody": "CUSTODY_OPERATOR",
-        "location": {
-            "provider": "Amazon Web Services",
-            "site": "Dublin" if shop else "Frankfurt",
-            "country": "IE" if shop else "DE",
-        },
+        "location": location("Dublin", "IE") if shop else location("Frankfurt", "DE"),
     }
 
 

@@ -17,6 +17,8 @@ from dsrkit.grants import LIFETIME
 from services.governance import messages
 from services.governance.backups import domain, view
 from services.governance.gate import misplaced
+from services.governance.locations import agreements
+from services.governance.locations.domain import BACKUPS
 from services.governance.notifications.outbox import notify
 from services.governance.tools import Tools, scope
 
@@ -62,6 +64,7 @@ class BackupServicer(BackupServiceServicer):
     ) -> list[dict[str, Any]]:
         store, tools = self._store, self._tools
         zone = messages.partner(await store.need(connection, "partner", "resource")).time_zone
+        known = await agreements.load(store, connection)
         found = [messages.data_source(row) for row in await store.rows(connection, "data_sources", "", 10_000)]
         sources = {source.name: source for source in found}
         current = await store.row(connection, "data_map", 0)
@@ -75,7 +78,7 @@ class BackupServicer(BackupServiceServicer):
                 raise invalid(f"snapshots[{index}].{bad[0]}", bad[1])
             custody = source.custody if source is not None else governance_pb2.DataSource.CUSTODY_UNSPECIFIED
             kept = governance_pb2.DataSource(name=one.source, custody=custody, location=one.location)
-            refusal = misplaced(kept, tools.law, now.date(), tools.dpo_contact)
+            refusal = misplaced(kept, tools.law, known, now, tools.dpo_contact, BACKUPS)
             rows.append(
                 {
                     "id": uuid5(base, str(index)),

@@ -1,6 +1,6 @@
 """The gate before every request, instruction and grant, branch by branch; and the dated lists it rests on."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -11,19 +11,36 @@ from hypothesis import strategies as st
 
 from services.governance.gate import GateFacts, gate
 from services.governance.law.domain import Adequacy, Law
+from services.governance.locations.domain import Agreement
 
 LAW, DPO, DAY = Law.load(), "dpo@x", date(2026, 11, 25)
 SOURCE = governance_pb2.DataSource
 DUBLIN = ("Amazon Web Services", "Dublin", "IE")
 LONDON = ("Rackspace", "London", "GB")
+LEEDS = ("Brightbox", "Leeds", "GB")
+GB_ENDS = date(2031, 12, 19)
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
+NAME = "partners/a/dataSources/s"
 
 
 def source(custody: int, place: tuple[str, str, str]) -> governance_pb2.DataSource:
     provider, site, country = place
     where = governance_pb2.Location(provider=provider, site=site, country=country)
-    return SOURCE(name="partners/a/dataSources/s", custody=custody, location=where)  # type: ignore[arg-type]
+    return SOURCE(name=NAME, custody=custody, location=where)  # type: ignore[arg-type]
 
 
+def agreement(use: str, place: tuple[str, str, str], **changes: Any) -> Agreement:
+    facts: dict[str, Any] = {"source": "", "state": "ACCEPTED", "begins": datetime(2026, 1, 1, tzinfo=UTC)}
+    return Agreement(use=use, place=place, **{**facts, **changes})
+
+
+def bundles(place: tuple[str, str, str]) -> governance_pb2.Location:
+    return governance_pb2.Location(provider=place[0], site=place[1], country=place[2])
+
+
+ELSE = [agreement("BUNDLES", DUBLIN), agreement("DATA_SOURCES", LONDON)]
+AGREED = [agreement(use, place) for use in ("DATA_SOURCES", "BUNDLES") for place in (DUBLIN, LONDON)]
+NOT_YET = datetime(2026, 11, 26, tzinfo=UTC)
 OPERATOR, PARTNER, SUB = SOURCE.CUSTODY_OPERATOR, SOURCE.CUSTODY_PARTNER, SOURCE.CUSTODY_SUB_PROCESSOR
 
 
@@ -34,13 +51,13 @@ OPERATOR, PARTNER, SUB = SOURCE.CUSTODY_OPERATOR, SOURCE.CUSTODY_PARTNER, SOURCE
         ({"standing": "SUSPENDED"}, DAY, "PARTNER_SUSPENDED"),
         ({"standing": "SUSPENDED", "right": pb.RIGHT_ERASURE}, DAY, "PARTNER_SUSPENDED"),
         ({"country": "GB"}, DAY, None),
-        ({"country": "GB"}, date(2031, 12, 19), "TRANSFER_WITHOUT_BASIS"),
+        ({"country": "GB"}, GB_ENDS, "TRANSFER_WITHOUT_BASIS"),
         ({"country": "US"}, DAY, "TRANSFER_WITHOUT_BASIS"),
         ({"country": "IN"}, DAY, "TRANSFER_WITHOUT_BASIS"),
         ({"country": "IN", "right": pb.RIGHT_PORTABILITY}, DAY, "TRANSFER_WITHOUT_BASIS"),
         ({"country": "IN", "right": pb.RIGHT_ERASURE}, DAY, None),
         ({"sources": [source(OPERATOR, LONDON)]}, DAY, None),
-        ({"sources": [source(OPERATOR, LONDON)]}, date(2031, 12, 19), "TRANSFER_WITHOUT_BASIS"),
+        ({"sources": [source(OPERATOR, LONDON)]}, GB_ENDS, "TRANSFER_WITHOUT_BASIS"),
         ({"sources": [source(OPERATOR, ("Amazon Web Services", "Paris", "FR"))]}, DAY, "LOCATION_NOT_NAMED"),
         ({"sources": [source(OPERATOR, ("Amazon Web Services", "Dublin", "DE"))]}, DAY, "LOCATION_NOT_NAMED"),
         ({"sources": [source(SUB, ("Acme Mail", "Paris", "FR"))]}, DAY, None),
@@ -51,16 +68,36 @@ OPERATOR, PARTNER, SUB = SOURCE.CUSTODY_OPERATOR, SOURCE.CUSTODY_PARTNER, SOURCE
             None,
         ),
         ({"sources": [source(PARTNER, ("Own", "Mumbai", "IN"))]}, DAY, None),
+        ({"bundle_location": governance_pb2.Location()}, DAY, "LOCATION_NOT_AGREED"),
+        ({"bundle_location": governance_pb2.Location(), "right": pb.RIGHT_ERASURE}, DAY, None),
+        ({"bundle_location": bundles(("Own", "Cellar", "IE"))}, DAY, "LOCATION_NOT_NAMED"),
+        ({"bundle_location": bundles(LEEDS)}, DAY, "LOCATION_NOT_AGREED"),
+        ({"bundle_location": bundles(LONDON)}, DAY, None),
+        ({"bundle_location": bundles(LONDON)}, GB_ENDS, "TRANSFER_WITHOUT_BASIS"),
+        ({"agreements": [agreement("DATA_SOURCES", DUBLIN)]}, DAY, "LOCATION_NOT_AGREED"),
+        ({"agreements": [agreement("BUNDLES", DUBLIN)]}, DAY, "LOCATION_NOT_AGREED"),
+        ({"agreements": [*ELSE, agreement("DATA_SOURCES", DUBLIN, source=NAME)]}, DAY, None),
+        ({"agreements": [*ELSE, agreement("DATA_SOURCES", DUBLIN, source="o")]}, DAY, "LOCATION_NOT_AGREED"),
+        ({"agreements": [*ELSE, agreement("BACKUPS", DUBLIN)]}, DAY, "LOCATION_NOT_AGREED"),
+        (
+            {"agreements": [*ELSE, agreement("DATA_SOURCES", DUBLIN, state="PROPOSED")]},
+            DAY,
+            "LOCATION_NOT_AGREED",
+        ),
+        ({"agreements": [*ELSE, agreement("DATA_SOURCES", DUBLIN, begins=NOT_YET)]}, DAY, "LOCATION_NOT_AGREED"),
+        ({"agreements": [*ELSE, agreement("DATA_SOURCES", DUBLIN, ends=NOW)]}, DAY, "LOCATION_NOT_AGREED"),
+        ({"agreements": [*ELSE, agreement("DATA_SOURCES", DUBLIN, ends=NOT_YET)]}, DAY, None),
         ({"sources": [source(OPERATOR, DUBLIN), source(SUB, ("M", "A", "US"))]}, DAY, "TRANSFER_WITHOUT_BASIS"),
     ],
 )
 @pytest.mark.policy("P3", "the operator's four places are data; data in its custody may be nowhere else")
+@pytest.mark.policy("P4", "nothing is kept where the partner has not agreed to it; silence agrees to nothing")
 @pytest.mark.policy("P12", "outside the EEA only under an adequacy decision in force on the day, as dated data")
 @pytest.mark.policy("P13", "an operator's refusal names rule, article, facts, and whom to object to")
 def test_gate(changes: dict[str, Any], day: date, rule: str | None) -> None:
     facts: dict[str, Any] = {"right": pb.RIGHT_ACCESS, "standing": "GOOD", "country": "IE"}
-    facts["sources"] = [source(OPERATOR, DUBLIN)]
-    refusal = gate(GateFacts(**{**facts, **changes}), LAW, day, DPO)
+    facts |= {"sources": [source(OPERATOR, DUBLIN)], "agreements": AGREED, "bundle_location": bundles(DUBLIN)}
+    refusal = gate(GateFacts(**{**facts, **changes}), LAW, datetime(day.year, day.month, day.day, tzinfo=UTC), DPO)
     assert (refusal.rule if refusal else None) == rule
     if refusal:
         assert refusal.article.startswith("GDPR Art.")

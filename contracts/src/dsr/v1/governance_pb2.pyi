@@ -160,6 +160,7 @@ class Partner(_message.Message):
     DAILY_REQUEST_CAP_FIELD_NUMBER: _builtins.int
     CONTRACT_APPROVERS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    CONTRACT_LOCATIONS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Required. `partners/{partner}`; the id has 3 to 40 lower-case letters, digits and hyphens."""
     display_name: _builtins.str
@@ -197,6 +198,13 @@ class Partner(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. When it was created."""
 
+    @_builtins.property
+    def contract_locations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Location]:
+        """Optional. Input only. The places that the contract names for the partner's data, bundles and backups; each one that
+        the operator's policy names. They become the first location agreements, and the partner is told. Without any,
+        nothing is kept for the partner until it has accepted a proposal.
+        """
+
     def __init__(
         self,
         *,
@@ -213,10 +221,11 @@ class Partner(_message.Message):
         daily_request_cap: _builtins.int = ...,
         contract_approvers: _abc.Iterable[_builtins.str] | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        contract_locations: _abc.Iterable[Global___Location] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["bundle_lifetime", b"bundle_lifetime", "create_time", b"create_time", "erasure_grace_period", b"erasure_grace_period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_lifetime", b"bundle_lifetime", "bundle_recipient", b"bundle_recipient", "contract_approvers", b"contract_approvers", "country", b"country", "create_time", b"create_time", "daily_request_cap", b"daily_request_cap", "display_name", b"display_name", "erasure_grace_period", b"erasure_grace_period", "name", b"name", "privacy_contact", b"privacy_contact", "standing", b"standing", "supervisory_authority", b"supervisory_authority", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_lifetime", b"bundle_lifetime", "bundle_recipient", b"bundle_recipient", "contract_approvers", b"contract_approvers", "contract_locations", b"contract_locations", "country", b"country", "create_time", b"create_time", "daily_request_cap", b"daily_request_cap", "display_name", b"display_name", "erasure_grace_period", b"erasure_grace_period", "name", b"name", "privacy_contact", b"privacy_contact", "standing", b"standing", "supervisory_authority", b"supervisory_authority", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -271,7 +280,7 @@ class DataSource(_message.Message):
     """Required. Whose hands it is in."""
     @_builtins.property
     def location(self) -> Global___Location:
-        """Required. Where it is."""
+        """Required. Where it is. Changed by a completed location change only."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:

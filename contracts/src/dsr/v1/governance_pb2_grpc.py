@@ -159,8 +159,9 @@ class GovernanceServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CreateDataSource(self, request, context):
-        """Declares a place where the partner's data lives. What the operator keeps must be in a place that its policy names, and
-        neither that nor a sub-processor may be in a country outside the EEA without an adequacy decision.
+        """Declares a place where the partner's data lives. What the operator keeps must be in a place that its policy names and
+        the partner agreed to, and neither that nor a sub-processor may be in a country outside the EEA without an adequacy
+        decision.
         Errors: FIELD_INVALID, ALREADY_EXISTS, REQUEST_ID_REUSED, ADDRESS_FORBIDDEN, INSTRUCTION_REFUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

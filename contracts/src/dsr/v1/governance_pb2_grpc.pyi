@@ -42,8 +42,9 @@ class GovernanceServiceStub:
     Errors: NOT_FOUND, FIELD_INVALID.
     """
     CreateDataSource: _grpc.UnaryUnaryMultiCallable[_governance_pb2.CreateDataSourceRequest, _governance_pb2.DataSource]
-    """Declares a place where the partner's data lives. What the operator keeps must be in a place that its policy names, and
-    neither that nor a sub-processor may be in a country outside the EEA without an adequacy decision.
+    """Declares a place where the partner's data lives. What the operator keeps must be in a place that its policy names and
+    the partner agreed to, and neither that nor a sub-processor may be in a country outside the EEA without an adequacy
+    decision.
     Errors: FIELD_INVALID, ALREADY_EXISTS, REQUEST_ID_REUSED, ADDRESS_FORBIDDEN, INSTRUCTION_REFUSED.
     """
     GetDataSource: _grpc.UnaryUnaryMultiCallable[_governance_pb2.GetDataSourceRequest, _governance_pb2.DataSource]
@@ -97,8 +98,9 @@ class GovernanceServiceAsyncStub(GovernanceServiceStub):
     Errors: NOT_FOUND, FIELD_INVALID.
     """
     CreateDataSource: _aio.UnaryUnaryMultiCallable[_governance_pb2.CreateDataSourceRequest, _governance_pb2.DataSource]  # type: ignore[assignment]
-    """Declares a place where the partner's data lives. What the operator keeps must be in a place that its policy names, and
-    neither that nor a sub-processor may be in a country outside the EEA without an adequacy decision.
+    """Declares a place where the partner's data lives. What the operator keeps must be in a place that its policy names and
+    the partner agreed to, and neither that nor a sub-processor may be in a country outside the EEA without an adequacy
+    decision.
     Errors: FIELD_INVALID, ALREADY_EXISTS, REQUEST_ID_REUSED, ADDRESS_FORBIDDEN, INSTRUCTION_REFUSED.
     """
     GetDataSource: _aio.UnaryUnaryMultiCallable[_governance_pb2.GetDataSourceRequest, _governance_pb2.DataSource]  # type: ignore[assignment]
@@ -173,8 +175,9 @@ class GovernanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _governance_pb2.CreateDataSourceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_governance_pb2.DataSource, _abc.Awaitable[_governance_pb2.DataSource]]:
-        """Declares a place where the partner's data lives. What the operator keeps must be in a place that its policy names, and
-        neither that nor a sub-processor may be in a country outside the EEA without an adequacy decision.
+        """Declares a place where the partner's data lives. What the operator keeps must be in a place that its policy names and
+        the partner agreed to, and neither that nor a sub-processor may be in a country outside the EEA without an adequacy
+        decision.
         Errors: FIELD_INVALID, ALREADY_EXISTS, REQUEST_ID_REUSED, ADDRESS_FORBIDDEN, INSTRUCTION_REFUSED.
         """
 

@@ -5,6 +5,7 @@ What requests of all three rights have in common."""
 
 from collections import abc as _abc
 from dsr.v1 import error_reason_pb2 as _error_reason_pb2
+from dsr.v1 import governance_pb2 as _governance_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -482,6 +483,7 @@ class Bundle(_message.Message):
     SHA256_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     COLLECTIONS_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
     state: Global___Bundle.State.ValueType
     """Output only. Whether it can be had."""
     filename: _builtins.str
@@ -502,6 +504,10 @@ class Bundle(_message.Message):
     def collections(self) -> _containers.RepeatedCompositeFieldContainer[Global___BundleCollection]:
         """Output only. What is in it."""
 
+    @_builtins.property
+    def location(self) -> _governance_pb2.Location:
+        """Output only. Where it is kept."""
+
     def __init__(
         self,
         *,
@@ -512,10 +518,11 @@ class Bundle(_message.Message):
         sha256: _builtins.str = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         collections: _abc.Iterable[Global___BundleCollection] | None = ...,
+        location: _governance_pb2.Location | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "location", b"location"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collections", b"collections", "expire_time", b"expire_time", "filename", b"filename", "media_type", b"media_type", "sha256", b"sha256", "size_bytes", b"size_bytes", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collections", b"collections", "expire_time", b"expire_time", "filename", b"filename", "location", b"location", "media_type", b"media_type", "sha256", b"sha256", "size_bytes", b"size_bytes", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -69,6 +69,7 @@ class AuthorizeRequest(_message.Message):
     DATA_SOURCES_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     IDENTITY_TYPES_FIELD_NUMBER: _builtins.int
+    BUNDLE_LOCATION_FIELD_NUMBER: _builtins.int
     partner: _builtins.str
     """Required. `partners/{partner}`."""
     right: Global___Right.ValueType
@@ -89,6 +90,10 @@ class AuthorizeRequest(_message.Message):
     def identity_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Required. Kinds of names the request brings."""
 
+    @_builtins.property
+    def bundle_location(self) -> _governance_pb2.Location:
+        """Optional. Where the asking service keeps bundles; needed for what makes one."""
+
     def __init__(
         self,
         *,
@@ -100,10 +105,11 @@ class AuthorizeRequest(_message.Message):
         data_sources: _abc.Iterable[_builtins.str] | None = ...,
         request_id: _builtins.str = ...,
         identity_types: _abc.Iterable[_builtins.str] | None = ...,
+        bundle_location: _governance_pb2.Location | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bundle_location", b"bundle_location"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "data_sources", b"data_sources", "identity_types", b"identity_types", "partner", b"partner", "principal", b"principal", "request_id", b"request_id", "right", b"right", "verification", b"verification"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_location", b"bundle_location", "capacity", b"capacity", "data_sources", b"data_sources", "identity_types", b"identity_types", "partner", b"partner", "principal", b"principal", "request_id", b"request_id", "right", b"right", "verification", b"verification"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -161,6 +167,7 @@ class GetInstructionsRequest(_message.Message):
     DATA_SOURCES_FIELD_NUMBER: _builtins.int
     IDENTITIES_FIELD_NUMBER: _builtins.int
     ERASURE_GROUND_FIELD_NUMBER: _builtins.int
+    BUNDLE_LOCATION_FIELD_NUMBER: _builtins.int
     partner: _builtins.str
     """Required. `partners/{partner}`."""
     right: Global___Right.ValueType
@@ -177,6 +184,10 @@ class GetInstructionsRequest(_message.Message):
     def identities(self) -> _containers.RepeatedCompositeFieldContainer[_subject_pb2.Identity]:
         """Optional. The person, for holds and restrictions on single people. Not kept."""
 
+    @_builtins.property
+    def bundle_location(self) -> _governance_pb2.Location:
+        """Optional. Where the asking service keeps bundles; needed for what makes one."""
+
     def __init__(
         self,
         *,
@@ -186,10 +197,11 @@ class GetInstructionsRequest(_message.Message):
         data_sources: _abc.Iterable[_builtins.str] | None = ...,
         identities: _abc.Iterable[_subject_pb2.Identity] | None = ...,
         erasure_ground: _erasure_pb2.ErasureRequest.Ground.ValueType = ...,
+        bundle_location: _governance_pb2.Location | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bundle_location", b"bundle_location"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "erasure_ground", b"erasure_ground", "identities", b"identities", "partner", b"partner", "right", b"right"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_location", b"bundle_location", "data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "erasure_ground", b"erasure_ground", "identities", b"identities", "partner", b"partner", "right", b"right"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -338,6 +350,7 @@ class IssueGrantRequest(_message.Message):
     APPROVED_FIELD_NUMBER: _builtins.int
     IDENTITIES_FIELD_NUMBER: _builtins.int
     ERASURE_GROUND_FIELD_NUMBER: _builtins.int
+    BUNDLE_LOCATION_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """Required. The data source."""
     right: Global___Right.ValueType
@@ -364,6 +377,10 @@ class IssueGrantRequest(_message.Message):
     def identities(self) -> _containers.RepeatedCompositeFieldContainer[_subject_pb2.Identity]:
         """Optional. The person, for holds and restrictions on single people. Not kept."""
 
+    @_builtins.property
+    def bundle_location(self) -> _governance_pb2.Location:
+        """Optional. Where the asking service keeps bundles; needed for what makes one."""
+
     def __init__(
         self,
         *,
@@ -378,10 +395,11 @@ class IssueGrantRequest(_message.Message):
         approved: _abc.Iterable[_grant_pb2.CollectionInstruction] | None = ...,
         identities: _abc.Iterable[_subject_pb2.Identity] | None = ...,
         erasure_ground: _erasure_pb2.ErasureRequest.Ground.ValueType = ...,
+        bundle_location: _governance_pb2.Location | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bundle_location", b"bundle_location"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "approver", b"approver", "attempt", b"attempt", "data_map_revision", b"data_map_revision", "erasure_ground", b"erasure_ground", "identities", b"identities", "plan_digest", b"plan_digest", "request", b"request", "right", b"right", "source", b"source", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "approver", b"approver", "attempt", b"attempt", "bundle_location", b"bundle_location", "data_map_revision", b"data_map_revision", "erasure_ground", b"erasure_ground", "identities", b"identities", "plan_digest", b"plan_digest", "request", b"request", "right", b"right", "source", b"source", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -414,6 +432,58 @@ class IssueGrantResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___IssueGrantResponse: _TypeAlias = IssueGrantResponse  # noqa: Y015
+
+@_typing.final
+class AuthorizeDeliveryRequest(_message.Message):
+    """Request of AuthorizeDelivery."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    BUNDLE_LOCATION_FIELD_NUMBER: _builtins.int
+    request: _builtins.str
+    """Required. The request whose bundle is to be handed out."""
+    @_builtins.property
+    def bundle_location(self) -> _governance_pb2.Location:
+        """Required. Where the bundle is."""
+
+    def __init__(
+        self,
+        *,
+        request: _builtins.str = ...,
+        bundle_location: _governance_pb2.Location | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bundle_location", b"bundle_location"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_location", b"bundle_location", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuthorizeDeliveryRequest: _TypeAlias = AuthorizeDeliveryRequest  # noqa: Y015
+
+@_typing.final
+class AuthorizeDeliveryResponse(_message.Message):
+    """Response of AuthorizeDelivery."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def refusal(self) -> _request_pb2.Refusal:
+        """Set when the bundle may not be handed out."""
+
+    def __init__(
+        self,
+        *,
+        refusal: _request_pb2.Refusal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuthorizeDeliveryResponse: _TypeAlias = AuthorizeDeliveryResponse  # noqa: Y015
 
 @_typing.final
 class RecordApprovalRequest(_message.Message):

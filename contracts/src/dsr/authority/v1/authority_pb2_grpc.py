@@ -50,6 +50,11 @@ class AuthorityServiceStub(object):
                 request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.IssueGrantRequest.SerializeToString,
                 response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.IssueGrantResponse.FromString,
                 _registered_method=True)
+        self.AuthorizeDelivery = channel.unary_unary(
+                '/dsr.authority.v1.AuthorityService/AuthorizeDelivery',
+                request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.AuthorizeDeliveryRequest.SerializeToString,
+                response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.AuthorizeDeliveryResponse.FromString,
+                _registered_method=True)
         self.RecordApproval = channel.unary_unary(
                 '/dsr.authority.v1.AuthorityService/RecordApproval',
                 request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.RecordApprovalRequest.SerializeToString,
@@ -114,6 +119,14 @@ class AuthorityServiceServicer(object):
     def IssueGrant(self, request, context):
         """Signs a grant for one operation of one task. Errors: NOT_FOUND, INSTRUCTION_REFUSED, PLAN_CHANGED,
         SOURCE_NOT_SERVED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AuthorizeDelivery(self, request, context):
+        """May this bundle be handed out now, from where it is kept? Asked before every download. Refusals are answers.
+        Errors: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -196,6 +209,11 @@ def add_AuthorityServiceServicer_to_server(servicer, server):
                     servicer.IssueGrant,
                     request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.IssueGrantRequest.FromString,
                     response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.IssueGrantResponse.SerializeToString,
+            ),
+            'AuthorizeDelivery': grpc.unary_unary_rpc_method_handler(
+                    servicer.AuthorizeDelivery,
+                    request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.AuthorizeDeliveryRequest.FromString,
+                    response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.AuthorizeDeliveryResponse.SerializeToString,
             ),
             'RecordApproval': grpc.unary_unary_rpc_method_handler(
                     servicer.RecordApproval,
@@ -320,6 +338,33 @@ class AuthorityService(object):
             '/dsr.authority.v1.AuthorityService/IssueGrant',
             dsr_dot_authority_dot_v1_dot_authority__pb2.IssueGrantRequest.SerializeToString,
             dsr_dot_authority_dot_v1_dot_authority__pb2.IssueGrantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AuthorizeDelivery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dsr.authority.v1.AuthorityService/AuthorizeDelivery',
+            dsr_dot_authority_dot_v1_dot_authority__pb2.AuthorizeDeliveryRequest.SerializeToString,
+            dsr_dot_authority_dot_v1_dot_authority__pb2.AuthorizeDeliveryResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,10 @@ class AuthorityServiceStub:
     """Signs a grant for one operation of one task. Errors: NOT_FOUND, INSTRUCTION_REFUSED, PLAN_CHANGED,
     SOURCE_NOT_SERVED.
     """
+    AuthorizeDelivery: _grpc.UnaryUnaryMultiCallable[_authority_pb2.AuthorizeDeliveryRequest, _authority_pb2.AuthorizeDeliveryResponse]
+    """May this bundle be handed out now, from where it is kept? Asked before every download. Refusals are answers.
+    Errors: NOT_FOUND.
+    """
     RecordApproval: _grpc.UnaryUnaryMultiCallable[_authority_pb2.RecordApprovalRequest, _authority_pb2.RecordApprovalResponse]
     """Checks and records the approval of a plan: governance verifies the approver's own credential, so that a captured
     service can't approve by itself. Without a recorded approval no ERASE grant is signed. Idempotent.
@@ -81,6 +85,10 @@ class AuthorityServiceAsyncStub(AuthorityServiceStub):
     IssueGrant: _aio.UnaryUnaryMultiCallable[_authority_pb2.IssueGrantRequest, _authority_pb2.IssueGrantResponse]  # type: ignore[assignment]
     """Signs a grant for one operation of one task. Errors: NOT_FOUND, INSTRUCTION_REFUSED, PLAN_CHANGED,
     SOURCE_NOT_SERVED.
+    """
+    AuthorizeDelivery: _aio.UnaryUnaryMultiCallable[_authority_pb2.AuthorizeDeliveryRequest, _authority_pb2.AuthorizeDeliveryResponse]  # type: ignore[assignment]
+    """May this bundle be handed out now, from where it is kept? Asked before every download. Refusals are answers.
+    Errors: NOT_FOUND.
     """
     RecordApproval: _aio.UnaryUnaryMultiCallable[_authority_pb2.RecordApprovalRequest, _authority_pb2.RecordApprovalResponse]  # type: ignore[assignment]
     """Checks and records the approval of a plan: governance verifies the approver's own credential, so that a captured
@@ -135,6 +143,16 @@ class AuthorityServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_authority_pb2.IssueGrantResponse, _abc.Awaitable[_authority_pb2.IssueGrantResponse]]:
         """Signs a grant for one operation of one task. Errors: NOT_FOUND, INSTRUCTION_REFUSED, PLAN_CHANGED,
         SOURCE_NOT_SERVED.
+        """
+
+    @_abc_1.abstractmethod
+    def AuthorizeDelivery(
+        self,
+        request: _authority_pb2.AuthorizeDeliveryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authority_pb2.AuthorizeDeliveryResponse, _abc.Awaitable[_authority_pb2.AuthorizeDeliveryResponse]]:
+        """May this bundle be handed out now, from where it is kept? Asked before every download. Refusals are answers.
+        Errors: NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
