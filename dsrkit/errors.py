@@ -60,6 +60,8 @@ CODES: dict[str, grpc.StatusCode] = {
     "BUNDLES_ENDING": _C.UNAVAILABLE,
     "SOURCE_NOT_SERVED": _C.UNAVAILABLE,
     "REPLAY_PENDING": _C.FAILED_PRECONDITION,
+    "CONNECTOR_UNCONFIRMED": _C.FAILED_PRECONDITION,
+    "CONNECTOR_UNTRUSTED": _C.UNAVAILABLE,
 }
 """gRPC code of every `ErrorReason`, by the value's name without its prefix."""
 

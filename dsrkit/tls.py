@@ -53,10 +53,10 @@ class TlsFiles:
         mutual = self.authority is not None
         return grpc.dynamic_ssl_server_credentials(self._configuration(), fetch, require_client_authentication=mutual)
 
-    def channel(self) -> grpc.ChannelCredentials:
-        """Credentials of a client."""
+    def channel(self, authority: bytes = b"") -> grpc.ChannelCredentials:
+        """Credentials of a client. `authority` (PEM): the only one to check the other side by, instead of ours."""
         return grpc.ssl_channel_credentials(
-            self.authority.read_bytes() if self.authority else None,
+            authority or (self.authority.read_bytes() if self.authority else None),
             self.key.read_bytes(),
             self.certificate.read_bytes(),
         )

@@ -24,6 +24,8 @@ _TEXTS = {
     "time_zone": "Europe/Dublin",
     "privacy_contact": "The data protection officer",
     "connector_address": "connector.acme.example:7443",
+    "server_name": "connector.acme.example",
+    "authority": "-----BEGIN CERTIFICATE-----…",
     "source": "partners/acme/dataSources/shop",
     "collection": "orders",
     "candidate": "c-1",
@@ -43,7 +45,15 @@ _TEXTS = {
     "erasure": "partners/acme/erasureRequests/0b6d9a52-6a3c-4f43-9c8e-6f4f7f0a9b10",
     "url": "https://hooks.acme.example/dsr",
 }
-_IDS = {"accessRequests", "portabilityRequests", "erasureRequests", "correctionRequests", "snapshots", "restores"}
+_IDS = {
+    "accessRequests",
+    "portabilityRequests",
+    "erasureRequests",
+    "correctionRequests",
+    "snapshots",
+    "restores",
+    "connectorChanges",
+}
 
 
 def body_of(route: Route) -> Any:

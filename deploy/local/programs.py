@@ -16,6 +16,8 @@ DPO_CONTACT = "dpo@operator.example.com"
 OPERATOR = "Example Agency Ltd"
 BUNDLE_LOCATION = "Amazon Web Services/Dublin/IE"
 _OWNER = "dsr_owner"
+_THIS_MACHINE = "127.0.0.0/8"
+"""Connectors and webhooks of a demonstration are on this machine; elsewhere that is refused."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,7 @@ def make_programs(
                 "DSR_SIGNING_KEY": str(credential_path(folder, "grants")),
                 "DSR_DPO_CONTACT": DPO_CONTACT,
                 "DSR_OPERATOR": OPERATOR,
-                # Connectors and webhooks of a demonstration are on this machine; elsewhere that is refused.
-                "DSR_PRIVATE_EGRESS": "127.0.0.0/8",
+                "DSR_PRIVATE_EGRESS": _THIS_MACHINE,
             },
             address["governance"],
         )
@@ -73,6 +74,7 @@ def make_programs(
             "DSR_GOVERNANCE_ADDRESS": address["governance"],
             "DSR_STATE_DIR": _folder(folder / "state" / name),
             "DSR_BUNDLE_LOCATION": BUNDLE_LOCATION,
+            "DSR_PRIVATE_EGRESS": _THIS_MACHINE,
         }
         found.append(program(name, f"services.{name}", env, address[name]))
     for name, config in configs.items():

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from dsr.authority.v1 import authority_pb2
 from dsr.connector.v1 import connector_pb2 as pb
 from dsr.connector.v1.connector_pb2_grpc import ConnectorServiceStub
+from dsr.v1 import governance_pb2
 
 from dsrkit.channels import Channels
+from dsrkit.egress import EgressGuard, host_and_port
 from dsrkit.errors import CODES, DsrError, from_rpc_error
 from dsrkit.requests.model import Found
 
@@ -33,46 +36,94 @@ _FROM_CONNECTORS = frozenset(
     }
 )
 MAX_ANCHOR_BYTES = 8 * 1024 * 1024
+# What gRPC itself says when TLS could not be agreed on: our own library's words, not the other side's.
+_UNTRUSTED = ("Tls handshake failed", "verification check failed")
+_LEAST_MESSAGE = 1024
+"""What a message counts at least: a stream of empty ones costs us, too."""
+
+
+@dataclass(frozen=True)
+class Connector:
+    """Where a data source's connector is, and by what it is known, as two people of the partner said."""
+
+    source: str
+    address: str
+    """`host:port`; empty while nobody has confirmed any."""
+    name: str
+    """What its certificate must name; empty: the host of `address`, by a certificate of ours."""
+    authority: str
+    """PEM of the one authority that is believed."""
+
+    @classmethod
+    def of(cls, source: str, told: governance_pb2.DataSource | authority_pb2.IssueGrantResponse) -> "Connector":
+        """As governance tells it."""
+        identity = told.connector_identity
+        return cls(source, told.connector_address, identity.server_name, identity.authority)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a connector may keep us waiting, in seconds."""
+    """How long a connector may keep us waiting, in seconds, and how much it may send in one call, in bytes."""
 
     unary: float = 20.0
     idle: float = 60.0
     total: float = 3600.0
+    answer: int = 64 * 1024**2
+    export: int = 64 * 1024**3
 
 
 class Connectors:
-    """A client of `ConnectorService` at any address."""
+    """A client of `ConnectorService` at any address that the guard lets pass."""
 
-    def __init__(self, channels: Channels, limits: Limits | None = None) -> None:
+    def __init__(self, channels: Channels, egress: EgressGuard, limits: Limits | None = None) -> None:
         self._channels = channels
+        self._egress = egress
         self._limits = limits or Limits()
 
-    def _stub(self, address: str, source: str) -> "ConnectorServiceAsyncStub":
+    async def _stub(self, connector: Connector) -> "ConnectorServiceAsyncStub":
+        """At every call: the name may lead elsewhere by now. What is dialled is what was checked."""
+        source = connector.source
+        if not connector.address:
+            text = "A second person has to confirm the data source's connector first."
+            raise DsrError("CONNECTOR_UNCONFIRMED", text, source=source)
+        host, port = host_and_port(connector.address, "connector_address")
         try:
-            return ConnectorServiceStub(self._channels.get(address))
+            resolving = self._egress.resolve(host, port, "connector_address")
+            addresses = await asyncio.wait_for(resolving, self._limits.unary)
+            channel = self._channels.dial(addresses, port, connector.name or connector.address, connector.authority)
         except ValueError:
             raise DsrError("BACKEND_UNENCRYPTED", "The connector's address needs TLS.", source=source) from None
+        except DsrError as error:
+            if error.metadata.get("why") == "NO_ADDRESS":
+                raise _unavailable(source) from None
+            raise
+        except TimeoutError:
+            raise _unavailable(source) from None
+        return ConnectorServiceStub(channel)
 
-    async def describe(self, address: str, source: str) -> pb.DescribeResponse:
+    async def describe(self, connector: Connector) -> pb.DescribeResponse:
         """What the source holds."""
-        stub = self._stub(address, source)
+        stub, source = await self._stub(connector), connector.source
         metadata = self._channels.metadata(source)
+        request = pb.DescribeRequest(source=source)
         try:
-            return await stub.Describe(pb.DescribeRequest(source=source), timeout=self._limits.unary, metadata=metadata)
+            described: pb.DescribeResponse | None = await stub.Describe(
+                request, timeout=self._limits.unary, metadata=metadata
+            )
         except grpc.aio.AioRpcError as error:
             raise _translate(error, source) from None
+        if described is None:  # what grpc.aio makes of bytes that are no message
+            raise _inconsistent(source, "UNDECODABLE")
+        return described
 
-    async def locate(self, address: str, source: str, subject: pb.Subject, *, with_anchors: bool) -> Found:
+    async def locate(self, connector: Connector, subject: pb.Subject, *, with_anchors: bool) -> Found:
         """Where the person is."""
+        source = connector.source
         request = pb.LocateRequest(source=source, subjects=[subject], with_anchors=with_anchors)
         located: pb.Located | None = None
         anchors: list[pb.Anchors] = []
         size = 0
-        async for message in self._stream(self._stub(address, source).Locate, request, source):
+        async for message in self._stream(connector, "Locate", request):
             kind = message.WhichOneof("result")
             if kind == "anchors":
                 _same(message.anchors.subject_ref, subject.subject_ref, source)
@@ -94,14 +145,15 @@ class Connectors:
         asked = tuple((i.type, i.value) for i in subject.identities)
         return Found(asked, located, tuple(anchors))
 
-    def export(self, address: str, source: str, request: pb.ExportRequest) -> AsyncIterator[pb.ExportResponse]:
+    def export(self, connector: Connector, request: pb.ExportRequest) -> AsyncIterator[pb.ExportResponse]:
         """The raw stream of an export."""
-        return self._stream(self._stub(address, source).Export, request, source)
+        return self._stream(connector, "Export", request)
 
-    async def erase(self, address: str, source: str, request: pb.EraseRequest) -> pb.Erased:
+    async def erase(self, connector: Connector, request: pb.EraseRequest) -> pb.Erased:
         """Erases one person."""
+        source = connector.source
         result: pb.Erased | None = None
-        async for message in self._stream(self._stub(address, source).Erase, request, source):
+        async for message in self._stream(connector, "Erase", request):
             if message.WhichOneof("result") == "erased":
                 _same(message.erased.subject_ref, request.subjects[0].subject.subject_ref, source)
                 result = message.erased
@@ -109,10 +161,11 @@ class Connectors:
             raise _inconsistent(source, "NO_OUTCOME")
         return result
 
-    async def verify(self, address: str, source: str, request: pb.VerifyRequest) -> pb.Verified:
+    async def verify(self, connector: Connector, request: pb.VerifyRequest) -> pb.Verified:
         """What is left of one person."""
+        source = connector.source
         result: pb.Verified | None = None
-        async for message in self._stream(self._stub(address, source).Verify, request, source):
+        async for message in self._stream(connector, "Verify", request):
             if message.WhichOneof("result") == "verified":
                 _same(message.verified.subject_ref, request.subjects[0].subject.subject_ref, source)
                 result = message.verified
@@ -120,8 +173,11 @@ class Connectors:
             raise _inconsistent(source, "NOT_VERIFIED")
         return result
 
-    async def _stream(self, method: Any, request: Any, source: str) -> AsyncIterator[Any]:
+    async def _stream(self, connector: Connector, rpc: str, request: Any) -> AsyncIterator[Any]:
+        source = connector.source
+        method = getattr(await self._stub(connector), rpc)
         call = method(request, timeout=self._limits.total, metadata=self._channels.metadata(source))
+        size, most = 0, self._limits.export if rpc == "Export" else self._limits.answer
         try:
             while True:
                 message = await asyncio.wait_for(call.read(), self._limits.idle)
@@ -129,6 +185,10 @@ class Connectors:
                     return
                 if message is None:  # what grpc.aio makes of bytes that are no message
                     raise _inconsistent(source, "UNDECODABLE")
+                size += max(message.ByteSize(), _LEAST_MESSAGE)
+                if size > most:
+                    text = "The connector sends more than one call may bring."
+                    raise DsrError("CAP_EXCEEDED", text, source=source, cap=str(most), records="0")
                 yield message
         except TimeoutError:
             raise DsrError("SOURCE_TIMEOUT", "The connector took too long.", source=source) from None
@@ -147,6 +207,10 @@ def _inconsistent(source: str, why: str) -> DsrError:
     return DsrError("SOURCE_INCONSISTENT", "The connector's answer contradicts itself.", source=source, why=why)
 
 
+def _unavailable(source: str) -> DsrError:
+    return DsrError("SOURCE_UNAVAILABLE", "The connector can't be reached.", source=source)
+
+
 def _translate(error: grpc.aio.AioRpcError, source: str) -> DsrError:
     info = from_rpc_error(error)
     if info is not None and info.reason in _FROM_CONNECTORS and info.reason in CODES:
@@ -154,7 +218,10 @@ def _translate(error: grpc.aio.AioRpcError, source: str) -> DsrError:
         return DsrError(info.reason, "The connector could not do it.", source=source)
     code = error.code()
     if code is grpc.StatusCode.UNAVAILABLE:
-        return DsrError("SOURCE_UNAVAILABLE", "The connector can't be reached.", source=source)
+        if any(words in (error.details() or "") for words in _UNTRUSTED):
+            text = "Who answers at the connector's address is not who was confirmed: TLS failed."
+            return DsrError("CONNECTOR_UNTRUSTED", text, source=source)
+        return _unavailable(source)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return DsrError("SOURCE_TIMEOUT", "The connector took too long.", source=source)
     return DsrError("SOURCE_REJECTED", "The connector rejected the call.", source=source, why=code.name)

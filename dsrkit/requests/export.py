@@ -3,15 +3,16 @@
 import asyncio
 import hashlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from dsr.connector.v1 import connector_pb2
+from dsr.connector.v1.grant_pb2 import Grant
 
 from dsrkit.errors import DsrError
 from dsrkit.requests.authority import Authority
-from dsrkit.requests.connector import Connectors
+from dsrkit.requests.connector import Connector, Connectors
 from dsrkit.requests.flow import Flow, latest
 from dsrkit.requests.model import Request
 from dsrkit.sealed import SealedWriter, read_sealed
@@ -68,9 +69,10 @@ class Export:
             grant=issued.grant, subject=dossier.subject(str(request.id), source, located.result["types"])
         )
         folder = self._spool.of_attempt(task)
-        receiver = _Receiver(source, folder, key, self._spool)
+        named = frozenset(i.collection for i in Grant.FromString(issued.grant.grant).instructions)
+        receiver = _Receiver(source, named, folder, key, self._spool)
         try:
-            async for part in self._connectors.export(issued.connector_address, source, message):
+            async for part in self._connectors.export(Connector.of(source, issued), message):
                 await receiver.take(part)
             collections = receiver.finished()
         except BaseException:
@@ -84,8 +86,9 @@ class Export:
 class _Receiver:
     """Takes the messages of one export in their order: header, data, trailer … totals."""
 
-    def __init__(self, source: str, folder: Path, key: RequestKey, spool: Spool) -> None:
+    def __init__(self, source: str, named: Collection[str], folder: Path, key: RequestKey, spool: Spool) -> None:
         self._source = source
+        self._named = named
         self._folder = folder
         self._key = key
         self._spool = spool
@@ -118,6 +121,8 @@ class _Receiver:
     async def _begin(self, header: connector_pb2.CollectionHeader) -> None:
         if self._header is not None or any(c["collection"] == header.collection for c in self._collections):
             raise self._wrong("HEADER")
+        if header.collection not in self._named:
+            raise self._wrong("UNNAMED_COLLECTION")
         self._header = header
         self._hash, self._bytes, self._lines = hashlib.sha256(), 0, 0
         path = self._folder / f"{len(self._collections)}.age"

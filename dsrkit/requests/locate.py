@@ -6,7 +6,7 @@ from dataclasses import replace
 from dsr.connector.v1 import connector_pb2
 
 from dsrkit.requests.authority import Authority
-from dsrkit.requests.connector import Connectors
+from dsrkit.requests.connector import Connector, Connectors
 from dsrkit.requests.flow import Flow, Founds, latest
 from dsrkit.requests.model import Dossier, Found, Move, Request
 from dsrkit.requests.resolution import SourceResult, resolve
@@ -36,12 +36,12 @@ class Locate:
         request, dossier = await self._flow.load(task)
         source = task.source or ""
         instructions = (await self._authority.instructions(request, [source], dossier)).sources[0]
-        address = instructions.data_source.connector_address
-        description = await self._connectors.describe(address, source)
+        connector = Connector.of(source, instructions.data_source)
+        description = await self._connectors.describe(connector)
         types = _types(description, instructions.map.asked_by)
         subject = dossier.subject(str(request.id), source, types)
         if subject.identities:
-            found = await self._connectors.locate(address, source, subject, with_anchors=self._with_anchors)
+            found = await self._connectors.locate(connector, subject, with_anchors=self._with_anchors)
         else:
             found = Found((), connector_pb2.Located(subject_ref=subject.subject_ref))
         findings = [*description.findings, *found.located.findings]

@@ -20,6 +20,7 @@ from dsrkit.auth import Authenticator, TrustStore
 from dsrkit.channels import Channels
 from dsrkit.config import ConfigError, from_env
 from dsrkit.db import open_pool
+from dsrkit.egress import EgressGuard
 from dsrkit.requests.authority import Authority
 from dsrkit.requests.bundle import Bundles
 from dsrkit.requests.close import Close
@@ -64,6 +65,8 @@ class Config:
     Told to governance with every request: without it, or at a place the partner didn't agree to, no copy is made."""
     role: str = "all"
     """`DSR_ROLE`: `api`, `worker` or `all`."""
+    private_egress: str = ""
+    """`DSR_PRIVATE_EGRESS`: networks (CIDR, comma-separated) that may be dialled although they are private."""
     tls_certificate: str = ""
     """`DSR_TLS_CERTIFICATE`: PEM chain shown to others, with `DSR_TLS_KEY` and `DSR_TLS_CA`; none: loopback only."""
     tls_key: str = ""
@@ -120,7 +123,8 @@ async def open_toolbox(config: Config, right: Right, advance: Advance, *, with_a
         flow = Flow(store, vault, advance)
         authority = Authority(channels, config.governance_address, right, parse_location(config.bundle_location))
         hub = EventHub(pool, store.channel)
-        connectors = Connectors(channels, Limits(idle=config.connector_idle_seconds))
+        egress = EgressGuard.parse(config.private_egress)
+        connectors = Connectors(channels, egress, Limits(idle=config.connector_idle_seconds))
         spool = Spool(config.state_dir / "spool")
         bundles = Bundles(store, vault, config.state_dir / "bundles", spool)
         parts = Parts(right, store, flow, vault, authority, hub, asyncio.Event())

@@ -10,6 +10,7 @@ from google.protobuf import json_format
 
 from dsrkit.errors import DsrError
 from dsrkit.instructions import differences
+from dsrkit.requests.connector import Connector
 from dsrkit.requests.flow import latest
 from dsrkit.requests.model import Dossier, Found, Request
 from dsrkit.requests.runtime import Toolbox
@@ -122,7 +123,8 @@ class ErasureSteps:
             return _stopped([change("ACTION_CHANGED", source, name) for name in names])
         relocated = latest(tasks, "relocate")[source]
         subject = dossier.subject(str(request.id), source, relocated.result["types"])
-        found = await self._connectors.locate(issued.connector_address, source, subject, with_anchors=False)
+        connector = Connector.of(source, issued)
+        found = await self._connectors.locate(connector, subject, with_anchors=False)
         counts = {c.collection: c.records for c in found.located.collections}
         before = (await self._flow.founds(request, tasks, "relocate"))[source]
         beyond = [*plans.grown(plan, source, counts), *plans.strangers(source, dossier, before, found)]
@@ -132,7 +134,7 @@ class ErasureSteps:
             grant=issued.grant,
             subjects=[connector_pb2.EraseSubject(subject=subject, expected=found.located.collections)],
         )
-        erased = await self._connectors.erase(issued.connector_address, source, message)
+        erased = await self._connectors.erase(connector, message)
         return _erased(source, erased, counts, plan)
 
     async def verify(self, task: Task) -> Done:
@@ -140,7 +142,7 @@ class ErasureSteps:
         request, dossier, tasks = await self._flow.load_all(task)
         source, plan = task.source or "", request.facts["plan"]
         told = (await self._authority.instructions(request, [source], dossier)).sources[0]
-        address = told.data_source.connector_address
+        connector = Connector.of(source, told.data_source)
         relocated = latest(tasks, "relocate")[source]
         founds = await self._flow.founds(request, tasks, "relocate")
         subject = dossier.subject(str(request.id), source, relocated.result["types"])
@@ -151,8 +153,8 @@ class ErasureSteps:
             subjects=[connector_pb2.VerifySubject(subject=subject, anchors=founds[source].anchors)],
             instructions=plans.approved_instructions(plan, source),
         )
-        verified = await self._connectors.verify(address, source, message)
-        again = await self._connectors.locate(address, source, subject, with_anchors=False)
+        verified = await self._connectors.verify(connector, message)
+        again = await self._connectors.locate(connector, subject, with_anchors=False)
         remnants = _remnants(verified, again, plan, source)
         return Done(records=sum(r["unexplained"] for r in remnants.values()), result={"remnants": remnants})
 

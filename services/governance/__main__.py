@@ -14,6 +14,7 @@ from dsr.v1.governance_pb2_grpc import add_GovernanceServiceServicer_to_server
 from dsrkit import log, telemetry
 from dsrkit.auth import Authenticator, TrustStore
 from dsrkit.db import open_pool
+from dsrkit.egress import EgressGuard
 from dsrkit.grants import GrantSigner
 from dsrkit.requests.runtime import main
 from dsrkit.server import RunningServer, is_loopback, open_server
@@ -24,7 +25,6 @@ from dsrkit.vault import Vault
 from services.governance import steps
 from services.governance.authority import AuthorityServicer
 from services.governance.config import Config
-from services.governance.egress import EgressGuard
 from services.governance.families import FAMILIES
 from services.governance.law.domain import Law
 from services.governance.mail import Mail

@@ -141,7 +141,11 @@ class AuthorityServicer(WorkRpcs):
             request=request.request,
         )
         signed = self._signer.sign(grant, datetime.now(UTC))
-        return pb.IssueGrantResponse(grant=signed, connector_address=source.data_source.connector_address)
+        place = source.data_source
+        identity = place.connector_identity if place.HasField("connector_identity") else None
+        return pb.IssueGrantResponse(
+            grant=signed, connector_address=place.connector_address, connector_identity=identity
+        )
 
     async def AuthorizeDelivery(
         self, request: pb.AuthorizeDeliveryRequest, context: Any

@@ -14,6 +14,7 @@ from dsr.v1.governance_pb2_grpc import GovernanceServiceServicer
 
 from dsrkit.auth import ACTOR_FORM, current_caller, is_actor
 from dsrkit.db import Connection, partner_transaction
+from dsrkit.egress import host_and_port
 from dsrkit.errors import DsrError, invalid, not_found
 from dsrkit.pages import page_size, read_token, write_token
 from dsrkit.requests.view import known_enum, parse_partner
@@ -89,10 +90,11 @@ class GovernanceServicer(GovernanceServiceServicer):
         known_enum(wanted.custody, pb.DataSource.Custody, "data_source.custody")
         _check_country(wanted.location.country, "data_source.location.country")
         _check_name(wanted.display_name, "data_source.display_name")
-        host, _, port = wanted.connector_address.rpartition(":")
-        if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
-            raise invalid("data_source.connector_address", "must be host:port")
-        await self._egress.resolve(host.strip("[]"), int(port), "data_source.connector_address")
+        if wanted.HasField("connector_identity"):
+            raise invalid("data_source.connector_identity", "comes by a connector change that a second person confirms")
+        if wanted.connector_address:
+            field = "data_source.connector_address"
+            await self._egress.resolve(*host_and_port(wanted.connector_address, field), field)
         tools = self._tools
 
         async def make(connection: Connection, _: UUID) -> str:

@@ -13,13 +13,13 @@ from dsr.v1 import request_pb2
 
 from dsrkit.auth import acting_partner, current_caller
 from dsrkit.db import Connection, partner_transaction
+from dsrkit.egress import EgressGuard
 from dsrkit.errors import DsrError
 from dsrkit.pages import page_size
 from dsrkit.requests.view import parse_partner, parse_uuid4
 from dsrkit.tasks.worker import Step
 from dsrkit.vault import Vault
 from services.governance import messages
-from services.governance.egress import EgressGuard
 from services.governance.law.domain import Law
 from services.governance.mail import Mail
 from services.governance.store import GovernanceStore

@@ -17,15 +17,17 @@ import pytest
 import yaml
 from dsr.connector.v1 import connector_pb2 as pb
 from dsr.connector.v1.grant_pb2 import CollectionInstruction, Grant
-from dsr.v1 import erasure_pb2, governance_pb2
+from dsr.v1 import connectors_pb2, erasure_pb2, governance_pb2
 
 from deploy.local.postgres import Cluster
 from tests.conformance.harness import Client, Keys, connect, delete, person, reason
 from tests.servers.typescript_certificate import certificate
 from tests.servers.typescript_connector import ANN, JOANN, Shop, built, check, content, run
+from tests.support.pki import Authority
 from tests.support.services import PARTNER, World, collection_map, data_map, open_world, state
 
 SOURCE = f"{PARTNER}/dataSources/webshop"
+NAME = "shop.acme.example"
 COLLECTIONS = ("customers", "orders", "newsletter")
 ERASE, EXPORT = Grant.OPERATION_ERASE, Grant.OPERATION_EXPORT
 
@@ -301,23 +303,35 @@ def shakes_hands(address: tuple[str, int], folder: Path, version: ssl.TLSVersion
 async def world(postgres: Cluster, tmp_path: Path) -> AsyncIterator[World]:
     name = f"typescript_{secrets.token_hex(6)}"
     postgres.create_database(name)
-    async with open_world(tmp_path, postgres, name) as opened:
+    tls = Authority("Agency CA").files(tmp_path, "services", "127.0.0.1")
+    async with open_world(tmp_path, postgres, name, tls=tls) as opened:
         yield opened
     postgres.drop_database(name)
 
 
-async def register(world: World, address: str) -> None:
-    """As the partner's admin does it."""
+async def register(world: World, address: str, authority: Authority) -> None:
+    """As two people of the partner do it."""
     admin = world.metadata("adam", "ROLE_ADMIN")
     source = governance_pb2.DataSource(
         name=SOURCE,
         display_name="Web shop",
-        connector_address=address,
         custody=governance_pb2.DataSource.CUSTODY_PARTNER,
         location=governance_pb2.Location(provider="Acme", site="Dublin", country="IE"),
     )
     request = governance_pb2.CreateDataSourceRequest(parent=PARTNER, request_id=str(uuid.uuid4()), data_source=source)
     await world.governance.CreateDataSource(request, metadata=admin)
+    identity = governance_pb2.ConnectorIdentity(server_name=NAME, authority=authority.pem)
+    change = connectors_pb2.ConnectorChange(source=SOURCE, connector_address=address, connector_identity=identity)
+    proposal = await world.connectors.CreateConnectorChange(
+        connectors_pb2.CreateConnectorChangeRequest(
+            parent=PARTNER, connector_change=change, request_id=str(uuid.uuid4())
+        ),
+        metadata=admin,
+    )
+    await world.connectors.ConfirmConnectorChange(
+        connectors_pb2.ConfirmConnectorChangeRequest(name=proposal.name, request_id=str(uuid.uuid4())),
+        metadata=world.metadata("beth", "ROLE_ADMIN"),
+    )
     third_party = governance_pb2.FieldMap(field="gift_for", third_party=True)
     collections = [
         collection_map("customers"),
@@ -333,9 +347,16 @@ async def register(world: World, address: str) -> None:
 
 
 async def test_the_platform_copies_and_erases_through_it(main: Path, world: World) -> None:
+    """Over mutual TLS: the partner's authority names the connector, the operator's the services."""
     shop = Shop.make(world.folder, SOURCE, "grants.jwks", content(ANN, JOANN))
+    authority = Authority()
+    authority.files(world.folder, "connector", NAME)
+    shop.config |= {
+        "listen": "0.0.0.0:0",
+        "tls": {"certificate": "connector.pem", "key": "connector.key", "clientCa": "services-ca.pem"},
+    }
     async with run(main, shop) as running:
-        await register(world, running.target)
+        await register(world, running.target, authority)
 
         done = await world.until("access", (await world.create("access")).name)
         assert state(done) == "COMPLETED"

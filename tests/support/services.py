@@ -15,6 +15,7 @@ from dsr.credentials import Credential
 from dsr.v1 import access_pb2, erasure_pb2, governance_pb2, portability_pb2, request_pb2, subject_pb2
 from dsr.v1.access_pb2_grpc import AccessServiceStub
 from dsr.v1.backups_pb2_grpc import BackupServiceStub
+from dsr.v1.connectors_pb2_grpc import ConnectorChangeServiceStub
 from dsr.v1.correction_pb2_grpc import CorrectionServiceStub
 from dsr.v1.erasure_pb2_grpc import ErasureServiceStub
 from dsr.v1.error_reason_pb2 import ErrorReason
@@ -108,6 +109,10 @@ class World:
         return LocationServiceStub(self.channel("governance"))
 
     @property
+    def connectors(self) -> Any:
+        return ConnectorChangeServiceStub(self.channel("governance"))
+
+    @property
     def corrections(self) -> Any:
         return CorrectionServiceStub(self.channel("governance"))
 
@@ -150,6 +155,7 @@ class World:
             keys_dir=self.folder / "keys" / name,
             heartbeat_seconds=self.heartbeat_seconds,
             bundle_location=self.bundle_location,
+            private_egress="127.0.0.0/8",
             **self.tls_settings(),
         )
 

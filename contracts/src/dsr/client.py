@@ -23,6 +23,7 @@ from dsr.speaker import Speaker, StreamInterceptor, TokenSource, UnaryIntercepto
 from dsr.v1 import access_pb2, erasure_pb2, portability_pb2, request_pb2
 from dsr.v1.access_pb2_grpc import AccessServiceStub
 from dsr.v1.backups_pb2_grpc import BackupServiceStub
+from dsr.v1.connectors_pb2_grpc import ConnectorChangeServiceStub
 from dsr.v1.correction_pb2_grpc import CorrectionServiceStub
 from dsr.v1.erasure_pb2_grpc import ErasureServiceStub
 from dsr.v1.governance_pb2_grpc import GovernanceServiceStub
@@ -33,6 +34,7 @@ from dsr.v1.portability_pb2_grpc import PortabilityServiceStub
 if TYPE_CHECKING:  # the typed stubs exist for type checkers only
     from dsr.v1.access_pb2_grpc import AccessServiceAsyncStub
     from dsr.v1.backups_pb2_grpc import BackupServiceAsyncStub
+    from dsr.v1.connectors_pb2_grpc import ConnectorChangeServiceAsyncStub
     from dsr.v1.correction_pb2_grpc import CorrectionServiceAsyncStub
     from dsr.v1.erasure_pb2_grpc import ErasureServiceAsyncStub
     from dsr.v1.governance_pb2_grpc import GovernanceServiceAsyncStub
@@ -78,6 +80,7 @@ class Platform:
     portability: "PortabilityServiceAsyncStub"
     erasure: "ErasureServiceAsyncStub"
     governance: "GovernanceServiceAsyncStub"
+    connectors: "ConnectorChangeServiceAsyncStub"
     corrections: "CorrectionServiceAsyncStub"
     backups: "BackupServiceAsyncStub"
     notifications: "NotificationServiceAsyncStub"
@@ -88,6 +91,7 @@ class Platform:
         self.portability = PortabilityServiceStub(channels["portability"])
         self.erasure = ErasureServiceStub(channels["erasure"])
         self.governance = GovernanceServiceStub(channels["governance"])
+        self.connectors = ConnectorChangeServiceStub(channels["governance"])
         self.corrections = CorrectionServiceStub(channels["governance"])
         self.backups = BackupServiceStub(channels["governance"])
         self.notifications = NotificationServiceStub(channels["governance"])

@@ -52,6 +52,8 @@ NEXT_STEPS: Mapping[str, str] = MappingProxyType(
         "BUNDLES_ENDING": "Wait until older bundles have ended.",
         "SOURCE_NOT_SERVED": "Wait: the source is being restored. Confirm its replays, then finish the restore.",
         "REPLAY_PENDING": "Carry out again each erasure that the restore lists, and confirm it.",
+        "CONNECTOR_UNCONFIRMED": "Have another person confirm the connector: dsr connector confirm.",
+        "CONNECTOR_UNTRUSTED": "Mend the connector's certificate, or propose and confirm the new one.",
     }
 )
 """By reason, without the prefix `ERROR_REASON_`."""

@@ -63,10 +63,10 @@ class Deliver:
 
     async def _post(self, url: httpx.URL, body: bytes, headers: dict[str, str]) -> int:
         """Dials the address that the guard permitted, not the name, which may point elsewhere a moment later."""
-        address = await self._tools.egress.resolve(url.host, url.port or 443, "webhook.url")
+        address = (await self._tools.egress.resolve(url.host, url.port or 443, "webhook.url"))[0]
         try:
             response = await self._tools.http.post(
-                url.copy_with(host=address),
+                url.copy_with(host=str(address)),
                 content=body,
                 headers={**headers, "host": url.netloc.decode()},
                 extensions={"sni_hostname": url.host},

@@ -229,6 +229,28 @@ async def test_governance(dsr: Dsr, platform: Platform, tmp_path: Path) -> None:
     assert platform.calls[-1].message.name == f"{PARTNER}/holds/7"
 
 
+async def test_a_connector_of_ones_own(dsr: Dsr, platform: Platform, tmp_path: Path) -> None:
+    pem = tmp_path / "ca.pem"
+    pem.write_text("-----BEGIN CERTIFICATE-----\n")
+    address = ["connector", "propose", "shop", "--address", "connector.acme.example:7443"]
+    known = ["--server-name", "connector.acme.example", "--authority", str(pem)]
+    assert (await dsr(*address, *known)).status == 0
+    change = platform.calls[-1].message.connector_change
+    assert (change.source, change.connector_identity.authority) == (f"{PARTNER}/dataSources/shop", pem.read_text())
+    assert (await dsr("connector", "confirm", "7")).status == 0
+    assert platform.calls[-1].message.name == f"{PARTNER}/connectorChanges/7"
+    assert (await dsr("connector", "withdraw", "7")).status == 0
+    listed = (await dsr("connector", "list")).out.splitlines()
+    assert [line.split()[0] for line in listed] == ["name", "1", "2"]
+    heard = len(platform.calls)
+    half = await dsr(*address, "--server-name", "connector.acme.example")
+    assert (half.status, "--authority" in half.err) == (1, True)
+    pem.write_text("-----BEGIN EC PRIVATE KEY-----\n")
+    secret = await dsr(*address, *known)
+    assert (secret.status, "private key" in secret.err) == (1, True)
+    assert len(platform.calls) == heard, "neither was sent"
+
+
 async def test_token(dsr: Dsr, platform: Platform) -> None:
     plain, strong = (
         await dsr("token"),

@@ -21,9 +21,9 @@ from dsr.v1.notifications_pb2_grpc import NotificationServiceStub
 from standardwebhooks import Webhook
 
 from dsrkit.db import open_pool, partner_transaction
+from dsrkit.egress import EgressGuard
 from dsrkit.tasks import TaskStore
 from dsrkit.vault import Vault
-from services.governance.egress import EgressGuard
 from services.governance.law.domain import Law
 from services.governance.notifications import deadlines
 from services.governance.notifications.outbox import notify

@@ -22,7 +22,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from dsr.credentials import Credential
 from dsr.services import descriptors
-from dsr.v1 import backups_pb2, correction_pb2, governance_pb2, location_pb2, options_pb2, request_pb2
+from dsr.v1 import (
+    backups_pb2,
+    connectors_pb2,
+    correction_pb2,
+    governance_pb2,
+    location_pb2,
+    options_pb2,
+    request_pb2,
+)
 from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf import descriptor_pool, json_format, message_factory
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
@@ -132,6 +140,14 @@ async def _resources(world: World) -> dict[str, str]:
         location_pb2.ListLocationAgreementsRequest(parent=PARTNER), metadata=admin
     )
     names["locationAgreements"] = agreements.location_agreements[0].name
+    moved = connectors_pb2.ConnectorChange(source=CRM, connector_address="127.0.0.1:9")
+    proposed = await world.connectors.CreateConnectorChange(
+        connectors_pb2.CreateConnectorChangeRequest(
+            parent=PARTNER, connector_change=moved, request_id=str(uuid.uuid4())
+        ),
+        metadata=world.metadata("adam", "ROLE_ADMIN"),
+    )
+    names["connectorChanges"] = proposed.name
     for right in ("access", "portability", "erasure"):
         created = await world.create(right)
         await world.until(right, created.name, "PLANNED")

@@ -8,6 +8,7 @@ from dsr.authority.v1 import authority_pb2
 from dsr.connector.v1 import connector_pb2, grant_pb2
 from dsr.v1 import (
     access_pb2,
+    connectors_pb2,
     erasure_pb2,
     error_reason_pb2,
     governance_pb2,
@@ -27,6 +28,7 @@ FILES = [
         access_pb2,
         authority_pb2,
         connector_pb2,
+        connectors_pb2,
         erasure_pb2,
         governance_pb2,
         grant_pb2,

@@ -34,7 +34,7 @@ def totals(collections: int = 1, records: int = 2, size: int = len(DATA)) -> pb.
 
 async def receive(folder: Path, messages: Sequence[pb.ExportResponse]) -> Sequence[object]:
     key = RequestKey(b"k" * 32, pyrage.x25519.Identity.generate())
-    receiver = _Receiver("partners/acme/dataSources/s", folder / "t-1", key, Spool(folder))
+    receiver = _Receiver("partners/acme/dataSources/s", {"c", "d"}, folder / "t-1", key, Spool(folder))
     try:
         for message in messages:
             await receiver.take(message)
@@ -64,6 +64,7 @@ async def test_a_consistent_export_is_taken_and_is_ciphertext(tmp_path: Path) ->
         ([header(), data(b"x" * (1024 * 1024 + 1))], "DATA"),
         ([header(), header("d")], "HEADER"),
         ([header(), data(), trailer(), header()], "HEADER"),
+        ([header("e")], "UNNAMED_COLLECTION"),
         ([trailer()], "TRAILER"),
         ([header(), totals(0, 0, 0)], "TOTALS_WITHIN_COLLECTION"),
         ([totals(0, 0, 0), header()], "AFTER_TOTALS"),

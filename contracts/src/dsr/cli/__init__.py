@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dsr.cli import governance, requests, snapshots
+from dsr.cli import connectors, governance, requests, snapshots
 from dsr.cli.terminal import CommandError, Terminal
 from dsr.credentials import PLATFORM_AUDIENCE
 
@@ -46,10 +46,11 @@ def build(terminal: Terminal) -> typer.Typer:
         app.add_typer(requests.group(right), name=right.name)
     app.add_typer(governance.data_map, name="datamap")
     app.add_typer(governance.source, name="source")
+    app.add_typer(connectors.connector, name="connector")
     app.add_typer(governance.hold, name="hold")
     app.add_typer(snapshots.snapshot, name="snapshot")
     app.command()(token)
-    taken = {*(right.name for right in requests.RIGHTS), "datamap", "source", "hold", "snapshot", "token"}
+    taken = {*(right.name for right in requests.RIGHTS), "datamap", "source", "connector", "hold", "snapshot", "token"}
     for entry in sorted(importlib.metadata.entry_points(group=PLUGINS), key=lambda entry: entry.name):
         if entry.name in taken:
             terminal.err.print(

@@ -56,7 +56,7 @@ def create_source(
     file: Annotated[str, typer.Argument(help="JSON or YAML of a DataSource; `-` reads standard input.")] = "",
     id_: Annotated[str, typer.Option("--id", help="Id: 3 to 40 lower-case letters, digits and hyphens.")] = "",
     title: Annotated[str, typer.Option(help="The partner's name for it.")] = "",
-    address: Annotated[str, typer.Option(help="host:port of its connector.")] = "",
+    address: Annotated[str, typer.Option(help="host:port of its connector, if the operator runs it.")] = "",
     custody: Annotated[str, typer.Option(help="operator, partner or sub-processor.")] = "",
     provider: Annotated[str, typer.Option(help="Who runs the place.")] = "",
     site: Annotated[str, typer.Option(help="The place.")] = "",

@@ -129,7 +129,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Metadata: `source`.
     """
     ERROR_REASON_ADDRESS_FORBIDDEN: _ErrorReason.ValueType  # 36
-    """PERMISSION_DENIED. The address is not one the platform may dial. Metadata: `field`. Use an allowed address."""
+    """PERMISSION_DENIED. The address is not one the platform may dial. Metadata: `field`, `why`
+    (`NO_ADDRESS`: the name leads nowhere; `NETWORK`: it leads where the platform does not go). Use an allowed address.
+    """
     ERROR_REASON_OUT_OF_RANGE: _ErrorReason.ValueType  # 37
     """OUT_OF_RANGE. Offset or event number lies beyond the end. Metadata: `size`."""
     ERROR_REASON_COPY_IN_PROGRESS: _ErrorReason.ValueType  # 38
@@ -145,6 +147,15 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_REPLAY_PENDING: _ErrorReason.ValueType  # 64
     """FAILED_PRECONDITION. Erasures newer than the snapshot have not been confirmed as replayed. Metadata: `pending` (how
     many). Confirm each, then finish the restore.
+    """
+    ERROR_REASON_CONNECTOR_UNCONFIRMED: _ErrorReason.ValueType  # 49
+    """FAILED_PRECONDITION. The data source has no connector yet: a second person must confirm its address. Metadata:
+    `source`. The platform retries by itself.
+    """
+    ERROR_REASON_CONNECTOR_UNTRUSTED: _ErrorReason.ValueType  # 50
+    """UNAVAILABLE. Who answers at the connector's address is not who was confirmed: TLS failed, by certificate, name or
+    protocol. Nothing was sent. Metadata: `source`. The partner mends the certificate, or confirms a change; the platform
+    retries by itself.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -261,7 +272,9 @@ ERROR_REASON_BACKEND_UNENCRYPTED: ErrorReason.ValueType  # 35
 Metadata: `source`.
 """
 ERROR_REASON_ADDRESS_FORBIDDEN: ErrorReason.ValueType  # 36
-"""PERMISSION_DENIED. The address is not one the platform may dial. Metadata: `field`. Use an allowed address."""
+"""PERMISSION_DENIED. The address is not one the platform may dial. Metadata: `field`, `why`
+(`NO_ADDRESS`: the name leads nowhere; `NETWORK`: it leads where the platform does not go). Use an allowed address.
+"""
 ERROR_REASON_OUT_OF_RANGE: ErrorReason.ValueType  # 37
 """OUT_OF_RANGE. Offset or event number lies beyond the end. Metadata: `size`."""
 ERROR_REASON_COPY_IN_PROGRESS: ErrorReason.ValueType  # 38
@@ -277,5 +290,14 @@ served. Metadata: `source`. The platform retries by itself; requests wait.
 ERROR_REASON_REPLAY_PENDING: ErrorReason.ValueType  # 64
 """FAILED_PRECONDITION. Erasures newer than the snapshot have not been confirmed as replayed. Metadata: `pending` (how
 many). Confirm each, then finish the restore.
+"""
+ERROR_REASON_CONNECTOR_UNCONFIRMED: ErrorReason.ValueType  # 49
+"""FAILED_PRECONDITION. The data source has no connector yet: a second person must confirm its address. Metadata:
+`source`. The platform retries by itself.
+"""
+ERROR_REASON_CONNECTOR_UNTRUSTED: ErrorReason.ValueType  # 50
+"""UNAVAILABLE. Who answers at the connector's address is not who was confirmed: TLS failed, by certificate, name or
+protocol. Nothing was sent. Metadata: `source`. The partner mends the certificate, or confirms a change; the platform
+retries by itself.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

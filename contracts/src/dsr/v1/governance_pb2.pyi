@@ -270,12 +270,15 @@ class DataSource(_message.Message):
     CUSTODY_FIELD_NUMBER: _builtins.int
     LOCATION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    CONNECTOR_IDENTITY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Required. `partners/{partner}/dataSources/{source}`; ids as for partners."""
     display_name: _builtins.str
     """Required. The partner's name for it, at most 200 characters."""
     connector_address: _builtins.str
-    """Required. `host:port` of its connector."""
+    """Optional. `host:port` of its connector: here, of one of the operator's connector hosts. Absent: it has none yet, and
+    work waits until a change of ConnectorChangeService is confirmed. Every later address comes that way too.
+    """
     custody: Global___DataSource.Custody.ValueType
     """Required. Whose hands it is in."""
     @_builtins.property
@@ -286,6 +289,12 @@ class DataSource(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. When it was created."""
 
+    @_builtins.property
+    def connector_identity(self) -> Global___ConnectorIdentity:
+        """Output only. By what the connector is known, as two people of the partner said (ConnectorChangeService). Absent: it is
+        one of the operator's own, known by the operator's certificates.
+        """
+
     def __init__(
         self,
         *,
@@ -295,14 +304,50 @@ class DataSource(_message.Message):
         custody: Global___DataSource.Custody.ValueType = ...,
         location: Global___Location | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        connector_identity: Global___ConnectorIdentity | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "location", b"location"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["connector_identity", b"connector_identity", "create_time", b"create_time", "location", b"location"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connector_address", b"connector_address", "create_time", b"create_time", "custody", b"custody", "display_name", b"display_name", "location", b"location", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connector_address", b"connector_address", "connector_identity", b"connector_identity", "create_time", b"create_time", "custody", b"custody", "display_name", b"display_name", "location", b"location", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DataSource: _TypeAlias = DataSource  # noqa: Y015
+
+@_typing.final
+class ConnectorIdentity(_message.Message):
+    """By what a connector that the partner runs is known over TLS: its certificate must name `server_name` and be signed by
+    `authority`, and no other authority is believed, the operator's and the system's included. The certificate and its key
+    may be replaced at any time.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVER_NAME_FIELD_NUMBER: _builtins.int
+    AUTHORITY_FIELD_NUMBER: _builtins.int
+    FINGERPRINTS_FIELD_NUMBER: _builtins.int
+    server_name: _builtins.str
+    """Required. DNS name that the certificate must carry (subjectAltName)."""
+    authority: _builtins.str
+    """Required. 1 to 5 certificates of the authority that signs the connector's certificate, in PEM; at most 32,768 characters."""
+    @_builtins.property
+    def fingerprints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Output only. SHA-256 of each of these certificates (DER), hexadecimal: what the second person compares."""
+
+    def __init__(
+        self,
+        *,
+        server_name: _builtins.str = ...,
+        authority: _builtins.str = ...,
+        fingerprints: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "fingerprints", b"fingerprints", "server_name", b"server_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConnectorIdentity: _TypeAlias = ConnectorIdentity  # noqa: Y015
 
 @_typing.final
 class Location(_message.Message):

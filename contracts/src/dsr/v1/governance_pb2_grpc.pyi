@@ -45,6 +45,7 @@ class GovernanceServiceStub:
     """Declares a place where the partner's data lives. What the operator keeps must be in a place that its policy names and
     the partner agreed to, and neither that nor a sub-processor may be in a country outside the EEA without an adequacy
     decision.
+    A connector that the partner runs is not named here but by ConnectorChangeService, which needs a second person.
     Errors: FIELD_INVALID, ALREADY_EXISTS, REQUEST_ID_REUSED, ADDRESS_FORBIDDEN, INSTRUCTION_REFUSED.
     """
     GetDataSource: _grpc.UnaryUnaryMultiCallable[_governance_pb2.GetDataSourceRequest, _governance_pb2.DataSource]
@@ -101,6 +102,7 @@ class GovernanceServiceAsyncStub(GovernanceServiceStub):
     """Declares a place where the partner's data lives. What the operator keeps must be in a place that its policy names and
     the partner agreed to, and neither that nor a sub-processor may be in a country outside the EEA without an adequacy
     decision.
+    A connector that the partner runs is not named here but by ConnectorChangeService, which needs a second person.
     Errors: FIELD_INVALID, ALREADY_EXISTS, REQUEST_ID_REUSED, ADDRESS_FORBIDDEN, INSTRUCTION_REFUSED.
     """
     GetDataSource: _aio.UnaryUnaryMultiCallable[_governance_pb2.GetDataSourceRequest, _governance_pb2.DataSource]  # type: ignore[assignment]
@@ -178,6 +180,7 @@ class GovernanceServiceServicer(metaclass=_abc_1.ABCMeta):
         """Declares a place where the partner's data lives. What the operator keeps must be in a place that its policy names and
         the partner agreed to, and neither that nor a sub-processor may be in a country outside the EEA without an adequacy
         decision.
+        A connector that the partner runs is not named here but by ConnectorChangeService, which needs a second person.
         Errors: FIELD_INVALID, ALREADY_EXISTS, REQUEST_ID_REUSED, ADDRESS_FORBIDDEN, INSTRUCTION_REFUSED.
         """
 

@@ -413,21 +413,27 @@ class IssueGrantResponse(_message.Message):
 
     GRANT_FIELD_NUMBER: _builtins.int
     CONNECTOR_ADDRESS_FIELD_NUMBER: _builtins.int
+    CONNECTOR_IDENTITY_FIELD_NUMBER: _builtins.int
     connector_address: _builtins.str
-    """Where to take it."""
+    """Where to take it. Empty: nowhere, for a second person has to confirm the connector first."""
     @_builtins.property
     def grant(self) -> _grant_pb2.SignedGrant:
         """The grant."""
+
+    @_builtins.property
+    def connector_identity(self) -> _governance_pb2.ConnectorIdentity:
+        """By what the connector is known; absent: by the operator's own certificates."""
 
     def __init__(
         self,
         *,
         grant: _grant_pb2.SignedGrant | None = ...,
         connector_address: _builtins.str = ...,
+        connector_identity: _governance_pb2.ConnectorIdentity | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["connector_identity", b"connector_identity", "grant", b"grant"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connector_address", b"connector_address", "grant", b"grant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connector_address", b"connector_address", "connector_identity", b"connector_identity", "grant", b"grant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
