@@ -55,10 +55,11 @@ class Authority:
     def files(self, folder: Path, name: str, *names: str) -> TlsFiles:
         """The same as files: `{name}.pem`, `{name}.key`, and `{name}-ca.pem`."""
         pair = self.issue(*names)
-        paths = [folder / f"{name}{suffix}" for suffix in (".pem", ".key", "-ca.pem")]
-        for path, content in zip(paths, (pair.certificate, pair.key, self.pem.encode()), strict=True):
-            path.write_bytes(content)
-        return TlsFiles(*paths)
+        tls = TlsFiles(folder / f"{name}.pem", folder / f"{name}.key", folder / f"{name}-ca.pem")
+        tls.certificate.write_bytes(pair.certificate)
+        tls.key.write_bytes(pair.key)
+        (folder / f"{name}-ca.pem").write_bytes(self.pem.encode())
+        return tls
 
     def expired(self) -> str:
         return self._sign(self.name, self.key, (), ca=True, valid_until=datetime.timedelta(seconds=-1)).decode()

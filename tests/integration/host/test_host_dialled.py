@@ -34,6 +34,21 @@ class Behaving(ConnectorServiceServicer):
     def __init__(self) -> None:
         self.heard = 0
 
+    async def Probe(self, request: pb.ProbeRequest, context: Any) -> pb.ProbeResponse:
+        return pb.ProbeResponse(reachable=True)
+
+    async def Export(self, request: pb.ExportRequest, context: Any) -> AsyncIterator[pb.ExportResponse]:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not here")
+        yield pb.ExportResponse()
+
+    async def Erase(self, request: pb.EraseRequest, context: Any) -> AsyncIterator[pb.EraseResponse]:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not here")
+        yield pb.EraseResponse()
+
+    async def Verify(self, request: pb.VerifyRequest, context: Any) -> AsyncIterator[pb.VerifyResponse]:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not here")
+        yield pb.VerifyResponse()
+
     async def Describe(self, request: pb.DescribeRequest, context: Any) -> pb.DescribeResponse:
         self.heard += 1
         return pb.DescribeResponse(connector="shop")
@@ -232,7 +247,7 @@ class Garbage(grpc.GenericRpcHandler):
         async def many(request: bytes, context: Any) -> AsyncIterator[bytes]:
             yield b"\xff" * 64
 
-        unary = (handler_call_details.method or "").endswith("/Describe")  # type: ignore[attr-defined]
+        unary = (handler_call_details.method or "").endswith("/Describe")
         return grpc.unary_unary_rpc_method_handler(one) if unary else grpc.unary_stream_rpc_method_handler(many)
 
 

@@ -82,9 +82,10 @@ class Club:
         return changed
 
     async def source(self) -> governance_pb2.DataSource:
-        return await self.world.governance.GetDataSource(
+        found: governance_pb2.DataSource = await self.world.governance.GetDataSource(
             governance_pb2.GetDataSourceRequest(name=SOURCE), metadata=self.world.metadata("adam", "ROLE_ADMIN")
         )
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +168,7 @@ async def test_two_people_decide_where_a_connector_is(club: Club) -> None:
         assert [len(one) for one in proposal.connector_identity.fingerprints] == [64]
         assert await refused(club.propose(address, "carl")) == ("STATE_CONFLICT", "")
         assert await refused(club.confirm(proposal.name, "adam")) == ("FOUR_EYES", "SAME_PERSON")
-        behind = {"act": {"sub": "adam"}}
+        behind: dict[str, Any] = {"act": {"sub": "adam"}}
         assert await refused(club.confirm(proposal.name, "beth", **behind)) == ("FOUR_EYES", "SAME_PERSON")
         assert (await refused(club.confirm(proposal.name, actor_type="service")))[0] == "PERSON_REQUIRED"
         assert (await refused(club.confirm(proposal.name, auth_time=1)))[0] == "PERSON_REQUIRED"
