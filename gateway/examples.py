@@ -41,6 +41,9 @@ _TEXTS = {
     "primary_email": "privacy@acme.example",
     "evidence": "ticket-4711",
     "label": "shop-2026-01-31.dump",
+    "description": "A backup was readable from outside.",
+    "note": "Access was closed; no download was seen.",
+    "reference": "case-4711",
     "snapshot": "partners/acme/snapshots/0b6d9a52-6a3c-4f43-9c8e-6f4f7f0a9b10",
     "erasure": "partners/acme/erasureRequests/0b6d9a52-6a3c-4f43-9c8e-6f4f7f0a9b10",
     "url": "https://hooks.acme.example/dsr",
@@ -53,6 +56,7 @@ _IDS = {
     "snapshots",
     "restores",
     "connectorChanges",
+    "breaches",
 }
 
 

@@ -4,10 +4,11 @@ a line here, its folder's name in `store.FAMILIES`, and its service in `dsr.serv
 from collections.abc import Sequence
 
 from services.governance.backups import FAMILY as BACKUPS
+from services.governance.breach import FAMILY as BREACH
 from services.governance.connectors import FAMILY as CONNECTORS
 from services.governance.corrections import FAMILY as CORRECTIONS
 from services.governance.locations import FAMILY as LOCATIONS
 from services.governance.notifications import FAMILY as NOTIFICATIONS
 from services.governance.tools import Family
 
-FAMILIES: Sequence[Family] = (NOTIFICATIONS, CORRECTIONS, BACKUPS, LOCATIONS, CONNECTORS)
+FAMILIES: Sequence[Family] = (NOTIFICATIONS, CORRECTIONS, BACKUPS, LOCATIONS, CONNECTORS, BREACH)

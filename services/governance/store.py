@@ -13,7 +13,7 @@ from dsrkit.tasks import TaskStore
 from services.governance.domain import Hold
 
 SCHEMA = "governance"
-FAMILIES: Sequence[str] = ("notifications", "corrections", "backups", "locations", "connectors")
+FAMILIES: Sequence[str] = ("notifications", "corrections", "backups", "locations", "connectors", "breach")
 """Folders of clause families. Their statements are named `folder.statement`, their migrations are governance's."""
 _SQL = {
     **load_sql("services.governance"),

@@ -15,6 +15,7 @@ from dsr.credentials import Credential
 from dsr.v1 import access_pb2, erasure_pb2, governance_pb2, portability_pb2, request_pb2, subject_pb2
 from dsr.v1.access_pb2_grpc import AccessServiceStub
 from dsr.v1.backups_pb2_grpc import BackupServiceStub
+from dsr.v1.breach_pb2_grpc import BreachServiceStub
 from dsr.v1.connectors_pb2_grpc import ConnectorChangeServiceStub
 from dsr.v1.correction_pb2_grpc import CorrectionServiceStub
 from dsr.v1.erasure_pb2_grpc import ErasureServiceStub
@@ -119,6 +120,10 @@ class World:
     @property
     def backups(self) -> Any:
         return BackupServiceStub(self.channel("governance"))
+
+    @property
+    def breaches(self) -> Any:
+        return BreachServiceStub(self.channel("governance"))
 
     def stub(self, right: str) -> Any:
         return _STUBS[right](self.channel(right))

@@ -23,6 +23,7 @@ from dsr.speaker import Speaker, StreamInterceptor, TokenSource, UnaryIntercepto
 from dsr.v1 import access_pb2, erasure_pb2, portability_pb2, request_pb2
 from dsr.v1.access_pb2_grpc import AccessServiceStub
 from dsr.v1.backups_pb2_grpc import BackupServiceStub
+from dsr.v1.breach_pb2_grpc import BreachServiceStub
 from dsr.v1.connectors_pb2_grpc import ConnectorChangeServiceStub
 from dsr.v1.correction_pb2_grpc import CorrectionServiceStub
 from dsr.v1.erasure_pb2_grpc import ErasureServiceStub
@@ -34,6 +35,7 @@ from dsr.v1.portability_pb2_grpc import PortabilityServiceStub
 if TYPE_CHECKING:  # the typed stubs exist for type checkers only
     from dsr.v1.access_pb2_grpc import AccessServiceAsyncStub
     from dsr.v1.backups_pb2_grpc import BackupServiceAsyncStub
+    from dsr.v1.breach_pb2_grpc import BreachServiceAsyncStub
     from dsr.v1.connectors_pb2_grpc import ConnectorChangeServiceAsyncStub
     from dsr.v1.correction_pb2_grpc import CorrectionServiceAsyncStub
     from dsr.v1.erasure_pb2_grpc import ErasureServiceAsyncStub
@@ -83,6 +85,7 @@ class Platform:
     connectors: "ConnectorChangeServiceAsyncStub"
     corrections: "CorrectionServiceAsyncStub"
     backups: "BackupServiceAsyncStub"
+    breaches: "BreachServiceAsyncStub"
     notifications: "NotificationServiceAsyncStub"
     locations: "LocationServiceAsyncStub"
 
@@ -94,6 +97,7 @@ class Platform:
         self.connectors = ConnectorChangeServiceStub(channels["governance"])
         self.corrections = CorrectionServiceStub(channels["governance"])
         self.backups = BackupServiceStub(channels["governance"])
+        self.breaches = BreachServiceStub(channels["governance"])
         self.notifications = NotificationServiceStub(channels["governance"])
         self.locations = LocationServiceStub(channels["governance"])
 

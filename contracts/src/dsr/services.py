@@ -7,6 +7,7 @@ from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 from dsr.v1 import (
     access_pb2,
     backups_pb2,
+    breach_pb2,
     connectors_pb2,
     correction_pb2,
     erasure_pb2,
@@ -27,6 +28,7 @@ FILES: Mapping[str, Sequence[FileDescriptor]] = {
         backups_pb2.DESCRIPTOR,
         location_pb2.DESCRIPTOR,
         connectors_pb2.DESCRIPTOR,
+        breach_pb2.DESCRIPTOR,
     ),
 }
 """Files that declare a public service each, by the process that serves it."""

@@ -24,6 +24,7 @@ from dsr.credentials import Credential
 from dsr.services import descriptors
 from dsr.v1 import (
     backups_pb2,
+    breach_pb2,
     connectors_pb2,
     correction_pb2,
     governance_pb2,
@@ -148,6 +149,11 @@ async def _resources(world: World) -> dict[str, str]:
         metadata=world.metadata("adam", "ROLE_ADMIN"),
     )
     names["connectorChanges"] = proposed.name
+    breach = breach_pb2.Breach(natures=[breach_pb2.Breach.NATURE_INTEGRITY], description="acme was told so")
+    reported = await world.breaches.ReportBreach(
+        breach_pb2.ReportBreachRequest(parent=PARTNER, breach=breach, request_id=str(uuid.uuid4())), metadata=admin
+    )
+    names["breaches"] = reported.name
     for right in ("access", "portability", "erasure"):
         created = await world.create(right)
         await world.until(right, created.name, "PLANNED")
@@ -185,7 +191,7 @@ def _complete(message: Any, parent: str) -> None:
                 target.GetCurrentTime()
             _complete(target, parent)
         elif field.is_repeated:
-            value.append("x")
+            value.append(1 if field.type == FieldDescriptor.TYPE_ENUM else "x")
         elif field.type == FieldDescriptor.TYPE_ENUM:
             setattr(message, field.name, 1)
         elif field.type == FieldDescriptor.TYPE_STRING:
