@@ -41,7 +41,7 @@ def wrong(breach: pb.Breach, sources: Sequence[str], now: datetime) -> tuple[str
         if source not in sources:
             return f"data_sources[{index}]", "is not a data source of this partner"
     for field in ("begin_time", "end_time", "aware_time"):
-        if breach.HasField(field) and getattr(breach, field).ToDatetime(UTC) > now:  # type: ignore[arg-type]
+        if breach.HasField(field) and getattr(breach, field).ToDatetime(UTC) > now:
             return field, "must not be in the future"
     if breach.HasField("end_time") and breach.end_time.ToDatetime(UTC) < begin(breach, now):
         return "end_time", "must not be before begin_time"
