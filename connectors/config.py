@@ -40,6 +40,10 @@ class HostConfig:
     tls_key: str = ""
     tls_client_ca: str = ""
     otlp_endpoint: str = ""
+    """`host:port` of an OpenTelemetry collector, over TLS with `tls_certificate`, checked against `tls_client_ca`;
+    empty: none. Plaintext on loopback only."""
+    otlp_interval_seconds: float = 15.0
+    """Between two exports of metrics."""
     health_listen: str = ""
     """`host:port` that answers health checks in plaintext, for probes; empty: none."""
     drain_notice_seconds: float = 0.0

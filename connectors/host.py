@@ -9,6 +9,7 @@ from dsr.connector.v1 import connector_pb2 as pb
 from dsr.connector.v1.connector_pb2_grpc import ConnectorServiceServicer
 from dsr.connector.v1.grant_pb2 import CollectionInstruction, Grant, SignedGrant
 
+from connectors import meter
 from connectors.attempts import Attempts, Relay
 from connectors.backend import Backend
 from connectors.limits import check_expected, check_instructions, check_subject, check_subjects
@@ -48,6 +49,8 @@ class ConnectorHost(ConnectorServiceServicer):
     backends: Mapping[str, Backend]
     verifier: GrantVerifier
     clock: Callable[[], datetime]
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    """Of the backends, as metrics name them."""
     _attempts: Attempts = field(default_factory=Attempts)
     _relays: set[Relay[Any]] = field(default_factory=set)
 
@@ -76,7 +79,9 @@ class ConnectorHost(ConnectorServiceServicer):
         relay = await self._attempts.start(
             source.name, f"export {grant.task}", grant.attempt, lambda: source.backend.export(request, grant)
         )
+        kind = self.kinds.get(source.name, "unknown")
         async for message in self._read(relay, context):
+            meter.exported(kind, message)
             yield message
 
     async def Erase(self, request: pb.EraseRequest, context: Any) -> AsyncIterator[pb.EraseResponse]:
@@ -90,7 +95,9 @@ class ConnectorHost(ConnectorServiceServicer):
         relay = await self._attempts.start(
             source.name, f"erase {grant.task}", grant.attempt, lambda: source.backend.erase(request, grant)
         )
+        kind = self.kinds.get(source.name, "unknown")
         async for message in self._read(relay, context):
+            meter.erased(kind, message)
             yield message
 
     async def Verify(self, request: pb.VerifyRequest, context: Any) -> AsyncIterator[pb.VerifyResponse]:

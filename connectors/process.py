@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-import grpc
 import uvloop
 from dsr.connector.v1.connector_pb2_grpc import add_ConnectorServiceServicer_to_server
 
@@ -31,8 +30,8 @@ def _parse(arguments: Sequence[str], env: Mapping[str, str]) -> tuple[config.Hos
     return from_env(config.HostConfig, env), options.check
 
 
-def _tls(settings: config.HostConfig) -> grpc.ServerCredentials | None:
-    """TLS credentials; None for plaintext, which is allowed on loopback only (policy P9)."""
+def _tls(settings: config.HostConfig) -> TlsFiles | None:
+    """TLS files; None for plaintext, which is allowed on loopback only (policy P9)."""
     if not settings.tls_certificate:
         if not is_loopback(settings.listen):
             raise ConfigError("DSR_TLS_CERTIFICATE is not set; plaintext is refused outside loopback")
@@ -40,10 +39,10 @@ def _tls(settings: config.HostConfig) -> grpc.ServerCredentials | None:
     if not settings.tls_key:
         raise ConfigError("DSR_TLS_KEY is not set; it goes with DSR_TLS_CERTIFICATE")
     authority = Path(settings.tls_client_ca) if settings.tls_client_ca else None
-    return TlsFiles(Path(settings.tls_certificate), Path(settings.tls_key), authority).server()
+    return TlsFiles(Path(settings.tls_certificate), Path(settings.tls_key), authority)
 
 
-async def _serve(settings: config.HostConfig, tls: grpc.ServerCredentials | None, host: ConnectorHost) -> None:
+async def _serve(settings: config.HostConfig, tls: TlsFiles | None, host: ConnectorHost) -> None:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(host.close)
         running = await stack.enter_async_context(
@@ -52,7 +51,7 @@ async def _serve(settings: config.HostConfig, tls: grpc.ServerCredentials | None
                 registrations=[lambda server: add_ConnectorServiceServicer_to_server(host, server)],
                 service_names=[SERVICE_NAME],
                 authenticator=Authenticator(TrustStore(settings.trust), audiences=frozenset(host.backends)),
-                tls=tls,
+                tls=tls.server() if tls else None,
                 interceptors=telemetry.server_interceptors(),
                 health_listen=settings.health_listen,
                 drain_notice_seconds=settings.drain_notice_seconds,
@@ -71,13 +70,18 @@ def main(arguments: Sequence[str], env: Mapping[str, str]) -> int:
             raise ConfigError(f"{keys.path}: it holds no key")
         backends = config.open_backends(settings.connectors_config, file, settings.state_dir)
         tls = _tls(settings)
+        if not check_only:
+            log.configure("connectors")
+            files = {"tls_certificate": settings.tls_certificate, "tls_client_ca": settings.tls_client_ca}
+            collector = telemetry.Collector(settings.otlp_endpoint, settings.otlp_interval_seconds, tls)
+            telemetry.configure("connectors", collector, files)
     except (ConfigError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     if check_only:
         sys.stdout.write(f"{settings.connectors_config}: {len(backends)} sources can be served\n")
         return 0
-    log.configure("connectors")
-    telemetry.configure("connectors", settings.otlp_endpoint)
-    uvloop.run(_serve(settings, tls, ConnectorHost(backends, GrantVerifier(keys), lambda: datetime.now(UTC))))
+    kinds = {name: entry.kind for name, entry in file.sources.items()}
+    host = ConnectorHost(backends, GrantVerifier(keys), lambda: datetime.now(UTC), kinds)
+    uvloop.run(_serve(settings, tls, host))
     return 0

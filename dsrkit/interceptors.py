@@ -23,6 +23,7 @@ from grpc_status import rpc_status
 from dsrkit import log
 from dsrkit.auth import Authenticator, Caller, require_fresh_person, set_current_caller
 from dsrkit.errors import DsrError, invalid, not_found, required
+from dsrkit.metrics import CALL_DURATION, histogram
 from dsrkit.tls import HOPS, peer_uris
 
 Handler = Any  # grpc.RpcMethodHandler, which is generic in its stubs only
@@ -134,7 +135,10 @@ def map_error(error: Exception) -> DsrError:
 
 
 def _log(method: str, start: float, outcome: str, error: Exception | None = None, incident: str | None = None) -> None:
-    elapsed = round((time.monotonic() - start) * 1000, 1)
+    seconds = time.monotonic() - start
+    attributes = {"rpc.system.name": "grpc", "rpc.method": method.removeprefix("/")}
+    histogram(CALL_DURATION).record(seconds, attributes if outcome == "OK" else {**attributes, "error.type": outcome})
+    elapsed = round(seconds * 1000, 1)
     logger = log.get_logger()
     if error is not None:
         logger.error("rpc", method=method, outcome=outcome, ms=elapsed, error=error, incident=incident)

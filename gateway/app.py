@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import grpc
 from google.protobuf.message import Message
-from opentelemetry import metrics, trace
+from opentelemetry import trace
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message as ASGIMessage
@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from dsrkit import log
 from dsrkit.auth import Authenticator
 from dsrkit.errors import DsrError, invalid
+from dsrkit.metrics import HTTP_DURATION, histogram
 from gateway import binding, events, problems, strict_json
 from gateway.downloads import Download
 from gateway.output import to_json
@@ -69,7 +70,7 @@ class Gateway:
         self._authenticator = authenticator
         self._running = 0
         self._tracer = trace.get_tracer("gateway")
-        self._duration = metrics.get_meter("gateway").create_histogram("http.server.request.duration", "s")
+        self._duration = histogram(HTTP_DURATION)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         start = time.monotonic()

@@ -46,7 +46,10 @@ class Config:
     drain_notice_seconds: float = 0.0
     """How long readiness says no before connections are closed, for a load balancer to see."""
     otlp_endpoint: str = ""
-    """`host:port` of an OpenTelemetry collector; empty for none."""
+    """`host:port` of an OpenTelemetry collector, over TLS with `upstream_certificate`; empty for none. Plaintext on
+    loopback only."""
+    otlp_interval_seconds: float = 15.0
+    """Between two exports of metrics."""
 
     def __post_init__(self) -> None:
         if bool(self.tls_certificate) != bool(self.tls_key):

@@ -10,11 +10,17 @@ from uuid import UUID
 import orjson
 from dsr.authority.v1 import authority_pb2
 from dsr.connector.v1 import connector_pb2
+from dsr.v1.request_pb2 import RequestState
 from dsr.v1.subject_pb2 import Identity as IdentityMessage
 
 from dsrkit.tasks import NewTask
 
 TERMINAL = frozenset({"COMPLETED", "PARTIALLY_ERASED", "REFUSED", "CANCELLED"})
+OPEN_STATES = tuple(
+    value.name.removeprefix("REQUEST_STATE_")
+    for value in RequestState.DESCRIPTOR.values
+    if value.number and value.name.removeprefix("REQUEST_STATE_") not in TERMINAL
+)
 AFTERWARDS = ("close",)
 """Steps that go on after a request has become terminal."""
 
@@ -159,6 +165,11 @@ class Request:
     def terminal(self) -> bool:
         """Whether nothing more will happen to it, but for its bundle's end."""
         return self.state in TERMINAL
+
+    @property
+    def ended(self) -> bool:
+        """Whether nobody has to do anything more about it: a preview ends with its plan."""
+        return self.terminal or (self.state == "PLANNED" and bool(self.facts.get("validate_only")))
 
     def with_facts(self, **facts: Any) -> "Request":
         """A copy with more facts."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 import uvloop
@@ -21,6 +21,8 @@ from dsrkit.channels import Channels
 from dsrkit.config import ConfigError, from_env
 from dsrkit.db import open_pool
 from dsrkit.egress import EgressGuard
+from dsrkit.gauges import Values, observing, of_outbox, of_requests, of_tasks
+from dsrkit.metrics import Metric
 from dsrkit.requests.authority import Authority
 from dsrkit.requests.bundle import Bundles
 from dsrkit.requests.close import Close
@@ -29,7 +31,7 @@ from dsrkit.requests.export import Export, Spool
 from dsrkit.requests.flow import Advance, Flow
 from dsrkit.requests.leftovers import Leftovers
 from dsrkit.requests.locate import Locate
-from dsrkit.requests.model import Right
+from dsrkit.requests.model import OPEN_STATES, Right
 from dsrkit.requests.servicer import Parts
 from dsrkit.requests.store import RequestStore
 from dsrkit.requests.watch import EventHub
@@ -73,7 +75,10 @@ class Config:
     tls_ca: str = ""
     """`DSR_TLS_CA`: PEM certificates that others' are checked against (mutual TLS)."""
     otlp_endpoint: str = ""
-    """`DSR_OTLP_ENDPOINT`: `host:port` of an OpenTelemetry collector; empty: none."""
+    """`DSR_OTLP_ENDPOINT`: `host:port` of an OpenTelemetry collector, over TLS with this process's certificate; empty:
+    none. Plaintext on loopback only."""
+    otlp_interval_seconds: float = 15.0
+    """`DSR_OTLP_INTERVAL_SECONDS`: between two exports of metrics."""
     health_listen: str = ""
     """`DSR_HEALTH_LISTEN`: `host:port` that answers health checks in plaintext, for probes; empty: none."""
     drain_notice_seconds: float = 0.0
@@ -164,15 +169,16 @@ async def serving(
 ) -> AsyncIterator[RunningServer]:
     """Serves RPCs and works on tasks, as `config.role` says; drains at the end."""
     flow = tools.parts.flow
-    shared: dict[str, Step] = {
+    durable: dict[str, Step] = {
         "register": tools.locate.register,
         "locate": tools.locate.locate,
         "close": tools.close.close,
+        **steps,
     }
     leftovers = Leftovers(tools.parts.store, config.state_dir / "spool", config.state_dir / "bundles")
     worker = Worker(
         tools.parts.store.tasks,
-        {**shared, **steps},
+        durable,
         flow.lock,
         flow.settle,
         flow.waiting,
@@ -180,19 +186,30 @@ async def serving(
         heartbeat_seconds=config.heartbeat_seconds,
         discard=leftovers.of_attempt,
     )
+
+    async def tasks() -> Mapping[Metric, Values]:
+        return of_tasks(await tools.parts.store.tasks.watch(), list(durable))
+
+    async def requests() -> Mapping[Metric, Values]:
+        rows, outbox_age = await tools.parts.store.watch()
+        return {**of_requests(rows, OPEN_STATES), **of_outbox(outbox_age)}
+
     authenticator = Authenticator(TrustStore(config.trust), [PLATFORM_AUDIENCE])
     serves, works = config.role in ("api", "all"), config.role in ("worker", "all")
-    async with open_server(
-        listen=config.listen,
-        registrations=[register] if serves else [],
-        service_names=[service_name] if serves else [],
-        authenticator=authenticator,
-        tls=tools.tls.server() if tools.tls else None,
-        interceptors=telemetry.server_interceptors(),
-        draining=tools.parts.draining,
-        health_listen=config.health_listen,
-        drain_notice_seconds=config.drain_notice_seconds,
-    ) as running:
+    async with (
+        open_server(
+            listen=config.listen,
+            registrations=[register] if serves else [],
+            service_names=[service_name] if serves else [],
+            authenticator=authenticator,
+            tls=tools.tls.server() if tools.tls else None,
+            interceptors=telemetry.server_interceptors(),
+            draining=tools.parts.draining,
+            health_listen=config.health_listen,
+            drain_notice_seconds=config.drain_notice_seconds,
+        ) as running,
+        observing(tools.parts.right.noun, [tasks, requests], config.otlp_endpoint, config.otlp_interval_seconds),
+    ):
         listening = asyncio.create_task(tools.parts.hub.listen())
         working = asyncio.create_task(worker.run()) if works else None
         try:
@@ -209,7 +226,11 @@ def main(service: str, open_service: Callable[[C], AbstractAsyncContextManager[R
     """Runs a process: reads its environment, serves until told to end, drains."""
     log.configure(service)
     try:
-        config = from_env(kind, os.environ)
+        config: Any = from_env(kind, os.environ)
+        tls = TlsFiles.of(config.tls_certificate, config.tls_key, config.tls_ca)
+        files = {"tls_certificate": config.tls_certificate, "tls_ca": config.tls_ca}
+        collector = telemetry.Collector(config.otlp_endpoint, config.otlp_interval_seconds, tls)
+        telemetry.configure(service, collector, files)
     except ConfigError as error:
         sys.exit(f"{service}: {error}")
 
@@ -217,5 +238,4 @@ def main(service: str, open_service: Callable[[C], AbstractAsyncContextManager[R
         async with open_service(config) as running:
             await running.wait_for_termination()
 
-    telemetry.configure(service, getattr(config, "otlp_endpoint", ""))
     uvloop.run(body())

@@ -13,7 +13,8 @@ from dsr.v1.request_pb2 import RequestState
 from dsrkit.auth import Caller
 from dsrkit.db import Connection, load_sql, partner_transaction, sweeper_transaction
 from dsrkit.errors import DsrError, not_found
-from dsrkit.requests.model import TERMINAL, Request, Right
+from dsrkit.metrics import REQUEST_DURATION, histogram
+from dsrkit.requests.model import Request, Right
 from dsrkit.tasks import Task, TaskStore
 
 _SQL = load_sql("dsrkit.requests")
@@ -89,9 +90,13 @@ class RequestStore:
             request.facts,
             request.sealed,
             request.bundle_expire_time,
-            request.state in TERMINAL,
+            request.ended,
         )
-        return _found(row)
+        saved = _found(row)
+        if saved.ended and saved.complete_time == saved.update_time:  # by this very statement
+            lasted = (saved.update_time - saved.received_time).total_seconds()
+            histogram(REQUEST_DURATION).record(lasted, {"dsr.request.state": saved.state})
+        return saved
 
     async def add_event(
         self, connection: Connection, request: Request, kind: str, task: Task | None = None, waiting: str | None = None
@@ -168,6 +173,11 @@ class RequestStore:
         """Removes entries that governance has."""
         async with partner_transaction(self.pool, partner) as connection:
             await connection.execute(_SQL["shipped"], list(ids))
+
+    async def watch(self) -> tuple[list[asyncpg.Record], float | None]:
+        """Open requests by state and nearness of their due time, over all partners, and the outbox's age in seconds."""
+        async with sweeper_transaction(self.pool, self.right.noun) as connection:
+            return list(await connection.fetch(_SQL["watch"])), await connection.fetchval(_SQL["outbox_age"])
 
     async def expired_bundles(self) -> list[tuple[str, UUID]]:
         """Requests whose bundle's time is over, over all partners."""

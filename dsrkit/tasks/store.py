@@ -76,6 +76,11 @@ class TaskStore:
             seconds: float | None = await connection.fetchval(_SQL["next_due"])
             return seconds
 
+    async def watch(self) -> list[asyncpg.Record]:
+        """Open tasks by step, state and reason, over all partners: how many, and how old."""
+        async with sweeper_transaction(self.pool, self.schema) as connection:
+            return list(await connection.fetch(_SQL["watch"]))
+
     async def purge_queue_log(self) -> None:
         """Removes the queue's own log after a day."""
         await self.pool.execute(_SQL["purge_queue_log"])

@@ -6,6 +6,7 @@ A step does its work outside of any transaction and returns `Done`, or raises `D
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -26,6 +27,7 @@ from dsrkit import log
 from dsrkit.db import Connection, partner_transaction
 from dsrkit.errors import DsrError
 from dsrkit.interceptors import map_error
+from dsrkit.metrics import TASK_DURATION, TASK_RECORDS, counter, histogram
 from dsrkit.tasks.model import Done, Task
 from dsrkit.tasks.store import TaskStore
 
@@ -210,6 +212,7 @@ class Worker:
 
     async def _attempt(self, task: Task) -> None:
         partner = task.partner
+        start, tried = time.monotonic(), {"dsr.task.step": task.step}
         logger = log.get_logger().bind(task=task.name, step=task.step, source=task.source, attempt=task.attempt)
         try:
             done = await self._steps[task.step](task)
@@ -219,6 +222,8 @@ class Worker:
                 if taken:
                     await self._settle(connection, task, done)
             if taken:
+                histogram(TASK_DURATION).record(time.monotonic() - start, tried)
+                counter(TASK_RECORDS).add(done.records, tried)
                 logger.info("task.done", records=done.records)
             else:
                 logger.warning("task.superseded")
@@ -226,6 +231,7 @@ class Worker:
                     await self._discard(task)
         except Exception as error:
             reason = map_error(error).reason
+            histogram(TASK_DURATION).record(time.monotonic() - start, {**tried, "error.type": reason})
             delay = error.retry_after if isinstance(error, DsrError) else None
             pause = max(backoff(task.tries), delay or timedelta())
             logger.warning("task.waiting", reason=reason, error=None if isinstance(error, DsrError) else error)

@@ -1,7 +1,7 @@
 """Wires governance: `python -m services.governance`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -15,7 +15,9 @@ from dsrkit import log, telemetry
 from dsrkit.auth import Authenticator, TrustStore
 from dsrkit.db import open_pool
 from dsrkit.egress import EgressGuard
+from dsrkit.gauges import Values, observing, of_requests, of_tasks
 from dsrkit.grants import GrantSigner
+from dsrkit.metrics import Metric
 from dsrkit.requests.runtime import main
 from dsrkit.server import RunningServer, is_loopback, open_server
 from dsrkit.tasks import TaskStore, Worker
@@ -76,22 +78,32 @@ async def open_service(config: Config, clock: Clock = system_clock) -> AsyncIter
             steps.waiting,
             [(3600.0, store.purge), *(chore for family in FAMILIES for chore in family.chores(tools))],
         )
+
+        async def tasks() -> Mapping[Metric, Values]:
+            return of_tasks(await store.tasks.watch(), list(durable))
+
+        async def corrections() -> Mapping[Metric, Values]:
+            return of_requests(await store.watch("corrections.watch"), ["OPEN"])
+
         serves, works = config.role in ("api", "all"), config.role in ("worker", "all")
         registrations: list[Callable[[grpc.aio.Server], None]] = [
             lambda server: add_GovernanceServiceServicer_to_server(governance, server),
             lambda server: add_AuthorityServiceServicer_to_server(authority, server),
             *(partial(family.register, tools) for family in FAMILIES),
         ]
-        async with open_server(
-            listen=config.listen,
-            registrations=registrations if serves else [],
-            service_names=SERVICES if serves else [],
-            authenticator=Authenticator(trust, [PLATFORM_AUDIENCE, AUTHORITY_AUDIENCE]),
-            tls=tls.server() if tls else None,
-            interceptors=telemetry.server_interceptors(),
-            health_listen=config.health_listen,
-            drain_notice_seconds=config.drain_notice_seconds,
-        ) as running:
+        async with (
+            open_server(
+                listen=config.listen,
+                registrations=registrations if serves else [],
+                service_names=SERVICES if serves else [],
+                authenticator=Authenticator(trust, [PLATFORM_AUDIENCE, AUTHORITY_AUDIENCE]),
+                tls=tls.server() if tls else None,
+                interceptors=telemetry.server_interceptors(),
+                health_listen=config.health_listen,
+                drain_notice_seconds=config.drain_notice_seconds,
+            ) as running,
+            observing(SCHEMA, [tasks, corrections], config.otlp_endpoint, config.otlp_interval_seconds),
+        ):
             working = asyncio.create_task(worker.run()) if works else None
             try:
                 yield running

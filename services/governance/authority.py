@@ -13,6 +13,8 @@ from dsrkit.db import Connection, partner_transaction
 from dsrkit.errors import DsrError, invalid
 from dsrkit.grants import GrantSigner
 from dsrkit.instructions import differences
+from dsrkit.interceptors import map_error
+from dsrkit.metrics import GRANT_DECISIONS, counter
 from dsrkit.requests.view import parse_partner, parse_uuid4
 from services.governance import messages
 from services.governance.backups import serving
@@ -20,7 +22,7 @@ from services.governance.domain import Facts, refuse
 from services.governance.gatekeeper import Gatekeeper
 from services.governance.notifications.deadlines import track
 from services.governance.notifications.outbox import notify
-from services.governance.services import own_request, own_right, right_of
+from services.governance.services import SERVICES, own_request, own_right, right_of
 from services.governance.tools import Tools, refused
 from services.governance.work import WorkRpcs, parse_id
 
@@ -103,6 +105,20 @@ class AuthorityServicer(WorkRpcs):
 
     async def IssueGrant(self, request: pb.IssueGrantRequest, context: Any) -> pb.IssueGrantResponse:
         own_right(request.right)
+        attributes = {"dsr.right": SERVICES[request.right]}
+        try:
+            answer = await self._grant(request)
+        except Exception as error:
+            known = map_error(error)
+            attributes["error.type"] = known.reason
+            if "rule" in known.metadata:
+                attributes["dsr.refusal.rule"] = known.metadata["rule"]
+            raise
+        finally:
+            counter(GRANT_DECISIONS).add(1, attributes)
+        return answer
+
+    async def _grant(self, request: pb.IssueGrantRequest) -> pb.IssueGrantResponse:
         erases = request.right == pb.RIGHT_ERASURE
         partner = parse_partner(request.source, "source")
         if own_request(request.request, request.right) != partner:

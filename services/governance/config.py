@@ -43,7 +43,10 @@ class Config:
     tls_ca: str = ""
     """`DSR_TLS_CA`: PEM certificates that others' are checked against (mutual TLS)."""
     otlp_endpoint: str = ""
-    """`DSR_OTLP_ENDPOINT`: `host:port` of an OpenTelemetry collector; empty: none."""
+    """`DSR_OTLP_ENDPOINT`: `host:port` of an OpenTelemetry collector, over TLS with this process's certificate; empty:
+    none. Plaintext on loopback only."""
+    otlp_interval_seconds: float = 15.0
+    """`DSR_OTLP_INTERVAL_SECONDS`: between two exports of metrics."""
     health_listen: str = ""
     """`DSR_HEALTH_LISTEN`: `host:port` that answers health checks in plaintext, for probes; empty: none."""
     drain_notice_seconds: float = 0.0

@@ -8,7 +8,7 @@ from dsrkit.auth import current_caller
 from dsrkit.errors import DsrError, invalid
 from dsrkit.requests.view import parse_partner
 
-_SERVICES: Mapping[int, str] = {
+SERVICES: Mapping[int, str] = {
     pb.RIGHT_ACCESS: "access",
     pb.RIGHT_PORTABILITY: "portability",
     pb.RIGHT_ERASURE: "erasure",
@@ -22,9 +22,9 @@ _RIGHTS: Mapping[str, "pb.Right.ValueType"] = {
 
 def own_right(right: int) -> None:
     """FIELD_INVALID unless it is one of the three rights; ROLE_REQUIRED unless the calling service is that right's."""
-    if right not in _SERVICES:
+    if right not in SERVICES:
         raise invalid("right", "must be one of the three rights")
-    if current_caller().subject != _SERVICES[right]:
+    if current_caller().subject != SERVICES[right]:
         raise DsrError("ROLE_REQUIRED", "This service has no part in that right.", roles="ROLE_SERVICE")
 
 

@@ -91,6 +91,11 @@ class GovernanceStore:
         async with sweeper_transaction(self.pool, SCHEMA) as connection:
             return list(await connection.fetch(_SQL["open_obligations"], right))
 
+    async def watch(self, statement: str) -> list[asyncpg.Record]:
+        """What metrics count, over all partners: ids, states and times only."""
+        async with sweeper_transaction(self.pool, SCHEMA) as connection:
+            return list(await connection.fetch(_SQL[statement]))
+
     async def purge(self) -> None:
         """Chore: processing records end after a year (policy P7); used tokens and admissions much earlier."""
         async with sweeper_transaction(self.pool, SCHEMA) as connection:

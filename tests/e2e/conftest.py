@@ -10,5 +10,5 @@ from tests.support.e2e import World, open_world
 @pytest.fixture(scope="session")
 async def world() -> AsyncIterator[World]:
     """All processes, one partner, a small shop."""
-    async with open_world(durable=False, small=True) as opened:
+    async with open_world(durable=False, small=True, watched=True) as opened:
         yield opened

@@ -17,6 +17,7 @@ from dsr.errors import DsrRpcError
 from dsr.v1 import access_pb2, subject_pb2
 
 from deploy.local.api import ApiError
+from deploy.local.programs import RIGHTS
 from deploy.local.shop import sources
 from tests.support.e2e import PARTNER, World, body, until
 from tests.support.e2e_canary import Hunt, hunt, names
@@ -168,4 +169,7 @@ async def test_no_name_is_written_anywhere(world: World, tmp_path: Path) -> None
     await world.closed(name)
     found = await hunt(world, person)
     assert found.found == set()
+    assert world.collector is not None
+    told = {service.split("/")[0] for service, _ in world.collector.metrics()}
+    assert told == {f"dsr-{name}" for name in (*RIGHTS, "governance", "gateway", "connectors")}
     assert found.searched > 10_000_000

@@ -25,6 +25,7 @@ from deploy.local.shop.files import checksum
 from deploy.local.shop.setting import Setting, set_up_shop
 from deploy.local.shop.witness import Checksum
 from tests.support.e2e_people import LEFT, Person, add_person, shrink
+from tests.support.otlp import Collector, open_collector
 
 T = TypeVar("T")
 PARTNER = sources.PARTNER
@@ -50,6 +51,8 @@ class World:
     clerk: Actor
     manager: Actor
     people: list[Person] = field(default_factory=list)
+    collector: Collector | None = None
+    """What all processes tell of themselves."""
 
     # People, and what is there of them
 
@@ -277,8 +280,9 @@ def _clusters(folder: Path, fsync: bool) -> Iterator[tuple[Cluster, Cluster]]:
 
 
 @asynccontextmanager
-async def open_world(*, durable: bool, small: bool) -> AsyncIterator[World]:
-    """Starts everything and connects the shop. `durable`: the databases survive being killed."""
+async def open_world(*, durable: bool, small: bool, watched: bool = False) -> AsyncIterator[World]:
+    """Starts everything and connects the shop. `durable`: the databases survive being killed; `watched`: all processes
+    export traces and metrics."""
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(_folder())
         own, shop = stack.enter_context(_clusters(folder, durable))
@@ -288,7 +292,10 @@ async def open_world(*, durable: bool, small: bool) -> AsyncIterator[World]:
             await shrink(connection)
             await connection.close()
         hosts = {**setting.hosts, "shop": lambda keys: _raise_cap(setting.hosts["shop"](keys))}
+        collector = await stack.enter_async_context(open_collector()) if watched else None
+        told = {"DSR_OTLP_ENDPOINT": collector.endpoint, "DSR_OTLP_INTERVAL_SECONDS": "1"} if collector else {}
         rights = {"DSR_HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS)}
+        extra = {name: told for name in ("governance", "gateway", *hosts)}
         platform = await stack.enter_async_context(
             open_platform(
                 folder / "platform",
@@ -296,7 +303,7 @@ async def open_world(*, durable: bool, small: bool) -> AsyncIterator[World]:
                 hosts,
                 database=DATABASE,
                 logs=folder / "logs",
-                extra_env={name: rights for name in ("access", "portability", "erasure")},
+                extra_env={**extra, **{name: {**rights, **told} for name in ("access", "portability", "erasure")}},
             )
         )
         api = await stack.enter_async_context(Api.open(platform.url))
@@ -311,6 +318,7 @@ async def open_world(*, durable: bool, small: bool) -> AsyncIterator[World]:
             operator=Actor(Credential.load(platform.credential("operator")), "operator-1", ("ROLE_OPERATOR",)),
             admin=Actor(acme, "admin-1", ("ROLE_ADMIN",)),
             clerk=Actor(acme, "clerk-7", ("ROLE_REQUESTER",)),
+            collector=collector,
             manager=Actor(acme, "manager-2", ("ROLE_APPROVER", "ROLE_READER")),
         )
         await _connect(world)

@@ -100,6 +100,8 @@ async def hunt(world: World, person: Person) -> Hunt:
     found = Hunt(person)
     own = world.platform_db.home
     found.files([world.platform.logs, world.platform.folder, *own.glob("*.log"), *world.source_db.home.glob("*.log")])
+    told = world.collector.received if world.collector else []
+    found.search(b"\0".join(message.SerializeToString() for message in told), "telemetry")
     async with world.store() as connection:
         await found.tables(connection, "governance", "access", "portability", "erasure", "dsr")
         await connection.execute("CHECKPOINT")

@@ -75,6 +75,7 @@ class World:
     tls: TlsFiles | None = None
     governance_settings: dict[str, Any] = field(default_factory=dict)
     bundle_location: str = "Amazon Web Services/Dublin/IE"
+    telemetry: dict[str, Any] = field(default_factory=dict)
 
     def credential(self, partner: str = "acme") -> Credential:
         return Credential.load(self.folder / f"{partner}.json")
@@ -142,6 +143,7 @@ class World:
                 dpo_contact="dpo@agency.example",
                 private_egress="127.0.0.0/8",
                 **self.tls_settings(),
+                **self.telemetry,
                 **self.governance_settings,
             )
             await stack.enter_async_context(governance.open_service(config))
@@ -162,6 +164,7 @@ class World:
             bundle_location=self.bundle_location,
             private_egress="127.0.0.0/8",
             **self.tls_settings(),
+            **self.telemetry,
         )
 
     def tls_settings(self) -> dict[str, Any]:
@@ -365,9 +368,14 @@ def seconds(count: float) -> Duration:
 
 @asynccontextmanager
 async def open_world(
-    folder: Path, cluster: Any, database: str, tls: TlsFiles | None = None, **partner: Any
+    folder: Path,
+    cluster: Any,
+    database: str,
+    tls: TlsFiles | None = None,
+    telemetry: Mapping[str, Any] | None = None,
+    **partner: Any,
 ) -> AsyncIterator[World]:
-    """Starts everything, with one partner, two sources and a data map."""
+    """Starts everything, with one partner, two sources and a data map. `telemetry`: settings of every service."""
     passwords = {schema: f"{schema}-secret" for schema in SCHEMAS}
     await migrate_all(cluster.dsn(database), passwords)
     trust = TrustFile(folder / "trust.json")
@@ -384,9 +392,12 @@ async def open_world(
         return str(cluster.dsn(database, user=f"dsr_{name}", password=passwords[name]))
 
     async with AsyncExitStack() as stack:
-        world = World(folder, dsn, crm, shop, ports, stack, tls=tls)
+        world = World(folder, dsn, crm, shop, ports, stack, tls=tls, telemetry=dict(telemetry or {}))
         host = ConnectorHost(
-            {CRM: crm, SHOP: shop}, GrantVerifier(GrantKeys(folder / "grants.jwks")), lambda: datetime.now(UTC)
+            {CRM: crm, SHOP: shop},
+            GrantVerifier(GrantKeys(folder / "grants.jwks")),
+            lambda: datetime.now(UTC),
+            {CRM: "memory", SHOP: "memory"},
         )
         connectors = await stack.enter_async_context(
             open_server(

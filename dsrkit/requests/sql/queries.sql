@@ -65,3 +65,18 @@ DELETE FROM outbox WHERE id = ANY ($1::uuid[])
 
 -- name: expired_bundles
 SELECT partner, id FROM request WHERE bundle_expire_time <= now() LIMIT 200
+
+-- name: watch
+SELECT state, due, count(*) AS requests, min(seconds)::float8 AS seconds,
+       count(*) FILTER (WHERE seconds < 3 * 86400 AND update_time < now() - interval '1 day') AS stalled
+FROM (
+  SELECT state, update_time, extract(epoch FROM due_time - now()) AS seconds,
+         CASE WHEN due_time <= now() THEN 'overdue' WHEN due_time <= now() + interval '1 day' THEN '1d'
+              WHEN due_time <= now() + interval '3 days' THEN '3d' WHEN due_time <= now() + interval '7 days' THEN '7d'
+              ELSE 'later' END AS due
+  FROM request WHERE complete_time IS NULL
+) AS open
+GROUP BY state, due
+
+-- name: outbox_age
+SELECT extract(epoch FROM now() - min(create_time))::float8 AS seconds FROM outbox

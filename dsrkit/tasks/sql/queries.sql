@@ -52,3 +52,17 @@ SELECT extract(epoch FROM min(due_time) - now())::float8 AS seconds FROM task WH
 
 -- name: purge_queue_log
 DELETE FROM pgqueuer_log WHERE created < now() - interval '1 day'
+
+-- name: watch
+-- A task that was begun since it fell due is running, or was until its worker died.
+SELECT step, state, reason, count(*) AS tasks, count(*) FILTER (WHERE tries >= 30) AS stuck,
+       max(extract(epoch FROM now() - since))::float8 AS age
+FROM (
+  SELECT step, waiting_reason AS reason, tries,
+         CASE WHEN due_time > now() THEN CASE WHEN waiting_reason IS NULL THEN 'scheduled' ELSE 'waiting' END
+              WHEN update_time > due_time THEN 'running' ELSE 'queued' END AS state,
+         CASE WHEN due_time > now() THEN CASE WHEN waiting_reason IS NULL THEN now() ELSE create_time END
+              WHEN update_time > due_time THEN update_time ELSE due_time END AS since
+  FROM task WHERE state = 'open'
+) AS open
+GROUP BY step, state, reason

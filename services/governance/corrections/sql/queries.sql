@@ -50,3 +50,15 @@ DELETE FROM restricted_identity WHERE correction = $1
 
 -- name: restrictions
 SELECT DISTINCT correction FROM restricted_identity WHERE digest = ANY ($1::bytea[]) ORDER BY correction
+
+-- name: watch
+SELECT state, due, count(*) AS requests, min(seconds)::float8 AS seconds,
+       count(*) FILTER (WHERE seconds < 3 * 86400 AND update_time < now() - interval '1 day') AS stalled
+FROM (
+  SELECT state, update_time, extract(epoch FROM due_time - now()) AS seconds,
+         CASE WHEN due_time <= now() THEN 'overdue' WHEN due_time <= now() + interval '1 day' THEN '1d'
+              WHEN due_time <= now() + interval '3 days' THEN '3d' WHEN due_time <= now() + interval '7 days' THEN '7d'
+              ELSE 'later' END AS due
+  FROM correction WHERE complete_time IS NULL
+) AS open
+GROUP BY state, due
