@@ -44,7 +44,7 @@ conformance: $(VENV)/.dev ## Run the connector contract's own tests against our 
 chaos: $(VENV)/.dev ## Kill processes in the middle of their work and see that nothing is lost
 	$(BIN)/pytest tests/chaos -m "" $(T)
 
-servers: $(VENV)/.dev ## Install (as root) and start S3, Swift, MariaDB and Redis on loopback, for test-servers
+servers: $(VENV)/.dev ## Install (as root) and start S3, Swift, MariaDB, Redis and Prometheus on loopback, for test-servers
 	scripts/servers.sh start
 
 test-servers: $(VENV)/.dev ## Run the tests against real servers; what isn't there is skipped by name

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Real servers for tests/servers on 127.0.0.1, on free ports, their data below .data/servers:
-#   scripts/servers.sh start [radosgw swift mariadb redis]   installs what is missing, starts what isn't running
+#   scripts/servers.sh start [radosgw swift mariadb redis prometheus]   installs what is missing, starts what isn't running
 #   scripts/servers.sh stop                                  ends them all and removes their data
 #   scripts/servers.sh status                                says what is running
 # radosgw is Ceph's S3; swift and the Keystone beside it come from PyPI into .build/swift and .build/keystone. Debian
@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 DATA=$PWD/.data/servers
 VENV=$PWD/.build/swift
 KEYSTONE=$PWD/.build/keystone
-ALL=(radosgw swift mariadb redis)
+ALL=(radosgw swift mariadb redis prometheus)
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "servers: $*"; exit 1; }
@@ -310,6 +310,17 @@ start_redis() {
   daemon redis redis-server --bind 127.0.0.1 --port "$port" --dir "$d" --save '' --appendonly no --daemonize no
   until_ready 20 redis-cli -p "$port" ping || fail "redis doesn't answer; see $d/output.log"
   printf 'host=127.0.0.1\nport=%s\n' "$port" >"$d/address"
+}
+
+start_prometheus() {
+  need prometheus prometheus
+  local d=$DATA/prometheus port
+  port=$(free_port)
+  mkdir -p "$d"
+  printf 'global:\n  evaluation_interval: 5s\nrule_files:\n  - %s/deploy/observability/alerts.yaml\n' "$PWD" >"$d/prometheus.yml"
+  daemon prometheus prometheus --config.file="$d/prometheus.yml" --storage.tsdb.path="$d/data" --web.listen-address="127.0.0.1:$port"
+  until_ready 30 python3 -c "import urllib.request as u; u.urlopen('http://127.0.0.1:$port/-/ready')" || fail "prometheus doesn't answer; see $d/output.log"
+  printf 'url=http://127.0.0.1:%s\n' "$port" >"$d/address"
 }
 
 stop_one() {
