@@ -1,13 +1,19 @@
-"""Creates and upgrades the platform's schemas and roles: `python -m deploy.database --owner-dsn … --passwords FILE`.
+"""Creates and upgrades the platform's schemas and roles.
 
-Safe to run twice, and by two at once. The passwords file is JSON: schema to password of its role.
+    python -m deploy.database --owner-dsn-file FILE --passwords FILE
+
+Safe to run twice, and by two at once. The passwords file is JSON: schema to password of its role. Secrets are read from
+files: arguments are seen by everybody on the machine.
 """
 
 import argparse
 import asyncio
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import asyncpg
 
 from dsrkit.migrate import migrate
 from services.governance.store import FAMILIES
@@ -30,16 +36,59 @@ async def migrate_all(owner_dsn: str, passwords: Mapping[str, str]) -> list[str]
     return applied
 
 
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--owner-dsn", required=True, help="postgresql://… of the role that owns the schemas")
+async def command(arguments: Sequence[str]) -> list[str]:
+    """The command: what it says. SystemExit says what is wrong and what to do."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.database", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    owner = parser.add_mutually_exclusive_group(required=True)
+    owner.add_argument(
+        "--owner-dsn-file", type=Path, help="file with the postgresql://… of the role that owns the schemas"
+    )
+    owner.add_argument("--owner-dsn", help="the same as an argument, for a database without secrets")
     parser.add_argument("--passwords", type=Path, help="JSON file: schema to password of its role dsr_<schema>")
-    arguments = parser.parse_args()
-    passwords = json.loads(arguments.passwords.read_text()) if arguments.passwords else {}
-    for line in asyncio.run(migrate_all(arguments.owner_dsn, passwords)) or ["nothing to do"]:
-        print(line)  # noqa: T201 - a command's output
+    given = parser.parse_args(arguments)
+    try:
+        dsn = given.owner_dsn or given.owner_dsn_file.read_text().strip()
+        passwords = read_passwords(given.passwords) if given.passwords else {}
+        return await migrate_all(dsn, passwords) or ["nothing to do"]
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        sys.exit(f"deploy.database: {_explain(error)}")
+
+
+def read_passwords(path: Path) -> Mapping[str, str]:
+    """The passwords file. ValueError says what is wrong with it, never what it holds."""
+    try:
+        found = json.loads(path.read_text())
+    except ValueError:
+        raise ValueError(f"{path} is not JSON") from None
+    if not isinstance(found, dict) or not all(isinstance(value, str) and value for value in found.values()):
+        raise ValueError(f"{path} must be an object: schema to password, a string")
+    unknown = sorted(set(found) - set(SCHEMAS))
+    if unknown:
+        raise ValueError(f"{path} names {unknown[0]}; there are {', '.join(SCHEMAS)}")
+    return found
+
+
+def _explain(error: Exception) -> str:
+    """What to do about it. A driver's text may quote the DSN, so only PostgreSQL's own is passed on."""
+    match error:
+        case asyncpg.InvalidPasswordError() | asyncpg.InvalidAuthorizationSpecificationError():
+            return "the owner's role or password is not accepted; look at the DSN"
+        case asyncpg.InsufficientPrivilegeError():
+            return f"{error}; the owner needs CREATEROLE, and CREATE on the database"
+        case asyncpg.PostgresError():
+            return str(error)
+        case FileNotFoundError() | PermissionError() if error.filename:
+            return f"{error.filename}: {error.strerror}"
+        case OSError():
+            return "the database can't be reached; look at host and port of the DSN"
+        case asyncpg.InterfaceError():
+            return "the DSN can't be used; it looks like postgresql://user:password@host:5432/database"
+        case _:
+            return str(error)
 
 
 if __name__ == "__main__":
-    main()
+    for line in asyncio.run(command(sys.argv[1:])):
+        print(line)  # noqa: T201 - a command's output

@@ -55,6 +55,9 @@ async def _ensure_roles(connection: asyncpg.Connection, schema: str, password: s
     if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", sweeper):
         await connection.execute(f"CREATE ROLE {sweeper} NOLOGIN")
     await connection.execute(f"GRANT {sweeper} TO {role}")
+    database = await connection.fetchval("SELECT quote_ident(current_database())")
+    # PUBLIC may make temporary tables, which would come before ours in every search path.
+    await connection.execute(f"REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC")
     if password is not None:
         quoted = await connection.fetchval("SELECT quote_literal($1::text)", password)
         await connection.execute(f"ALTER ROLE {role} PASSWORD {quoted}")
