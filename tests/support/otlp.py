@@ -54,7 +54,7 @@ class Collector:
 
 def points(metric: Metric) -> Any:
     """A metric's data points, of whichever kind it is."""
-    return getattr(metric, metric.WhichOneof("data")).data_points
+    return getattr(metric, metric.WhichOneof("data") or "gauge").data_points
 
 
 def value(point: Any) -> float:
@@ -91,8 +91,12 @@ async def open_collector(tls: grpc.ServerCredentials | None = None) -> AsyncIter
     """Listens on loopback until the block ends."""
     collector = Collector()
     server = grpc.aio.server()
-    metrics_grpc.add_MetricsServiceServicer_to_server(_Metrics(collector), server)
-    traces_grpc.add_TraceServiceServicer_to_server(_Traces(collector), server)
+    registrations: Any = (
+        metrics_grpc.add_MetricsServiceServicer_to_server,
+        traces_grpc.add_TraceServiceServicer_to_server,
+    )
+    for add, servicer in zip(registrations, (_Metrics(collector), _Traces(collector)), strict=True):
+        add(servicer, server)  # untyped in the library
     port = server.add_insecure_port("127.0.0.1:0") if tls is None else server.add_secure_port("127.0.0.1:0", tls)
     collector.port = port
     await server.start()

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ async def test_requests_are_counted_by_state_and_due_time(watched: Watched) -> N
     day = "SET due_time = now() + $1::int * interval '1 day', update_time = now() - interval '2 days'"
     for days, bucket in ((6, "7d"), (2, "3d"), (0, "overdue")):
         await watched.execute(f"UPDATE erasure.request {day} WHERE complete_time IS NULL", days)
-        await eventually(lambda bucket=bucket: collector.points(**erasure)[(bucket, "PLANNED")] == 1)
+        await eventually(partial(lambda key: collector.points(**erasure)[key] == 1, (bucket, "PLANNED")))
     assert collector.points("dsr.request.stalled", "dsr.erasure") == {(): 1}
     assert -60 < collector.points("dsr.request.time_to_due", "dsr.erasure")[()] <= 0
     assert sum(collector.points(**erasure).values()) == 1
