@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
+import grpc
 import uvloop
 from dsr.connector.v1.connector_pb2_grpc import add_ConnectorServiceServicer_to_server
 
@@ -42,7 +43,7 @@ def _tls(settings: config.HostConfig) -> TlsFiles | None:
     return TlsFiles(Path(settings.tls_certificate), Path(settings.tls_key), authority)
 
 
-async def _serve(settings: config.HostConfig, tls: TlsFiles | None, host: ConnectorHost) -> None:
+async def _serve(settings: config.HostConfig, tls: grpc.ServerCredentials | None, host: ConnectorHost) -> None:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(host.close)
         running = await stack.enter_async_context(
@@ -51,7 +52,7 @@ async def _serve(settings: config.HostConfig, tls: TlsFiles | None, host: Connec
                 registrations=[lambda server: add_ConnectorServiceServicer_to_server(host, server)],
                 service_names=[SERVICE_NAME],
                 authenticator=Authenticator(TrustStore(settings.trust), audiences=frozenset(host.backends)),
-                tls=tls.server() if tls else None,
+                tls=tls,
                 interceptors=telemetry.server_interceptors(),
                 health_listen=settings.health_listen,
                 drain_notice_seconds=settings.drain_notice_seconds,
@@ -69,12 +70,13 @@ def main(arguments: Sequence[str], env: Mapping[str, str]) -> int:
         if not len(keys):
             raise ConfigError(f"{keys.path}: it holds no key")
         backends = config.open_backends(settings.connectors_config, file, settings.state_dir)
-        tls = _tls(settings)
+        files = _tls(settings)
+        tls = files.server() if files else None
         if not check_only:
             log.configure("connectors")
-            files = {"tls_certificate": settings.tls_certificate, "tls_client_ca": settings.tls_client_ca}
-            collector = telemetry.Collector(settings.otlp_endpoint, settings.otlp_interval_seconds, tls)
-            telemetry.configure("connectors", collector, files)
+            expiring = {"tls_certificate": settings.tls_certificate, "tls_client_ca": settings.tls_client_ca}
+            collector = telemetry.Collector(settings.otlp_endpoint, settings.otlp_interval_seconds, files)
+            telemetry.configure("connectors", collector, expiring)
     except (ConfigError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
