@@ -4,13 +4,11 @@ import asyncio
 import os
 import signal
 import sys
-from pathlib import Path
 
 import uvloop
 
 from dsrkit import log, telemetry
 from dsrkit.config import ConfigError, from_env
-from dsrkit.tls import TlsFiles
 from gateway.config import Config
 from gateway.server import open_gateway
 
@@ -24,20 +22,13 @@ async def serve(config: Config) -> None:
         await stop.wait()
 
 
-def _tls(config: Config) -> TlsFiles | None:
-    """What the gateway shows to the services, it shows to the collector."""
-    if not config.upstream_certificate or not config.upstream_ca:
-        return None
-    return TlsFiles(Path(config.upstream_certificate), Path(config.upstream_key), Path(config.upstream_ca))
-
-
 def main() -> None:
     """The process."""
     log.configure("gateway")
     try:
         config = from_env(Config, os.environ)
         files = {"tls_certificate": config.tls_certificate, "upstream_certificate": config.upstream_certificate}
-        collector = telemetry.Collector(config.otlp_endpoint, config.otlp_interval_seconds, _tls(config))
+        collector = telemetry.Collector(config.otlp_endpoint, config.otlp_interval_seconds, config.upstream_tls())
         telemetry.configure("gateway", collector, {**files, "upstream_ca": config.upstream_ca})
     except ConfigError as error:
         sys.exit(f"gateway: {error}")
