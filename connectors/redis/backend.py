@@ -11,6 +11,7 @@ from dsr.connector.v1.grant_pb2 import Grant
 from dsr.v1.subject_pb2 import Identity
 
 from connectors.backend import SourceConfig
+from connectors.copying import check_instructions
 from connectors.filesystem import tree
 from connectors.filesystem.journal import Journal, TaskJournal
 from connectors.filesystem.threads import Threads
@@ -61,7 +62,7 @@ class RedisBackend:
 
     async def export(self, request: pb.ExportRequest, grant: Grant) -> AsyncIterator[pb.ExportResponse]:
         """The person's keys and entries as JSON Lines."""
-        export.check_instructions(self._options, grant)
+        check_instructions(export.shapes(self._options), grant)
         start = datetime.now(UTC)
         (found,) = await self._finder.run([request.subject], Watch())
         exporter = Exporter(self._options, self._server, self._digests, self._source)
@@ -71,7 +72,7 @@ class RedisBackend:
 
     async def erase(self, request: pb.EraseRequest, grant: Grant) -> AsyncIterator[pb.EraseResponse]:
         """Removes keys and entries; a retry finishes and tells what was done."""
-        export.check_instructions(self._options, grant)
+        check_instructions(export.shapes(self._options), grant)
         eraser = Eraser(self._server, self._options, self._digests, self._threads)
         with tree.translated(self._source), ExitStack() as stack:
             await self._threads.run(self._journal.purge)

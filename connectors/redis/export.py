@@ -1,7 +1,6 @@
 """Copies keys and entries as JSON Lines, one key at a time."""
 
-import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,16 +9,15 @@ from typing import Any
 
 import orjson
 from dsr.connector.v1 import connector_pb2 as pb
-from dsr.connector.v1.grant_pb2 import CollectionInstruction, Grant
+from dsr.connector.v1.grant_pb2 import Grant
 
+from connectors.copying import Shape, stream
 from connectors.redis import content
 from connectors.redis.connection import Ask, Server
 from connectors.redis.found import Digests, Found, Record
 from connectors.redis.options import Collection, Options
-from dsrkit.errors import DsrError, invalid
+from dsrkit.errors import DsrError
 
-_BLOCK = 1 << 20
-"""Bytes of one data message at most: the contract's 1 MiB."""
 _TYPES = {"expire_time": ("datetime", "timestamp"), "value": ("any", "redis")}
 
 
@@ -33,16 +31,9 @@ def fields(collection: Collection) -> list[pb.Field]:
     return result
 
 
-def check_instructions(options: Options, grant: Grant) -> None:
-    """FIELD_INVALID for a collection or field that the source doesn't have: what it was to do would be left undone."""
-    for index, instruction in enumerate(grant.instructions):
-        path = f"grant.instructions[{index}]"
-        collection = options.collections.get(instruction.collection)
-        if collection is None:
-            raise invalid(f"{path}.collection", "the source has no such collection; bring the data map up to date")
-        for name in ("redact_fields", "include_fields"):
-            if not set(getattr(instruction, name)) <= set(collection.fields):
-                raise invalid(f"{path}.{name}", "the collection has no such field; bring the data map up to date")
+def shapes(options: Options) -> Mapping[str, Shape]:
+    """What is copied of each collection."""
+    return {name: Shape(fields(c), c.primary_key) for name, c in options.collections.items()}
 
 
 @dataclass(frozen=True)
@@ -56,35 +47,17 @@ class Exporter:
 
     async def stream(self, grant: Grant, found: Found, start: datetime) -> AsyncGenerator[pb.ExportResponse, None]:
         """Every collection that the grant names, as found, then the totals."""
-        totals = pb.ExportTotals()
-        totals.snapshot_time.FromDatetime(start)
-        for instruction in grant.instructions:
-            collection = self.options.collections[instruction.collection]
-            included = _included(collection, instruction)
-            yield pb.ExportResponse(header=_header(collection, instruction, included))
-            trailer, digest = pb.CollectionTrailer(), hashlib.sha256()
-            records = found.records.get(instruction.collection, {}).values()
-            async with aclosing(_blocks(self._lines(collection, list(records), included, trailer))) as blocks:
-                async for block in blocks:
-                    digest.update(block)
-                    trailer.bytes += len(block)
-                    yield pb.ExportResponse(data=block)
-            trailer.sha256 = digest.digest()
-            yield pb.ExportResponse(trailer=trailer)
-            totals.collections += 1
-            totals.records += trailer.records
-            totals.bytes += trailer.bytes
-        yield pb.ExportResponse(totals=totals)
 
-    async def _lines(
-        self, collection: Collection, records: Sequence[Record], included: Sequence[str], trailer: pb.CollectionTrailer
-    ) -> AsyncIterator[bytes]:
-        for record in records:
-            facts = await (self._key(record) if record.place[1] is None else self._entry(record))
-            line = orjson.dumps({name: facts.get(name) for name in included}) + b"\n"
-            for _ in range(record.times):
-                trailer.records += 1
-                yield line
+        async def lines(name: str, included: Sequence[str]) -> AsyncGenerator[bytes, None]:
+            for record in found.records.get(name, {}).values():
+                facts = await (self._key(record) if record.place[1] is None else self._entry(record))
+                line = orjson.dumps({name: facts.get(name) for name in included}) + b"\n"
+                for _ in range(record.times):
+                    yield line
+
+        async with aclosing(stream(shapes(self.options), grant, start, lines)) as messages:
+            async for message in messages:
+                yield message
 
     async def _key(self, record: Record) -> Mapping[str, Any]:
         """A whole key, which must still be what was found and doesn't change while it is read."""
@@ -124,29 +97,3 @@ def _identities(record: Record) -> dict[str, Any]:
     for name, value in record.values:
         values.setdefault(name, []).append(value)
     return {name: several[0] if len(several) == 1 else several for name, several in values.items()}
-
-
-def _header(collection: Collection, instruction: CollectionInstruction, included: Sequence[str]) -> pb.CollectionHeader:
-    return pb.CollectionHeader(
-        fields=[field for field in fields(collection) if field.name in included],
-        collection=instruction.collection,
-        primary_key=collection.primary_key if set(collection.primary_key) <= set(included) else [],
-        withheld_fields=[name for name in collection.fields if name in instruction.redact_fields],
-    )
-
-
-def _included(collection: Collection, instruction: CollectionInstruction) -> Sequence[str]:
-    wanted = set(instruction.include_fields) or set(collection.fields)
-    return [name for name in collection.fields if name in wanted and name not in instruction.redact_fields]
-
-
-async def _blocks(lines: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """The lines, cut and joined into blocks of one message each."""
-    pending = bytearray()
-    async for line in lines:
-        pending += line
-        while len(pending) >= _BLOCK:
-            yield bytes(pending[:_BLOCK])
-            del pending[:_BLOCK]
-    if pending:
-        yield bytes(pending)
