@@ -38,8 +38,8 @@ test: $(VENV)/.dev ## Run the tests, in three processes; T="…" are arguments f
 trials: $(VENV)/.dev ## Run the long tests that `make test` leaves out
 	$(BIN)/pytest -m long $(T)
 
-conformance: $(VENV)/.dev ## Run the connector contract's own tests against our connectors
-	$(BIN)/pytest tests/conformance $(T)
+conformance: $(VENV)/.dev ## Run the connector contract against every connector and print one table; what isn't there is named
+	$(BIN)/pytest -p tests.conformance.table -n $(N) --dist loadfile --no-loadscope-reorder -k "keeps_the_contract or test_conformance" tests/conformance tests/servers $(T)
 
 chaos: $(VENV)/.dev ## Kill processes in the middle of their work and see that nothing is lost
 	$(BIN)/pytest tests/chaos -m "" $(T)
@@ -47,8 +47,8 @@ chaos: $(VENV)/.dev ## Kill processes in the middle of their work and see that n
 servers: $(VENV)/.dev ## Install (as root) and start S3, Swift, MariaDB, Redis and Prometheus on loopback, for test-servers
 	scripts/servers.sh start
 
-test-servers: $(VENV)/.dev ## Run the tests against real servers; what isn't there is skipped by name
-	$(BIN)/pytest tests/servers $(T)
+test-servers: $(VENV)/.dev ## Run the tests against real servers but for the contract; what isn't there is skipped by name
+	$(BIN)/pytest -n $(N) --dist loadfile --no-loadscope-reorder -k "not keeps_the_contract" tests/servers $(T)
 
 mutants: $(VENV)/.dev ## Plant faults in a copy, one at a time, and see that the tests notice each
 	$(BIN)/python -m tests.mutants $(T)

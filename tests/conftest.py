@@ -3,7 +3,7 @@
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
 from deploy.local.postgres import Cluster
+from tests.support.contract import CONTRACT, Told
 
 # How long one example takes says more about what else the machine does than about the code.
 settings.register_profile("project", deadline=None)
@@ -51,3 +52,9 @@ def database(postgres: Cluster) -> Iterator[str]:
     name = f"test_{secrets.token_hex(6)}"
     yield postgres.create_database(name)
     postgres.drop_database(name)
+
+
+@pytest.fixture
+def told(record_property: Callable[[str, object], None]) -> Told:
+    """Tells the table of the contract what came of a rule."""
+    return lambda kind, result: record_property(CONTRACT, (kind, result.check.rule, result.verdict.value))

@@ -36,8 +36,6 @@ PAST = "SELECT person, attempt, answer FROM dsr_journal WHERE task = ?"
 
 
 class Options(BaseModel, extra="forbid", frozen=True):
-    """`options` of a source of this kind."""
-
     file: Path
 
 

@@ -15,6 +15,7 @@ from dsr.conformance.testing import CHECKS, expect
 
 from connectors import registry
 from tests.conformance.harness import Keys, open_backends, serve
+from tests.support.contract import Told
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "sqlite_kind" / "__init__.py"
 SOURCE = "partners/acme/dataSources/guestbook"
@@ -64,8 +65,8 @@ async def bench(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.rule)
-async def test_sqlite_keeps_the_contract(check: Check, bench: Bench) -> None:
-    await expect(check, bench)
+async def test_sqlite_keeps_the_contract(check: Check, bench: Bench, told: Told) -> None:
+    told("sqlite", await expect(check, bench))
 
 
 def test_the_example_is_short() -> None:

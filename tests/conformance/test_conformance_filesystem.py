@@ -11,6 +11,7 @@ from dsr.conformance.material import Material
 from dsr.conformance.testing import CHECKS, expect
 
 from tests.conformance.harness import Keys, open_backends, serve
+from tests.support.contract import Told
 
 SOURCE = "partners/acme/dataSources/files"
 DOWN = "partners/acme/dataSources/down"
@@ -70,5 +71,5 @@ async def bench(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.rule)
-async def test_filesystem_keeps_the_contract(check: Check, bench: Bench) -> None:
-    await expect(check, bench)
+async def test_filesystem_keeps_the_contract(check: Check, bench: Bench, told: Told) -> None:
+    told("filesystem", await expect(check, bench))

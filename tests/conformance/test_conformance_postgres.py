@@ -14,6 +14,7 @@ from dsr.conformance.testing import CHECKS, expect
 
 from deploy.local.postgres import Cluster
 from tests.conformance.harness import Keys, open_backends, serve
+from tests.support.contract import Told
 
 SOURCE = "partners/acme/dataSources/shop"
 DOWN = "partners/acme/dataSources/down"
@@ -105,5 +106,5 @@ async def bench(tmp_path_factory: pytest.TempPathFactory, postgres: Cluster) -> 
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.rule)
-async def test_postgres_keeps_the_contract(check: Check, bench: Bench) -> None:
-    await expect(check, bench)
+async def test_postgres_keeps_the_contract(check: Check, bench: Bench, told: Told) -> None:
+    told("postgres", await expect(check, bench))

@@ -13,6 +13,7 @@ from dsr.conformance.testing import CHECKS, expect
 
 from tests.conformance.harness import Keys, open_backends, serve
 from tests.servers.programs import MariaDb
+from tests.support.contract import Told
 
 SOURCE = "partners/acme/dataSources/shop"
 DOWN = "partners/acme/dataSources/down"
@@ -98,5 +99,5 @@ async def bench(tmp_path_factory: pytest.TempPathFactory, mariadb_server: MariaD
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.rule)
-async def test_mysql_keeps_the_contract(check: Check, bench: Bench) -> None:
-    await expect(check, bench)
+async def test_mysql_keeps_the_contract(check: Check, bench: Bench, told: Told) -> None:
+    told("mysql", await expect(check, bench))

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from tests.conformance.harness import Keys, open_backends, serve
 from tests.servers.programs import RedisServer
+from tests.support.contract import Told
 
 SOURCE = "partners/acme/dataSources/cache"
 DOWN = "partners/acme/dataSources/down"
@@ -79,5 +80,5 @@ async def bench(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisSer
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.rule)
-async def test_redis_keeps_the_contract(check: Check, bench: Bench) -> None:
-    await expect(check, bench)
+async def test_redis_keeps_the_contract(check: Check, bench: Bench, told: Told) -> None:
+    told("redis", await expect(check, bench))

@@ -12,6 +12,7 @@ from dsr.conformance.check import Check
 from dsr.conformance.testing import CHECKS, expect
 
 from tests.servers.material import contents, open_store
+from tests.support.contract import Told
 
 pytestmark = pytest.mark.servers
 
@@ -40,5 +41,5 @@ async def bench(tmp_path_factory: pytest.TempPathFactory, swift: Mapping[str, st
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.rule)
-async def test_swift_keeps_the_contract(check: Check, bench: Bench) -> None:
-    await expect(check, bench)
+async def test_swift_keeps_the_contract(check: Check, bench: Bench, told: Told) -> None:
+    told("swift", await expect(check, bench))

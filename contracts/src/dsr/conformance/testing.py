@@ -17,7 +17,7 @@ The order matters: rules that change nothing come first. A module-scoped bench i
 from collections.abc import Container
 
 from dsr.conformance.bench import Bench, open_bench
-from dsr.conformance.check import Check, Verdict
+from dsr.conformance.check import Check, Result, Verdict
 from dsr.conformance.checks import ALL
 from dsr.conformance.runner import run_check
 
@@ -26,9 +26,10 @@ __all__ = ["CHECKS", "expect", "open_bench"]
 CHECKS = ALL
 
 
-async def expect(check: Check, bench: Bench, not_run: Container[str] = ()) -> None:
+async def expect(check: Check, bench: Bench, not_run: Container[str] = ()) -> Result:
     """AssertionError unless the rule holds or isn't applicable. `not_run`: rules for which there is no material."""
     result = await run_check(check, bench)
     good = result.verdict in (Verdict.HOLDS, Verdict.NOT_APPLICABLE)
     if not good and not (result.verdict is Verdict.NOT_RUN and check.rule in not_run):
         raise AssertionError(f"{check.rule} {result.verdict.value}: {result.detail}. To mend it: {check.remedy}")
+    return result
