@@ -19,9 +19,8 @@ _VALUES = {
     "int8": "{number}",
     "inet": "'192.0.2.{number}'",
     "date": "now()",
-    "_text": "'{{}}'",
-    "_uuid": "'{{}}'",
 }
+_EMPTY_ARRAY = "'{{}}'"
 
 
 @dataclass(frozen=True)
@@ -50,11 +49,15 @@ class Table:
         """A row of a partner. Every column that has to be given is."""
         given = [c for c in self.columns if c.required and not c.generated]
         values = [
-            f"'{partner}'" if c.name == "partner" else _VALUES[c.type].format(column=c.name, number=number)
+            f"'{partner}'" if c.name == "partner" else _value(c.type).format(column=c.name, number=number)
             for c in given
         ]
         names = ", ".join(f'"{c.name}"' for c in given)
         return f"INSERT INTO {self.path} ({names}) VALUES ({', '.join(values)})"
+
+
+def _value(kind: str) -> str:
+    return _EMPTY_ARRAY if kind.startswith("_") else _VALUES[kind]
 
 
 async def tables(connection: asyncpg.Connection, schemas: Sequence[str]) -> list[Table]:

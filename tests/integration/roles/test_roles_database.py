@@ -58,9 +58,11 @@ async def database(postgres: Cluster) -> AsyncIterator[Database]:
     dsn = postgres.create_database(name)
     await migrate_all(dsn, {schema: f"{schema}-secret" for schema in SCHEMAS})
     connection = await asyncpg.connect(dsn)
-    found = await tables(connection, [*SCHEMAS, "dsr"])
-    await fill(connection, found)
-    await connection.close()
+    try:
+        found = await tables(connection, [*SCHEMAS, "dsr"])
+        await fill(connection, found)
+    finally:
+        await connection.close()
     yield Database(postgres, name, found)
     postgres.drop_database(name)
 
