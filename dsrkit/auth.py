@@ -214,6 +214,11 @@ def current_caller() -> Caller:
     return _current.get()
 
 
+def known_caller() -> Caller | None:
+    """The caller of the current RPC; None before it has been authenticated."""
+    return _current.get(None)
+
+
 def acting_partner(named: str) -> str:
     """The partner in whose name the database is asked: the credential's, whatever a request names.
 

@@ -28,18 +28,20 @@ from dsrkit.tls import HOPS, peer_uris
 
 Handler = Any  # grpc.RpcMethodHandler, which is generic in its stubs only
 Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]
-_PUBLIC = "/dsr.v1."
+PUBLIC = "/dsr.v1."
+"""What the path of every public RPC begins with."""
 MAX_TEXT = 64 * 1024
 """Characters in any one string of the public API; most fields allow far fewer."""
 _INFRASTRUCTURE = ("/grpc.health.v1.", "/grpc.reflection.")
 
 
-def _wrap(
+def wrap(
     handler: Any,
     before: Callable[[Any, Any], Awaitable[None]] | None = None,
     around: Callable[[Any, Any, Callable[[], Awaitable[Any]]], Awaitable[Any]] | None = None,
     around_stream: Callable[[Any, Any, AsyncIterator[Any]], AsyncIterator[Any]] | None = None,
 ) -> Any:
+    """The handler of an RPC with something before it, or around it."""
     if handler.request_streaming:
         return handler  # only server reflection streams requests here
     if handler.response_streaming:
@@ -101,7 +103,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
                 await _abort(context, method, start, error)
             _log(method, start, "OK")
 
-        return _wrap(handler, around=around, around_stream=around_stream)
+        return wrap(handler, around=around, around_stream=around_stream)
 
 
 def _unknown_method() -> Handler:
@@ -166,12 +168,12 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
         metadata = details.invocation_metadata
 
         async def before(request: Any, context: Any) -> None:
-            caller = self._authenticator.authenticate(metadata)
-            check_policy(policy, caller, request)
             ip = originating_ip(context.peer(), context.auth_context(), metadata)
-            set_current_caller(replace(caller, originating_ip=ip))
+            caller = replace(self._authenticator.authenticate(metadata), originating_ip=ip)
+            set_current_caller(caller)  # before it is checked: who is refused is recorded, too
+            check_policy(policy, caller, request)
 
-        return _wrap(handler, before=before)
+        return wrap(handler, before=before)
 
 
 def originating_ip(peer: str, auth_context: Mapping[str, Iterable[bytes]], metadata: Any) -> str:
@@ -228,14 +230,14 @@ class FieldsInterceptor(grpc.aio.ServerInterceptor):
         if handler is None or str(details.method).startswith(_INFRASTRUCTURE):
             return handler
 
-        public = str(details.method).startswith(_PUBLIC)
+        public = str(details.method).startswith(PUBLIC)
 
         async def before(request: Any, _: Any) -> None:
             check_required(request)
             if public:
                 check_values(request)
 
-        return _wrap(handler, before=before)
+        return wrap(handler, before=before)
 
 
 _rules: dict[str, tuple[_Rule, ...]] = {}

@@ -17,6 +17,7 @@ from grpc_reflection.v1alpha import reflection
 from dsrkit import log
 from dsrkit.auth import Authenticator
 from dsrkit.interceptors import AuthInterceptor, ErrorInterceptor, FieldsInterceptor, policy_of
+from dsrkit.recording import Recorder, RecordInterceptor, Write
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 DRAIN_SECONDS = 10.0
@@ -83,18 +84,22 @@ async def open_server(
     draining: asyncio.Event | None = None,
     health_listen: str = "",
     drain_notice_seconds: float = 0.0,
+    records: Write | None = None,
 ) -> AsyncIterator[RunningServer]:
     """Starts a server on `listen` (`host:0` takes a free port) and drains it at the end.
 
     Plaintext outside loopback is refused (policy P9): ValueError. `health_listen`: see `open_health`. When it ends, its
     health says so for `drain_notice_seconds` before calls are refused, so that who balances load looks elsewhere.
+    `records` stores the processing records of public RPCs (policy P5).
     """
     loopback = is_loopback(listen)
     if tls is None and not loopback:
         raise ValueError(f"plaintext is refused outside loopback: give TLS credentials for {listen}")
+    recorder = Recorder(records) if records is not None else None
     chain = [
         *interceptors,
         ErrorInterceptor(),
+        *([RecordInterceptor(recorder)] if recorder is not None else []),
         AuthInterceptor(replace(authenticator, loopback=loopback), policies(service_names)),
         FieldsInterceptor(),
     ]
@@ -107,6 +112,7 @@ async def open_server(
     reflection.enable_server_reflection(names, server)
     port = server.add_insecure_port(listen) if tls is None else server.add_secure_port(listen, tls)
     await server.start()
+    recording = asyncio.create_task(recorder.run()) if recorder is not None else None
     running = RunningServer(server, port, health_servicer, draining or asyncio.Event())
     serving = health_pb2.HealthCheckResponse.SERVING
     for name in ("", *service_names):
@@ -122,6 +128,8 @@ async def open_server(
                 running.draining.set()
     finally:
         await server.stop(DRAIN_SECONDS)
+        if recorder is not None and recording is not None:
+            await recorder.stop(recording)
         log.get_logger().info("drained")
 
 

@@ -19,7 +19,7 @@ from dsrkit.requests.model import Found
 if TYPE_CHECKING:
     from dsr.connector.v1.connector_pb2_grpc import ConnectorServiceAsyncStub
 
-_FROM_CONNECTORS = frozenset(
+FROM_CONNECTORS = frozenset(
     {
         "SOURCE_UNAVAILABLE",
         "SOURCE_TIMEOUT",
@@ -35,6 +35,7 @@ _FROM_CONNECTORS = frozenset(
         "RATE_LIMITED",
     }
 )
+"""Reasons that a connector may give."""
 MAX_ANCHOR_BYTES = 8 * 1024 * 1024
 # What gRPC itself says when TLS could not be agreed on: our own library's words, not the other side's.
 _UNTRUSTED = ("Tls handshake failed", "verification check failed")
@@ -213,7 +214,7 @@ def _unavailable(source: str) -> DsrError:
 
 def _translate(error: grpc.aio.AioRpcError, source: str) -> DsrError:
     info = from_rpc_error(error)
-    if info is not None and info.reason in _FROM_CONNECTORS and info.reason in CODES:
+    if info is not None and info.reason in FROM_CONNECTORS and info.reason in CODES:
         # Only the code travels on: a partner's connector might put anything into a message.
         return DsrError(info.reason, "The connector could not do it.", source=source)
     code = error.code()

@@ -32,7 +32,8 @@ async def download_bundle(
     # Where it is kept, and where it would go, may have become wrong since it was made.
     await parts.authority.delivery(request)
     async with partner_transaction(parts.store.pool, partner) as connection:
-        await parts.store.record_call(connection, caller, f"Download{parts.right.noun.title()}Bundle", request)
+        # Before the first byte: what is handed out is an effect, whatever becomes of this process.
+        await parts.store.record_call(connection, caller, request)
     bundle = request.facts["bundle"]
     info = request_pb2.DownloadInfo(
         size_bytes=bundle["size"],

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from dsrkit.db import Connection, partner_transaction
 from dsrkit.errors import DsrError
+from dsrkit.requests.connector import FROM_CONNECTORS
 from dsrkit.requests.model import AFTERWARDS, Dossier, Found, Move, Request
 from dsrkit.requests.store import RequestStore
 from dsrkit.tasks import Done, NewTask, Task
@@ -92,7 +93,7 @@ class Flow:
         request = await self._store.lock(connection, task.owner)
         finished = replace(task, records=done.records, result=done.result)
         if task.step in TOUCHES:
-            await self._store.record_touch(connection, request, finished, done.records)
+            await self._store.record_touch(connection, request, finished, "OK", done.records)
         if request.terminal:
             return
         if task.source is not None:
@@ -128,10 +129,22 @@ class Flow:
         return saved
 
     async def waiting(self, connection: Connection, task: Task, reason: str) -> None:
-        """Says in the request's events that a task waits, once per reason."""
+        """Says in the request's events that a task waits, once per reason; records the touch that failed.
+
+        A refusal or an outage of governance comes before any touch and may last for days: it is recorded once, too.
+        """
         request = await self._store.lock(connection, task.owner)
+        if task.step in TOUCHES and (reason in FROM_CONNECTORS or task.waiting_reason != reason):
+            await self._store.record_touch(connection, request, task, reason)
         if not request.terminal and task.waiting_reason != reason:
             await self._store.add_event(connection, request, f"{task.step}.waiting", task, waiting=reason)
+
+    async def superseded(self, task: Task) -> None:
+        """Records the touch of an attempt whose result was not taken."""
+        if task.step in TOUCHES:
+            async with partner_transaction(self._store.pool, task.partner) as connection:
+                request = await self._store.lock(connection, task.owner)
+                await self._store.record_touch(connection, request, task, "ATTEMPT_SUPERSEDED")
 
 
 def context(request: Request, purpose: str) -> str:

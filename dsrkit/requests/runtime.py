@@ -36,12 +36,14 @@ from dsrkit.requests.servicer import Parts
 from dsrkit.requests.store import RequestStore
 from dsrkit.requests.watch import EventHub
 from dsrkit.server import RunningServer, open_server
-from dsrkit.tasks import TaskStore, Worker
+from dsrkit.tasks import Task, TaskStore, Worker
 from dsrkit.tasks.worker import Chore, Step
 from dsrkit.tls import TlsFiles
 from dsrkit.vault import Vault
 
 C = TypeVar("C")
+_ROUNDS = 20
+"""How many batches of every partner are shipped before other chores have their turn."""
 
 
 @dataclass(frozen=True)
@@ -149,13 +151,17 @@ async def open_toolbox(config: Config, right: Right, advance: Advance, *, with_a
 async def ship(tools: Toolbox) -> None:
     """Chore: hands processing records and state changes to governance."""
     store = tools.parts.store
-    for partner in await store.outbox_partners():
-        entries = await store.outbox(partner)
-        for identifier, entry in entries:
-            entry.id = str(identifier)
-        if entries:
-            await tools.parts.authority.report([entry for _, entry in entries])
-            await store.shipped(partner, [identifier for identifier, _ in entries])
+    for _ in range(_ROUNDS):
+        partners = await store.outbox_partners()
+        for partner in partners:
+            entries = await store.outbox(partner)
+            for identifier, entry in entries:
+                entry.id = str(identifier)
+            if entries:
+                await tools.parts.authority.report([entry for _, entry in entries])
+                await store.shipped(partner, [identifier for identifier, _ in entries])
+        if not partners:
+            return
 
 
 @asynccontextmanager
@@ -176,6 +182,11 @@ async def serving(
         **steps,
     }
     leftovers = Leftovers(tools.parts.store, config.state_dir / "spool", config.state_dir / "bundles")
+
+    async def discard(task: Task) -> None:
+        await flow.superseded(task)
+        await leftovers.of_attempt(task)
+
     worker = Worker(
         tools.parts.store.tasks,
         durable,
@@ -184,7 +195,7 @@ async def serving(
         flow.waiting,
         [(0.5, lambda: ship(tools)), (3600.0, leftovers.sweep), *chores],
         heartbeat_seconds=config.heartbeat_seconds,
-        discard=leftovers.of_attempt,
+        discard=discard,
     )
 
     async def tasks() -> Mapping[Metric, Values]:
@@ -207,6 +218,7 @@ async def serving(
             draining=tools.parts.draining,
             health_listen=config.health_listen,
             drain_notice_seconds=config.drain_notice_seconds,
+            records=tools.parts.store.add_records,
         ) as running,
         observing(tools.parts.right.noun, [tasks, requests], config.otlp_endpoint, config.otlp_interval_seconds),
     ):

@@ -114,7 +114,7 @@ class RequestRpcs:
         async with partner_transaction(store.pool, partner) as connection:
             created = await store.create(connection, request)
             if created is not None:
-                await store.record_call(connection, caller, f"Create{right.noun.title()}Request", created)
+                await store.record_call(connection, caller, created)
                 await store.add_event(connection, created, "state.changed")
                 if not refused:
                     await self.parts.flow.go_on(connection, await store.lock(connection, created.id))
@@ -217,7 +217,7 @@ class RequestRpcs:
             request = await store.lock(connection, identifier)
             if not await store.replayed(connection, method, request_id, digest, identifier):
                 await change(connection, request)
-                await store.record_call(connection, caller, f"{method}{right.noun.title()}Request", request)
+                await store.record_call(connection, caller, request)
         return await self._read(partner, identifier, caller)
 
     async def watch(self, message: Any, response: Callable[..., Any]) -> AsyncIterator[Any]:

@@ -14,6 +14,7 @@ from dsrkit.auth import Caller
 from dsrkit.db import Connection, load_sql, partner_transaction, sweeper_transaction
 from dsrkit.errors import DsrError, not_found
 from dsrkit.metrics import REQUEST_DURATION, histogram
+from dsrkit.recording import record_effect
 from dsrkit.requests.model import Request, Right
 from dsrkit.tasks import Task, TaskStore
 
@@ -133,30 +134,40 @@ class RequestStore:
             raise _reused()
         return True
 
-    async def record_call(self, connection: Connection, caller: Caller, operation: str, request: Request) -> None:
-        """A processing record of an RPC, in the transaction of its effect (policy P5)."""
+    async def record_call(self, connection: Connection, caller: Caller, request: Request) -> None:
+        """A processing record of the current RPC, in the transaction of its effect (policy P5)."""
+        ip = caller.originating_ip
         await self._record(
-            connection, request, actor=caller.principal, operation=operation, originating_ip=caller.originating_ip
+            connection, request, actor=caller.principal, operation=record_effect(), originating_ip=ip, outcome="OK"
         )
 
-    async def record_touch(self, connection: Connection, request: Request, task: Task, records: int) -> None:
-        """A processing record of a data source's having been touched."""
+    async def add_records(self, partner: str, records: Sequence[ProcessingRecord]) -> None:
+        """Processing records of calls without an effect."""
+        entries = [ReportEntry(partner=partner, record=record).SerializeToString() for record in records]
+        async with partner_transaction(self.pool, partner) as connection:
+            await connection.execute(_SQL["add_outbox"], entries)
+
+    async def record_touch(
+        self, connection: Connection, request: Request, task: Task, outcome: str, records: int = 0
+    ) -> None:
+        """A processing record of a data source's having been touched, or of the attempt."""
         await self._record(
             connection,
             request,
             actor=f"service:{self.right.noun}",
             operation=task.step,
             source=task.source or "",
+            outcome=outcome,
             records=records,
         )
 
     async def _record(self, connection: Connection, request: Request, **fields: Any) -> None:
-        record = ProcessingRecord(request=self.right.name(request.partner, request.id), outcome="OK", **fields)
+        record = ProcessingRecord(request=self.right.name(request.partner, request.id), **fields)
         record.record_time.GetCurrentTime()
         await self._add_outbox(connection, ReportEntry(partner=request.partner, record=record))
 
     async def _add_outbox(self, connection: Connection, entry: ReportEntry) -> None:
-        await connection.execute(_SQL["add_outbox"], entry.SerializeToString())
+        await connection.execute(_SQL["add_outbox"], [entry.SerializeToString()])
 
     async def outbox_partners(self) -> list[str]:
         """Partners with something to ship."""

@@ -28,6 +28,7 @@ from services.governance import steps
 from services.governance.authority import AuthorityServicer
 from services.governance.config import Config
 from services.governance.families import FAMILIES
+from services.governance.keeping import know_operations
 from services.governance.law.domain import Law
 from services.governance.mail import Mail
 from services.governance.servicer import GovernanceServicer
@@ -61,6 +62,7 @@ async def open_service(config: Config, clock: Clock = system_clock) -> AsyncIter
         httpx.AsyncClient(follow_redirects=False, trust_env=False) as client,
     ):
         store = GovernanceStore(pool, TaskStore(pool, SCHEMA))
+        await know_operations(store)
         vault = Vault(config.keys_dir)
         law = Law.load()
         tools = Tools(store, vault, egress, clock, config.dpo_contact, config.operator, law, client, mail)
@@ -101,6 +103,7 @@ async def open_service(config: Config, clock: Clock = system_clock) -> AsyncIter
                 interceptors=telemetry.server_interceptors(),
                 health_listen=config.health_listen,
                 drain_notice_seconds=config.drain_notice_seconds,
+                records=tools.keep_records,
             ) as running,
             observing(SCHEMA, [tasks, corrections], config.otlp_endpoint, config.otlp_interval_seconds),
         ):

@@ -1,8 +1,8 @@
 """AuthorityService: what the rights services ask, and report."""
 
-import ipaddress
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from dsr.authority.v1 import authority_pb2 as pb
 from dsr.connector.v1.grant_pb2 import Grant
@@ -20,6 +20,7 @@ from services.governance import messages
 from services.governance.backups import serving
 from services.governance.domain import Facts, refuse
 from services.governance.gatekeeper import Gatekeeper
+from services.governance.keeping import keep
 from services.governance.notifications.deadlines import track
 from services.governance.notifications.outbox import notify
 from services.governance.services import SERVICES, own_request, own_right, right_of
@@ -215,27 +216,34 @@ class AuthorityServicer(WorkRpcs):
             by_partner.setdefault(parse_partner(entry.partner, "entries.partner"), []).append(entry)
         for partner, entries in by_partner.items():
             async with partner_transaction(self._store.pool, partner) as connection:
+                records = []
                 for entry in entries:
-                    await self._take(connection, entry)
+                    identifier = parse_id(entry.id, "entries.id")
+                    if entry.WhichOneof("entry") == "change":
+                        await self._change(connection, identifier, entry.change)
+                    else:
+                        records.append((identifier, _own(entry.record)))
+                await keep(self._store, connection, records)
+                for _, record in records:
+                    if (record.operation, record.outcome) == ("erase", "OK"):
+                        erased = (record.source, record.request, record.record_time.ToDatetime(UTC))
+                        await self._store.row(connection, "backups.erased", *erased)
         return pb.ReportResponse()
 
-    async def _take(self, connection: Connection, entry: pb.ReportEntry) -> None:
-        identifier = parse_id(entry.id, "entries.id")
-        if entry.WhichOneof("entry") == "change":
-            change = entry.change
-            own_request(change.request, change.right)
-            changed = await track(self._store, connection, change)
-            if changed or change.waiting_reason:
-                state = request_pb2.RequestState.Name(change.state).removeprefix("REQUEST_STATE_")
-                when, kind = change.change_time.ToDatetime(UTC), "request.state_changed"
-                await notify(self._store, connection, when, kind, change.request, notice=identifier, state=state)
-            return
-        record = entry.record
+    async def _change(self, connection: Connection, identifier: UUID, change: pb.StateChange) -> None:
+        own_request(change.request, change.right)
+        changed = await track(self._store, connection, change)
+        if changed or change.waiting_reason:
+            state = request_pb2.RequestState.Name(change.state).removeprefix("REQUEST_STATE_")
+            when, kind = change.change_time.ToDatetime(UTC), "request.state_changed"
+            await notify(self._store, connection, when, kind, change.request, notice=identifier, state=state)
+
+
+def _own(record: governance_pb2.ProcessingRecord) -> governance_pb2.ProcessingRecord:
+    """A record as the calling service may tell it: of a request of another right, it can't say which."""
+    try:
         if record.request:
             own_request(record.request)
-        ip = ipaddress.ip_address(record.originating_ip) if record.originating_ip else None
-        args = (record.actor, record.operation, record.request, record.source, record.outcome, record.records)
-        when = record.record_time.ToDatetime(UTC)
-        await self._store.row(connection, "add_record", identifier, *args, when, ip)
-        if record.operation == "erase":
-            await self._store.row(connection, "backups.erased", record.source, record.request, when)
+    except DsrError:
+        record.request = ""
+    return record

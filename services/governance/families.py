@@ -9,6 +9,15 @@ from services.governance.connectors import FAMILY as CONNECTORS
 from services.governance.corrections import FAMILY as CORRECTIONS
 from services.governance.locations import FAMILY as LOCATIONS
 from services.governance.notifications import FAMILY as NOTIFICATIONS
+from services.governance.records import FAMILY as RECORDS
 from services.governance.tools import Family
 
-FAMILIES: Sequence[Family] = (NOTIFICATIONS, CORRECTIONS, BACKUPS, LOCATIONS, CONNECTORS, BREACH)
+FAMILIES: Sequence[Family] = (
+    NOTIFICATIONS,
+    CORRECTIONS,
+    BACKUPS,
+    LOCATIONS,
+    CONNECTORS,
+    BREACH,
+    RECORDS,
+)

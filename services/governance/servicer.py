@@ -75,7 +75,7 @@ class GovernanceServicer(GovernanceServiceServicer):
         standing = pb.Partner.Standing.Name(request.standing).removeprefix("STANDING_")
         async with partner_transaction(self._store.pool, name) as connection:
             row = await self._store.need(connection, "set_standing", "resource", standing)
-            await self._tools.record(connection, "SetPartnerStanding")
+            await self._tools.record(connection)
             return messages.partner(row)
 
     async def _partner(self, name: str) -> pb.Partner:
@@ -270,7 +270,7 @@ class GovernanceServicer(GovernanceServiceServicer):
         identifier = messages.child_uuid(request.name, "webhooks", "resource")
         async with partner_transaction(self._store.pool, partner) as connection:
             await self._store.need(connection, "delete_webhook", "resource", identifier)
-            await self._tools.record(connection, "DeleteWebhook")
+            await self._tools.record(connection)
         await self._vault.destroy(partner, f"webhook-{identifier}")
         return pb.DeleteWebhookResponse()
 
@@ -283,7 +283,7 @@ class GovernanceServicer(GovernanceServiceServicer):
     ) -> pb.ListProcessingRecordsResponse:
         since = request.after_time.ToDatetime(UTC) if request.HasField("after_time") else None
         until = request.before_time.ToDatetime(UTC) if request.HasField("before_time") else None
-        filters = (request.source, request.operation, since, until)
+        filters = (request.source, request.operation, request.request, since, until)
         rows, token = await self._tools.page(request, "records", *filters, time_field="record_time")
         return pb.ListProcessingRecordsResponse(
             processing_records=[messages.record(row) for row in rows], next_page_token=token

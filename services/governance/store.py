@@ -13,7 +13,15 @@ from dsrkit.tasks import TaskStore
 from services.governance.domain import Hold
 
 SCHEMA = "governance"
-FAMILIES: Sequence[str] = ("notifications", "corrections", "backups", "locations", "connectors", "breach")
+FAMILIES: Sequence[str] = (
+    "notifications",
+    "corrections",
+    "backups",
+    "locations",
+    "connectors",
+    "breach",
+    "records",
+)
 """Folders of clause families. Their statements are named `folder.statement`, their migrations are governance's."""
 _SQL = {
     **load_sql("services.governance"),
@@ -96,11 +104,14 @@ class GovernanceStore:
         async with sweeper_transaction(self.pool, SCHEMA) as connection:
             return list(await connection.fetch(_SQL[statement]))
 
-    async def purge(self) -> None:
-        """Chore: processing records end after a year (policy P7); used tokens and admissions much earlier."""
+    async def partners(self) -> list[str]:
+        """Names of all partners, for chores."""
         async with sweeper_transaction(self.pool, SCHEMA) as connection:
-            partners = [row["partner"] for row in await connection.fetch(_SQL["partners"])]
-        for partner in partners:
+            return [row["partner"] for row in await connection.fetch(_SQL["partners"])]
+
+    async def purge(self) -> None:
+        """Chore: used tokens and admissions end when they no longer count."""
+        for partner in await self.partners():
             async with partner_transaction(self.pool, partner) as connection:
-                for statement in ("purge_records", "purge_tokens", "purge_admissions"):
+                for statement in ("purge_tokens", "purge_admissions"):
                     await connection.execute(_SQL[statement])

@@ -1,6 +1,5 @@
 """What every family of governance works with: store, keys, egress guard, clock, and the ways of a call."""
 
-import ipaddress
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,16 +9,19 @@ from uuid import UUID, uuid4, uuid5
 import grpc
 import httpx
 from dsr.v1 import request_pb2
+from dsr.v1.governance_pb2 import ProcessingRecord
 
 from dsrkit.auth import acting_partner, current_caller
 from dsrkit.db import Connection, partner_transaction
 from dsrkit.egress import EgressGuard
 from dsrkit.errors import DsrError
 from dsrkit.pages import page_size
+from dsrkit.recording import REQUEST, record_effect
 from dsrkit.requests.view import parse_partner, parse_uuid4
 from dsrkit.tasks.worker import Step
 from dsrkit.vault import Vault
 from services.governance import messages
+from services.governance.keeping import keep
 from services.governance.law.domain import Law
 from services.governance.mail import Mail
 from services.governance.store import GovernanceStore
@@ -61,15 +63,28 @@ class Tools:
             if made is None:
                 made = await make(connection, uuid5(request_id, partner))
                 await self.store.remember(connection, method, request_id, digest, made)
-                await self.record(connection, method)
+                await self.record(connection, made)
         return made
 
-    async def record(self, connection: Connection, method: str) -> None:
-        """A processing record of an RPC, in the transaction of its effect (policy P5)."""
+    async def record(self, connection: Connection, resource: str = "") -> None:
+        """A processing record of the current RPC, in the transaction of its effect (policy P5)."""
         caller = current_caller()
-        ip = ipaddress.ip_address(caller.originating_ip) if caller.originating_ip else None
-        args = (uuid4(), caller.principal, method, "", "", "OK", 0, self.clock(), ip)
-        await self.store.row(connection, "add_record", *args)
+        record = ProcessingRecord(
+            actor=caller.principal,
+            operation=record_effect(),
+            request=resource if REQUEST.fullmatch(resource) else "",
+            outcome="OK",
+            originating_ip=caller.originating_ip,
+        )
+        record.record_time.FromDatetime(self.clock())
+        await keep(self.store, connection, [(uuid4(), record)])
+
+    async def keep_records(self, partner: str, records: Sequence[ProcessingRecord]) -> None:
+        """Processing records of calls without an effect."""
+        async with partner_transaction(self.store.pool, partner) as connection:
+            for record in records:
+                record.record_time.FromDatetime(self.clock())
+            await keep(self.store, connection, [(uuid4(), record) for record in records])
 
     async def page(
         self, request: Any, statement: str, *filters: Any, time_field: str = "create_time"

@@ -31,6 +31,7 @@ from dsr.v1.governance_pb2_grpc import GovernanceServiceStub
 from dsr.v1.location_pb2_grpc import LocationServiceStub
 from dsr.v1.notifications_pb2_grpc import NotificationServiceStub
 from dsr.v1.portability_pb2_grpc import PortabilityServiceStub
+from dsr.v1.records_pb2_grpc import RecordServiceStub
 
 if TYPE_CHECKING:  # the typed stubs exist for type checkers only
     from dsr.v1.access_pb2_grpc import AccessServiceAsyncStub
@@ -43,6 +44,7 @@ if TYPE_CHECKING:  # the typed stubs exist for type checkers only
     from dsr.v1.location_pb2_grpc import LocationServiceAsyncStub
     from dsr.v1.notifications_pb2_grpc import NotificationServiceAsyncStub
     from dsr.v1.portability_pb2_grpc import PortabilityServiceAsyncStub
+    from dsr.v1.records_pb2_grpc import RecordServiceAsyncStub
 
 SERVICES = ("access", "portability", "erasure", "governance")
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -88,6 +90,7 @@ class Platform:
     breaches: "BreachServiceAsyncStub"
     notifications: "NotificationServiceAsyncStub"
     locations: "LocationServiceAsyncStub"
+    records: "RecordServiceAsyncStub"
 
     def __init__(self, channels: Mapping[str, grpc.aio.Channel]) -> None:
         self.access = AccessServiceStub(channels["access"])
@@ -100,6 +103,7 @@ class Platform:
         self.breaches = BreachServiceStub(channels["governance"])
         self.notifications = NotificationServiceStub(channels["governance"])
         self.locations = LocationServiceStub(channels["governance"])
+        self.records = RecordServiceStub(channels["governance"])
 
     async def get(self, name: str) -> Request:
         """The request of that name, of whichever right. ValueError for a name that is none of a request."""

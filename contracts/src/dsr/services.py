@@ -15,6 +15,7 @@ from dsr.v1 import (
     location_pb2,
     notifications_pb2,
     portability_pb2,
+    records_pb2,
 )
 
 FILES: Mapping[str, Sequence[FileDescriptor]] = {
@@ -29,6 +30,7 @@ FILES: Mapping[str, Sequence[FileDescriptor]] = {
         location_pb2.DESCRIPTOR,
         connectors_pb2.DESCRIPTOR,
         breach_pb2.DESCRIPTOR,
+        records_pb2.DESCRIPTOR,
     ),
 }
 """Files that declare a public service each, by the process that serves it."""

@@ -52,13 +52,13 @@ ON CONFLICT (partner, request_id) DO NOTHING
 RETURNING request_id
 
 -- name: add_outbox
-INSERT INTO outbox (partner, entry) VALUES (dsr.current_partner(), $1)
+INSERT INTO outbox (partner, entry) SELECT dsr.current_partner(), unnest($1::bytea[])
 
 -- name: outbox_partners
 SELECT DISTINCT partner FROM (SELECT partner FROM outbox ORDER BY create_time LIMIT 2000) AS oldest
 
 -- name: outbox
-SELECT id, entry FROM outbox ORDER BY create_time LIMIT 200
+SELECT id, entry FROM outbox ORDER BY create_time LIMIT 500
 
 -- name: shipped
 DELETE FROM outbox WHERE id = ANY ($1::uuid[])

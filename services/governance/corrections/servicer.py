@@ -1,10 +1,9 @@
 """CorrectionService: messages in and out."""
 
-import ipaddress
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import asyncpg
 from dsr.v1 import correction_pb2 as pb
@@ -90,7 +89,6 @@ class CorrectionServicer(CorrectionServiceServicer):
             if restricts:
                 await self._store.row(connection, "corrections.restrict", base, digests)
             name = f"{partner}/correctionRequests/{base}"
-            await self._record(connection, "CreateCorrectionRequest", name, now)
             await self._tell(connection, name, "OPEN", due(parsed.received_time, zone), now)
             if not places:
                 await self._end(connection, base, name, "COMPLETED", now)
@@ -188,7 +186,6 @@ class CorrectionServicer(CorrectionServiceServicer):
             row = await self._store.need(connection, "corrections.lock", "resource", _id(request.name))
             now = self._tools.clock()
             await change(connection, row, now)
-            await self._record(connection, method, request.name, now)
             return str(request.name)
 
         return await self._read(await self._tools.once(scope(request.name, "name"), request, method, make))
@@ -218,11 +215,6 @@ class CorrectionServicer(CorrectionServiceServicer):
         """Tells who waits for the change, and has the deadline watched while the request is open."""
         await self._store.row(connection, "notifications.track", name, state, state == "OPEN", due_time, now)
         await notify(self._store, connection, now, "request.state_changed", name, state, state=state)
-
-    async def _record(self, connection: Connection, method: str, name: str, now: datetime) -> None:
-        caller = current_caller()
-        ip = ipaddress.ip_address(caller.originating_ip) if caller.originating_ip else None
-        await self._store.row(connection, "add_record", uuid4(), caller.principal, method, name, "", "OK", 0, now, ip)
 
     async def _sources(self, connection: Connection) -> list[asyncpg.Record]:
         return await self._store.rows(connection, "data_sources", "", 10_000)

@@ -156,17 +156,21 @@ ORDER BY create_time DESC, id DESC LIMIT $3
 -- name: enabled_webhooks
 SELECT id FROM webhook WHERE enabled
 
--- name: add_record
+-- name: add_records
+-- Of a partner that isn't there nothing is kept: its name may be anything.
 INSERT INTO processing_record (partner, id, actor, operation, request, source, outcome, records, record_time, originating_ip)
-VALUES (dsr.current_partner(), $1, $2, $3, $4, $5, $6, $7, $8, $9)
+SELECT dsr.current_partner(), t.*
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::timestamptz[],
+            $9::inet[]) AS t
+WHERE EXISTS (SELECT 1 FROM partner)
 ON CONFLICT DO NOTHING
 
 -- name: records
 SELECT * FROM processing_record
-WHERE ($1 = '' OR source = $1) AND ($2 = '' OR operation = $2)
-  AND ($3::timestamptz IS NULL OR record_time >= $3) AND ($4::timestamptz IS NULL OR record_time < $4)
-  AND ($5::timestamptz IS NULL OR (record_time, id) < ($5, $6::uuid))
-ORDER BY record_time DESC, id DESC LIMIT $7
+WHERE ($1 = '' OR source = $1) AND ($2 = '' OR operation = $2) AND ($3 = '' OR request = $3)
+  AND ($4::timestamptz IS NULL OR record_time >= $4) AND ($5::timestamptz IS NULL OR record_time < $5)
+  AND ($6::timestamptz IS NULL OR (record_time, id) < ($6, $7::uuid))
+ORDER BY record_time DESC, id DESC LIMIT $8
 
 -- name: lock_mutation
 SELECT pg_advisory_xact_lock(hashtextextended(dsr.current_partner() || $1::uuid::text, 0))
@@ -176,9 +180,6 @@ SELECT * FROM mutation WHERE request_id = $1
 
 -- name: add_mutation
 INSERT INTO mutation (partner, request_id, method, body_digest, resource) VALUES (dsr.current_partner(), $1, $2, $3, $4)
-
--- name: purge_records
-DELETE FROM processing_record WHERE record_time < now() - interval '1 year'
 
 -- name: purge_tokens
 DELETE FROM used_token WHERE create_time < now() - interval '1 day'

@@ -6,38 +6,14 @@ from pathlib import Path
 import pytest
 from dsr.authority.v1 import authority_pb2
 from dsr.connector.v1 import connector_pb2, grant_pb2
-from dsr.v1 import (
-    access_pb2,
-    connectors_pb2,
-    erasure_pb2,
-    error_reason_pb2,
-    governance_pb2,
-    location_pb2,
-    notifications_pb2,
-    options_pb2,
-    portability_pb2,
-    request_pb2,
-    subject_pb2,
-)
+from dsr.services import FILES as PUBLIC
+from dsr.v1 import error_reason_pb2, options_pb2, request_pb2, subject_pb2
 from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 FILES = [
-    module.DESCRIPTOR
-    for module in (
-        access_pb2,
-        authority_pb2,
-        connector_pb2,
-        connectors_pb2,
-        erasure_pb2,
-        governance_pb2,
-        grant_pb2,
-        location_pb2,
-        notifications_pb2,
-        portability_pb2,
-        request_pb2,
-        subject_pb2,
-    )
+    *(file for files in PUBLIC.values() for file in files),
+    *(module.DESCRIPTOR for module in (authority_pb2, connector_pb2, grant_pb2, request_pb2, subject_pb2)),
 ]
 ROOT = Path(__file__).parents[3]
 

@@ -845,13 +845,15 @@ class ProcessingRecord(_message.Message):
     actor: _builtins.str
     """Output only. Who called: the opaque actor, or the service."""
     operation: _builtins.str
-    """Output only. What was done: the RPC or the step."""
+    """Output only. What was done: the RPC, or the step that touched a data source (`locate`, `relocate`, `export`, `erase`,
+    `verify`).
+    """
     request: _builtins.str
     """Output only. The request concerned."""
     source: _builtins.str
     """Output only. The data source touched."""
     outcome: _builtins.str
-    """Output only. `OK` or an ErrorReason."""
+    """Output only. `OK`, an ErrorReason, or `CANCELLED` when the caller went away first."""
     records: _builtins.int
     """Output only. Records touched."""
     originating_ip: _builtins.str
@@ -1522,6 +1524,7 @@ class ListProcessingRecordsRequest(_message.Message):
     OPERATION_FIELD_NUMBER: _builtins.int
     AFTER_TIME_FIELD_NUMBER: _builtins.int
     BEFORE_TIME_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """Required. `partners/{partner}`."""
     page_size: _builtins.int
@@ -1532,6 +1535,8 @@ class ListProcessingRecordsRequest(_message.Message):
     """Optional. Only records of this data source."""
     operation: _builtins.str
     """Optional. Only records of this operation."""
+    request: _builtins.str
+    """Optional. Only records of this request."""
     @_builtins.property
     def after_time(self) -> _timestamp_pb2.Timestamp:
         """Optional. Only records at or after this time."""
@@ -1550,10 +1555,11 @@ class ListProcessingRecordsRequest(_message.Message):
         operation: _builtins.str = ...,
         after_time: _timestamp_pb2.Timestamp | None = ...,
         before_time: _timestamp_pb2.Timestamp | None = ...,
+        request: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["after_time", b"after_time", "before_time", b"before_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_time", b"after_time", "before_time", b"before_time", "operation", b"operation", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_time", b"after_time", "before_time", b"before_time", "operation", b"operation", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "request", b"request", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

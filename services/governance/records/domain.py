@@ -1,0 +1,86 @@
+"""The processor's record of processing activities for one controller (GDPR Art. 30(2)). Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from dsr.v1 import governance_pb2 as pb
+
+from services.governance.law.domain import Law
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the document rests on."""
+
+    operator: str
+    dpo_contact: str
+    partner: pb.Partner
+    partner_dpo: str
+    """The controller's own data protection officer; empty: none is known."""
+    data_map: pb.DataMap
+    sources: Sequence[pb.DataSource]
+    measures: Sequence[str]
+    carried_out: Sequence[Mapping[str, Any]]
+    """What was done, by month, operation, source and outcome."""
+    after: datetime | None
+    before: datetime
+
+
+def register(facts: Facts, law: Law) -> dict[str, Any]:
+    """The document, by the letters of Art. 30(2)."""
+    partner, mapped = facts.partner, {source.source: source for source in facts.data_map.sources}
+    return {
+        "title": "Record of processing activities carried out for a controller (GDPR Art. 30(2))",
+        "period": {"from": facts.after.isoformat() if facts.after else "", "to": facts.before.isoformat()},
+        "processor": {"name": facts.operator, "data_protection_officer": facts.dpo_contact},
+        "controller": {
+            "name": partner.display_name,
+            "resource": partner.name,
+            "country": partner.country,
+            "contact": partner.privacy_contact,
+            "data_protection_officer": facts.partner_dpo,
+            "supervisory_authority": partner.supervisory_authority,
+        },
+        "categories_of_processing": [
+            _category(source.name, collection)
+            for source in facts.sources
+            if source.name in mapped
+            for collection in mapped[source.name].collections
+        ],
+        "places": [_place(source, law, facts.before) for source in facts.sources],
+        "delivery": _where(partner.country, law, facts.before),
+        "security_measures": list(facts.measures),
+        "carried_out": [dict(line) for line in facts.carried_out],
+    }
+
+
+def _category(source: str, collection: pb.CollectionMap) -> dict[str, Any]:
+    return {
+        "data_source": source,
+        "collection": collection.title,
+        "category_of_data": collection.category,
+        "purposes": list(collection.purposes),
+        "lawful_basis": pb.LawfulBasis.Name(collection.lawful_basis).removeprefix("LAWFUL_BASIS_"),
+        "recipients": list(collection.recipients),
+        "retention": collection.retention,
+        "transfer_safeguards": collection.transfer_safeguards,
+    }
+
+
+def _place(source: pb.DataSource, law: Law, day: datetime) -> dict[str, Any]:
+    return {
+        "data_source": source.name,
+        "custody": pb.DataSource.Custody.Name(source.custody).removeprefix("CUSTODY_"),
+        "provider": source.location.provider,
+        "site": source.location.site,
+        **_where(source.location.country, law, day),
+    }
+
+
+def _where(country: str, law: Law, day: datetime) -> dict[str, Any]:
+    """A country, and on what a transfer there rests (Art. 30(2)(c))."""
+    inside = country in law.eea
+    decisions = [a.decision for a in law.adequacy.get(country, ()) if a.in_force(day.date())]
+    return {"country": country, "third_country": not inside, "adequacy": [] if inside else decisions}
