@@ -44,15 +44,13 @@ class Authority:
 
     def issue(self, folder: Path, uri: str, hosts: Sequence[str] = (), days: int = 30) -> TlsFiles:
         """Writes (again) a certificate for whom `uri` names, good for both sides of a connection, under `hosts`."""
+        return self.issue_all(folder, [uri], hosts, days)
+
+    def issue_all(self, folder: Path, uris: Sequence[str], hosts: Sequence[str] = (), days: int = 30) -> TlsFiles:
+        """The same for who has several names."""
         key = ec.generate_private_key(ec.SECP384R1())
-        signed = _sign(
-            uri,
-            key.public_key(),
-            self.certificate,
-            self._key,
-            days,
-            [x509.UniformResourceIdentifier(uri), *(_host(host) for host in hosts)],
-        )
+        names = [*(x509.UniformResourceIdentifier(uri) for uri in uris), *(_host(host) for host in hosts)]
+        signed = _sign(uris[0], key.public_key(), self.certificate, self._key, days, names)
         _write_key(folder / "tls.key", key)
         for name, content in (("tls.crt", signed), ("ca.crt", self.certificate)):
             _replace(folder / name, content.public_bytes(serialization.Encoding.PEM))

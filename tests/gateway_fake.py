@@ -167,11 +167,13 @@ async def pieces(response: type[Any], message: Any) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
-async def open_platform(folder: Path, tls: grpc.ServerCredentials | None = None) -> AsyncIterator[Platform]:
+async def open_platform(
+    folder: Path, tls: grpc.ServerCredentials | None = None, *, development: bool = True
+) -> AsyncIterator[Platform]:
     """Starts the fake with a trust file and one partner's credential in `folder`."""
     platform = Platform(credential_file=folder / "acme.json")
     trust = TrustFile(folder / "trust.json")
-    trust.add_partner("acme", platform.credential_file, development=True)
+    trust.add_partner("acme", platform.credential_file, development=development)
     services = ALL_SERVICES
     async with open_server(
         listen="127.0.0.1:0",

@@ -80,7 +80,7 @@ def test_every_mutation_takes_a_request_id() -> None:
 @pytest.mark.parametrize("reason", [n.removeprefix("ERROR_REASON_") for n in error_reason_pb2.ErrorReason.keys()[1:]])
 def test_every_reason_is_used(reason: str) -> None:
     """A reason that nothing raises is a promise that nothing keeps."""
-    folders = ("dsrkit", "services", "connectors", "gateway")
+    folders = ("dsrkit", "services", "connectors", "gateway", "deploy")
     for folder in folders:
         for path in (ROOT / folder).rglob("*.py"):
             if path.name != "errors.py" and re.search(rf'["\']{reason}["\']', path.read_text()):

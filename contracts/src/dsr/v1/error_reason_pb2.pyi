@@ -140,6 +140,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Not an error of a call: the waiting reason of an erasure while another erasure of the same person runs."""
     ERROR_REASON_BUNDLES_ENDING: _ErrorReason.ValueType  # 40
     """Not an error of a call: the waiting reason of an erasure until older bundles have ended."""
+    ERROR_REASON_CERTIFICATE_MISMATCH: _ErrorReason.ValueType  # 41
+    """PERMISSION_DENIED. The token is another partner's than the certificate of the connection, or a service's own.
+    Said by the edge. Use credential and certificate of the same partner.
+    """
+    ERROR_REASON_SERVICE_UNAVAILABLE: _ErrorReason.ValueType  # 42
+    """UNAVAILABLE. The edge cannot reach the service. Retry after RetryInfo."""
     ERROR_REASON_SOURCE_NOT_SERVED: _ErrorReason.ValueType  # 63
     """UNAVAILABLE. A restore of the data source has been announced and erasures are still to be replayed on it, so it is not
     served. Metadata: `source`. The platform retries by itself; requests wait.
@@ -283,6 +289,12 @@ ERROR_REASON_ERASURE_IN_PROGRESS: ErrorReason.ValueType  # 39
 """Not an error of a call: the waiting reason of an erasure while another erasure of the same person runs."""
 ERROR_REASON_BUNDLES_ENDING: ErrorReason.ValueType  # 40
 """Not an error of a call: the waiting reason of an erasure until older bundles have ended."""
+ERROR_REASON_CERTIFICATE_MISMATCH: ErrorReason.ValueType  # 41
+"""PERMISSION_DENIED. The token is another partner's than the certificate of the connection, or a service's own.
+Said by the edge. Use credential and certificate of the same partner.
+"""
+ERROR_REASON_SERVICE_UNAVAILABLE: ErrorReason.ValueType  # 42
+"""UNAVAILABLE. The edge cannot reach the service. Retry after RetryInfo."""
 ERROR_REASON_SOURCE_NOT_SERVED: ErrorReason.ValueType  # 63
 """UNAVAILABLE. A restore of the data source has been announced and erasures are still to be replayed on it, so it is not
 served. Metadata: `source`. The platform retries by itself; requests wait.
