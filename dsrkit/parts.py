@@ -56,6 +56,8 @@ class SourceReport:
     asked. None: not recorded."""
     snapshot_time: datetime | None = None
     """The instant the copy shows; None when nothing was copied."""
+    names_unasked: bool = False
+    """Whether it was not asked by some names of the person, since they lie too many hops away."""
 
 
 @dataclass(frozen=True)

@@ -82,8 +82,9 @@ class Authority:
         plan_digest: str = "",
         approver: str = "",
         approved: Sequence[CollectionInstruction] = (),
+        read_back: bool = False,
     ) -> pb.IssueGrantResponse:
-        """A grant for one attempt of one task."""
+        """A grant for one attempt of one task. `read_back`: to export the fields that were anonymised, nothing else."""
         message = pb.IssueGrantRequest(
             source=task.source or "",
             right=self._right.number,
@@ -94,6 +95,7 @@ class Authority:
             plan_digest=plan_digest,
             approver=approver,
             approved=approved,
+            read_back=read_back,
             identities=identities(dossier),
             erasure_ground=request.facts.get("ground", 0),
             bundle_location=self.bundle_location,

@@ -80,6 +80,7 @@ class Package:
                     instructions,
                     searched_by=[t for t in asked if t in types] if asked is not None else None,
                     snapshot_time=datetime.fromisoformat(snapshot) if snapshot else None,
+                    names_unasked=name in dossier.unasked,
                 )
             )
         return Report(

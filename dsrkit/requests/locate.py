@@ -49,6 +49,7 @@ class Locate:
             records=sum(c.records for c in found.located.collections),
             result={
                 "types": types,
+                "exports": connector_pb2.CAPABILITY_EXPORT in description.capabilities,
                 "authoritative_for": list(instructions.map.authoritative_for),
                 "collections": {c.collection: c.records for c in found.located.collections},
                 "findings": [

@@ -71,6 +71,8 @@ class Dossier:
 
     identities: tuple[Known, ...] = ()
     candidates: tuple[Candidate, ...] = ()
+    unasked: tuple[str, ...] = ()
+    """Sources that were not asked by every name they could be asked by: the last ones lie too many hops away."""
 
     def followed(self) -> tuple[Known, ...]:
         """The identities that sources are asked by."""
@@ -102,7 +104,7 @@ class Dossier:
         candidates = [
             Candidate(**{**c, "identities": tuple(Known(**i) for i in c["identities"])}) for c in raw["candidates"]
         ]
-        return cls(tuple(Known(**i) for i in raw["identities"]), tuple(candidates))
+        return cls(tuple(Known(**i) for i in raw["identities"]), tuple(candidates), tuple(raw.get("unasked", ())))
 
 
 @dataclass(frozen=True)

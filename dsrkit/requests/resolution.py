@@ -36,7 +36,8 @@ class Resolution:
 
 
 def resolve(dossier: Dossier, results: Sequence[SourceResult], round_number: int) -> Resolution:
-    """Merges one round's results. At most 5 rounds; nothing is followed out of an ambiguous match."""
+    """Merges one round's results. At most 5 rounds, and what is left open then is said; nothing is followed out of an
+    ambiguous match."""
     candidates = _candidates(dossier, results)
     open_candidates = tuple(c for c in candidates if not c.decision)
     authorities = _authorities(results)
@@ -55,8 +56,10 @@ def resolve(dossier: Dossier, results: Sequence[SourceResult], round_number: int
     merged = replace(dossier, identities=tuple(known.values()), candidates=candidates)
     if open_candidates:
         return Resolution(merged, (), True)
-    ask = tuple(r.source for r in results if _unasked(merged, r)) if round_number + 1 < MAX_ROUNDS else ()
-    return Resolution(merged, ask, False)
+    behind = tuple(r.source for r in results if _unasked(merged, r))
+    if round_number + 1 < MAX_ROUNDS:
+        return Resolution(replace(merged, unasked=()), behind, False)
+    return Resolution(replace(merged, unasked=behind), (), False)
 
 
 def _unasked(dossier: Dossier, result: SourceResult) -> bool:

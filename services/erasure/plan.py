@@ -21,6 +21,12 @@ _ONLY_AFFECTED = frozenset({"TRIGGER", "RULE"})
 """What runs on a change matters where there is something to change."""
 
 
+_NOT_FOLLOWED = (
+    "Names of the person lie more than five hops from those of the request, and this source was not asked by them."
+    " Cancel this request and make one that brings the farthest names of this one."
+)
+
+
 def cap(records: int) -> int:
     """The most records an approval covers: a tenth more than were found, and at least ten more."""
     return records + max(_HEADROOM, records // 10)
@@ -59,6 +65,9 @@ def make(
                     entry["review_time"] = retention.review_time.ToJsonString()
             collections.append(entry)
         findings += blocking(name, located[name], actions)
+        findings += _unreadable(name, located[name], actions)
+        if name in dossier.unasked:
+            findings.append(_finding("NAMES_NOT_FOLLOWED", name, "", _NOT_FOLLOWED))
         capped = [_capped(i, counts.get(i.collection, 0)) for i in source.instructions]
         instructions[name] = [json_format.MessageToDict(i, preserving_proto_field_name=True) for i in capped]
     plan = {
@@ -105,6 +114,18 @@ def blocking(source: str, located: Task, actions: Mapping[str, CollectionInstruc
         _finding(f["code"], source, f["collection"], f["detail"])
         for f in located.result["findings"]
         if f["blocks"] and _concerns(f, located.result["collections"], actions)
+    ]
+
+
+def _unreadable(source: str, located: Task, actions: Mapping[str, CollectionInstruction]) -> list[dict[str, Any]]:
+    """Anonymised fields are read back: what a source can't show afterwards isn't done there."""
+    if located.result.get("exports", True):
+        return []
+    detail = "The connector can't export, so that nobody could see that the fields were emptied: delete or retain."
+    return [
+        _finding("ANONYMISE_NOT_READABLE", source, collection, detail)
+        for collection, records in sorted(located.result["collections"].items())
+        if records and collection in actions and actions[collection].action == CollectionInstruction.ACTION_ANONYMISE
     ]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from dsr.authority.v1.authority_pb2 import RIGHT_ERASURE
 from dsr.connector.v1 import connector_pb2
+from dsr.connector.v1.grant_pb2 import CollectionInstruction
 from google.protobuf import json_format
 
 from dsrkit.errors import DsrError
@@ -18,6 +19,7 @@ from dsrkit.tasks import Done, Task
 from dsrkit.tasks.worker import Step
 from services.erasure import plan as plans
 from services.erasure.domain import DEFAULT_GRACE, DESTROYS, change
+from services.erasure.readback import ReadBack
 
 _OUTCOME = connector_pb2.Erased
 _DONE = {
@@ -156,7 +158,42 @@ class ErasureSteps:
         verified = await self._connectors.verify(connector, message)
         again = await self._connectors.locate(connector, subject, with_anchors=False)
         remnants = _remnants(verified, again, plan, source)
+        await self._read_back(task, request, dossier, subject, again, remnants)
         return Done(records=sum(r["unexplained"] for r in remnants.values()), result={"remnants": remnants})
+
+    async def _read_back(
+        self,
+        task: Task,
+        request: Request,
+        dossier: Dossier,
+        subject: connector_pb2.Subject,
+        again: Found,
+        remnants: dict[str, dict[str, Any]],
+    ) -> None:
+        """The third opinion, for what was anonymised: its fields are copied and compared, and no value is kept."""
+        source, plan = task.source or "", request.facts["plan"]
+        approved = plans.approved_instructions(plan, source)
+        reader = ReadBack(source, approved)
+        counts = {c.collection: c.records for c in again.located.collections}
+        if not any(counts.get(i.collection) for i in approved if i.action == CollectionInstruction.ACTION_ANONYMISE):
+            return  # none is found any more by any of the person's names
+        issued = await self._authority.grant(
+            request,
+            task,
+            dossier,
+            plan_digest=plan["digest"],
+            approver=request.facts["approval"]["approver"],
+            approved=approved,
+            read_back=True,
+        )
+        message = connector_pb2.ExportRequest(grant=issued.grant, subject=subject)
+        async for part in self._connectors.export(Connector.of(source, issued), message):
+            reader.take(part)
+        reader.finish(counts)
+        for name, left in reader.left.items():
+            entry = remnants.setdefault(name, {"explained": 0, "unexplained": 0, "fields": []})
+            entry["unexplained"] = max(entry["unexplained"], left)
+            entry["fields"] = sorted(reader.fields[name].union(entry["fields"]))
 
     async def finish(self, task: Task) -> Done:
         """Waits until the other rights have ended bundles of the person, then asks which snapshots may hold it.

@@ -1,18 +1,20 @@
 """AuthorityService: what the rights services ask, and report."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from dsr.authority.v1 import authority_pb2 as pb
-from dsr.connector.v1.grant_pb2 import Grant
+from dsr.connector.v1.grant_pb2 import CollectionInstruction, Grant
 from dsr.v1 import governance_pb2, request_pb2
 
 from dsrkit.auth import Authenticator, require_fresh_person
 from dsrkit.db import Connection, partner_transaction
 from dsrkit.errors import DsrError, invalid
 from dsrkit.grants import GrantSigner
-from dsrkit.instructions import differences
+from dsrkit.instructions import differences, reading_back
 from dsrkit.interceptors import map_error
 from dsrkit.metrics import GRANT_DECISIONS, counter
 from dsrkit.requests.view import parse_partner, parse_uuid4
@@ -138,8 +140,13 @@ class AuthorityServicer(WorkRpcs):
                 raise refused(refusal)
             await serving.need_served(self._store, connection, [request.source])
             approver = ""
-            if erases:
-                approver = await self._approver(connection, request)
+            told: Sequence[CollectionInstruction] = source.instructions
+            if erases and request.read_back:
+                # Done is done: a role revoked since, or another data map, must not keep it from being looked at.
+                approval = await self._approval(connection, request)
+                approver, told = approval["approver"], reading_back(request.approved, source.map)
+            elif erases:
+                approver, told = await self._approver(connection, request), request.approved
                 changed = differences(request.approved, source.instructions)
                 if changed:
                     text = "Instructions have changed since the approval."
@@ -149,12 +156,12 @@ class AuthorityServicer(WorkRpcs):
                 )
         grant = Grant(
             source=request.source,
-            operation=Grant.OPERATION_ERASE if erases else Grant.OPERATION_EXPORT,
+            operation=Grant.OPERATION_EXPORT if request.read_back or not erases else Grant.OPERATION_ERASE,
             task=request.task,
             attempt=request.attempt,
             plan_digest=request.plan_digest,
             approver=approver,
-            instructions=request.approved if erases else source.instructions,
+            instructions=told,
             request=request.request,
         )
         signed = self._signer.sign(grant, datetime.now(UTC))
@@ -174,10 +181,14 @@ class AuthorityServicer(WorkRpcs):
             refusal = await self._gatekeeper.gate(connection, right, row, (), request.bundle_location)
         return pb.AuthorizeDeliveryResponse(refusal=refusal)
 
-    async def _approver(self, connection: Connection, request: pb.IssueGrantRequest) -> str:
+    async def _approval(self, connection: Connection, request: pb.IssueGrantRequest) -> asyncpg.Record:
         row = await self._store.row(connection, "approver", request.request, request.plan_digest)
         if row is None:
             raise DsrError("FOUR_EYES", "No approval of this plan is on record.", why="NOT_APPROVED")
+        return row
+
+    async def _approver(self, connection: Connection, request: pb.IssueGrantRequest) -> str:
+        row = await self._approval(connection, request)
         if not row["still"]:
             raise DsrError("FOUR_EYES", "The approver's role was revoked since.", why="ROLE_NOT_GRANTED")
         return str(row["approver"])

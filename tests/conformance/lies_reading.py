@@ -192,6 +192,15 @@ class HangsInDescribe(Liar):
         raise AssertionError
 
 
+class AnonymisesUnseen(Liar):
+    """Would empty fields, and shows nobody that it did."""
+
+    async def describe(self) -> pb.DescribeResponse:
+        described = await self.honest.describe()
+        described.capabilities[:] = [pb.CAPABILITY_ERASE, pb.CAPABILITY_ANONYMISE]
+        return described
+
+
 class DescribesNonsense(Liar):
     """A key of fields that don't exist."""
 

@@ -51,6 +51,7 @@ LIARS: dict[Callable[[Backend], Liar], frozenset[str]] = {
     lies_reading.EndlessProgress: frozenset({"locate.present"}),
     lies_reading.HangsInVerify: frozenset({"verify.unexplained"}),
     lies_reading.HangsInDescribe: frozenset({"describe.sound"}),
+    lies_reading.AnonymisesUnseen: frozenset({"describe.sound"}),
     lies_reading.DescribesNonsense: frozenset({"describe.sound"}),
     lies_erasing.VerifiesEverything: frozenset({"verify.unexplained", "verify.explained"}),
 }

@@ -43,6 +43,7 @@ class MemoryBackend:
     gated: frozenset[str] = frozenset({"locate", "export", "erase", "verify"})
     calls: list[str] = field(default_factory=list)
     deletes_nothing: bool = False
+    anonymises_nothing: bool = False
     miscounts: int = 0
     findings: list[pb.Finding] = field(default_factory=list)
     journal: dict[str, tuple[int, pb.Erased]] = field(default_factory=dict)
@@ -209,7 +210,7 @@ class MemoryBackend:
         if instruction.action == CollectionInstruction.ACTION_RETAIN:
             outcome.retained = len(rows)
         elif instruction.action == CollectionInstruction.ACTION_ANONYMISE:
-            for row in rows:
+            for row in [] if self.anonymises_nothing else rows:
                 for rule in instruction.anonymise:
                     row[rule.field] = json.loads(rule.constant) if rule.HasField("constant") else None
             outcome.anonymised = len(rows)

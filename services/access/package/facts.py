@@ -206,6 +206,7 @@ def _source(source: Source) -> dict[str, Any]:
             "in_european_economic_area": source.in_eea,
         },
         "searched_by": None if told.searched_by is None else list(told.searched_by),
+        "searched_by_every_name": not told.names_unasked,
         "snapshot_time": told.snapshot_time.isoformat() if told.snapshot_time else None,
         "collections": [_collection(collection) for collection in source.collections],
     }

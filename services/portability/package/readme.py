@@ -80,6 +80,8 @@ def _found(source: Source, collection: Collection) -> str:
         return f"not part of this right ({collection.selection.rest or 'none of its fields is'})"
     if source.report.searched_by is not None and not source.report.searched_by:
         return "could not be searched: it knows people only by kinds of names that are not known of you"
+    if source.report.names_unasked:
+        return f"{count(collection.records, 'record')}; there may be more, under names too many steps from yours"
     found = count(collection.records, "record")
     left_out = len(collection.withheld) if collection.part else 0
     return f"{found}, {count(left_out, 'field')} left out (see data/scope.json)" if left_out else found

@@ -98,6 +98,7 @@ def scope(report: Report, sources: Sequence[Source]) -> dict[str, Any]:
                 "source": source.name,
                 "title": source.title,
                 "searched_by": None if source.report.searched_by is None else list(source.report.searched_by),
+                "searched_by_every_name": not source.report.names_unasked,
                 "snapshot_time": source.report.snapshot_time.isoformat() if source.report.snapshot_time else None,
                 "collections": [_collection(collection) for collection in source.collections],
             }

@@ -62,8 +62,12 @@ def test_it_ends_when_nothing_new_appears_and_after_five_rounds() -> None:
     asked = (("email", "ann@x"), ("number", "7"))
     assert resolve(known, [result(CRM, ("number", "7", True), asked=asked)], 1).ask == ()
     fresh = [result(CRM, ("number", "9", True))]
-    assert resolve(START, fresh, MAX_ROUNDS - 2).ask == (CRM,)
-    assert resolve(START, fresh, MAX_ROUNDS - 1).ask == ()
+    before, last = (resolve(START, fresh, MAX_ROUNDS - 2), resolve(START, fresh, MAX_ROUNDS - 1))
+    assert (before.ask, before.dossier.unasked) == ((CRM,), ())
+    assert (last.ask, last.dossier.unasked) == ((), (CRM,)), "whoever wasn't asked by every name is said"
+    assert Dossier.load(last.dossier.dump()) == last.dossier
+    settled = resolve(last.dossier, [result(CRM, asked=(("email", "ann@x"), ("number", "9")))], 0)
+    assert settled.dossier.unasked == ()
 
 
 def test_two_people_stop_everything_and_are_not_followed() -> None:

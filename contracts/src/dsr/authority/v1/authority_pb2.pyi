@@ -351,6 +351,7 @@ class IssueGrantRequest(_message.Message):
     IDENTITIES_FIELD_NUMBER: _builtins.int
     ERASURE_GROUND_FIELD_NUMBER: _builtins.int
     BUNDLE_LOCATION_FIELD_NUMBER: _builtins.int
+    READ_BACK_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """Required. The data source."""
     right: Global___Right.ValueType
@@ -369,6 +370,10 @@ class IssueGrantRequest(_message.Message):
     """Optional. ERASURE: who approved it."""
     erasure_ground: _erasure_pb2.ErasureRequest.Ground.ValueType
     """Optional. ERASURE: its ground. While data is restricted (Art. 18), only some grounds are the person's own demand."""
+    read_back: _builtins.bool
+    """Optional. ERASURE: the grant is to export, and only the fields that the plan anonymises, so that what a connector says
+    it has emptied is read back. A plan that was approved once can be read back as long as it takes.
+    """
     @_builtins.property
     def approved(self) -> _containers.RepeatedCompositeFieldContainer[_grant_pb2.CollectionInstruction]:
         """Optional. ERASURE: the instructions that were approved. When today's differ, the grant is refused with PLAN_CHANGED."""
@@ -396,10 +401,11 @@ class IssueGrantRequest(_message.Message):
         identities: _abc.Iterable[_subject_pb2.Identity] | None = ...,
         erasure_ground: _erasure_pb2.ErasureRequest.Ground.ValueType = ...,
         bundle_location: _governance_pb2.Location | None = ...,
+        read_back: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["bundle_location", b"bundle_location"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "approver", b"approver", "attempt", b"attempt", "bundle_location", b"bundle_location", "data_map_revision", b"data_map_revision", "erasure_ground", b"erasure_ground", "identities", b"identities", "plan_digest", b"plan_digest", "request", b"request", "right", b"right", "source", b"source", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "approver", b"approver", "attempt", b"attempt", "bundle_location", b"bundle_location", "data_map_revision", b"data_map_revision", "erasure_ground", b"erasure_ground", "identities", b"identities", "plan_digest", b"plan_digest", "read_back", b"read_back", "request", b"request", "right", b"right", "source", b"source", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

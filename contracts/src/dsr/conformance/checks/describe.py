@@ -51,7 +51,10 @@ class Sound(Check):
         _unique((pb.Capability.Name(c) for c in described.capabilities), "capabilities")
         require(pb.CAPABILITY_UNSPECIFIED not in described.capabilities, "CAPABILITY_UNSPECIFIED is declared")
         erases = pb.CAPABILITY_ERASE in described.capabilities
-        require(erases or pb.CAPABILITY_ANONYMISE not in described.capabilities, "ANONYMISE is declared without ERASE")
+        anonymises = pb.CAPABILITY_ANONYMISE in described.capabilities
+        require(erases or not anonymises, "ANONYMISE is declared without ERASE")
+        exports = pb.CAPABILITY_EXPORT in described.capabilities
+        require(exports or not anonymises, "ANONYMISE is declared without EXPORT: nobody could read it back")
         require(described.collections, "no collection is described")
         _unique((c.name for c in described.collections), "collections")
         by_name = {c.name: c for c in described.collections}

@@ -37,7 +37,7 @@ class _CapabilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Capability
     CAPABILITY_ERASE: _Capability.ValueType  # 2
     """Erase and Verify."""
     CAPABILITY_ANONYMISE: _Capability.ValueType  # 3
-    """Erase honours ACTION_ANONYMISE."""
+    """Erase honours ACTION_ANONYMISE. Needs CAPABILITY_EXPORT too: what was emptied is exported once more, and compared."""
     CAPABILITY_ATOMIC: _Capability.ValueType  # 4
     """A person in the source is erased in one transaction."""
     CAPABILITY_EXPORT_RESUME: _Capability.ValueType  # 5
@@ -53,7 +53,7 @@ CAPABILITY_EXPORT: Capability.ValueType  # 1
 CAPABILITY_ERASE: Capability.ValueType  # 2
 """Erase and Verify."""
 CAPABILITY_ANONYMISE: Capability.ValueType  # 3
-"""Erase honours ACTION_ANONYMISE."""
+"""Erase honours ACTION_ANONYMISE. Needs CAPABILITY_EXPORT too: what was emptied is exported once more, and compared."""
 CAPABILITY_ATOMIC: Capability.ValueType  # 4
 """A person in the source is erased in one transaction."""
 CAPABILITY_EXPORT_RESUME: Capability.ValueType  # 5
