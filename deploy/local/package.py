@@ -52,12 +52,10 @@ class Package:
         path = self.root / "data" / source / f"{collection}.jsonl"
         return [json.loads(line, parse_float=str) for line in _lines(path)] if path.exists() else []
 
-    def files(self) -> set[str]:
-        """SHA-256 of every file that a source holds as a file."""
-        folder = self.root / "data" / "files"
-        return {
-            hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file() and p.parent != folder
-        }
+    def files(self, source: str = "files") -> set[str]:
+        """SHA-256 of every file that the source holds as a file."""
+        folder = self.root / "data" / "files" / source
+        return {hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file()}
 
 
 def equal(

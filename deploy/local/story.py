@@ -1,6 +1,6 @@
 """A person uses their rights, over HTTP, and everything that is claimed is compared with what the sources hold."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +15,7 @@ from deploy.local.platform import Platform
 from deploy.local.shop import sources
 from deploy.local.shop.files import checksum
 from deploy.local.shop.setting import Setting
+from deploy.local.shop.store import LAKE, Store, View
 from deploy.local.shop.witness import Witness
 from deploy.local.stage import Stage
 
@@ -40,6 +41,7 @@ class Story:
     stage: Stage
     witness: Witness
     downloads: Path
+    store: Store | None = None
 
     def __post_init__(self) -> None:
         acme = Credential.load(self.platform.credential("acme"))
@@ -69,10 +71,11 @@ class Story:
                 "contractApprovers": [f"{self.manager.credential.issuer}#{self.manager.subject}"],
             }
             await self.api.create(self.operator, "partners", partner)
-            for name, host in ((sources.SHOP, "shop"), (sources.FILES, "files")):
+            served = [(sources.SHOP, "shop"), (sources.FILES, "files")]
+            for name, host in [*served, (sources.STORE, "files")] if self.store else served:
                 source = sources.data_source(name, self.platform.address(host))
                 await self.api.create(self.admin, f"{sources.PARTNER}/dataSources", source)
-            data_map = json_format.MessageToDict(sources.data_map())
+            data_map = json_format.MessageToDict(sources.data_map(store=self.store is not None))
             await self.api.create(self.admin, f"{sources.PARTNER}/dataMaps", data_map)
             await self.api.create(self.admin, f"{sources.PARTNER}/holds", _hold())
             others = await self.witness.others()
@@ -96,7 +99,10 @@ class Story:
             self.stage.expect(
                 "every file on disk is in the package, byte for byte", package.files() == self._own_files()
             )
-            chapter.outcome = f"{_word(request['state'])}, {sum(found.values())} records, {len(package.files())} files"
+            await self._compare_store(package)
+            found |= package.counts("store")
+            files = len(package.files()) + len(package.files("store"))
+            chapter.outcome = f"{_word(request['state'])}, {sum(found.values())} records, {files} files"
             return str(request["name"])
 
     async def portability(self) -> None:
@@ -111,6 +117,7 @@ class Story:
             self.stage.expect(
                 "what was provided or observed on consent or contract is there, the rest not", found == wanted
             )
+            await self._compare_store(package)
             account = package.records("shop", "public.customers")
             self.stage.expect("a score that was computed is left out", "churn_score" not in account[0])
             formats = {path.suffix for path in (package.root / "data" / "shop").iterdir()}
@@ -151,6 +158,7 @@ class Story:
         """Art. 17: plan, approval by a second person, erasure, read-back."""
         with self.stage.chapter(f"Erasure: {HERO} wants to be forgotten (Art. 17)") as chapter:
             before, files_before = await self.witness.others(), self._other_files()
+            stored = await self._look_into_store()
             body = {**_request(), "ground": "GROUND_CONSENT_WITHDRAWN"}
             request = await self.api.create(self.clerk, f"{sources.PARTNER}/erasureRequests", body)
             name = request["name"]
@@ -166,6 +174,16 @@ class Story:
             await self._look_for_remains()
             self.stage.expect("every other row of every table is unchanged", await self.witness.others() == before)
             self.stage.expect("every other file is unchanged", self._other_files() == files_before)
+            if stored is not None:
+                left = await self._look_into_store()
+                self.stage.expect(
+                    "in the object store no version of any object and no record of the lake is left",
+                    left is not None and left.is_empty,
+                )
+                self.stage.expect(
+                    "every other object, and every other record of the lake, is unchanged",
+                    left is not None and left.others == stored.others,
+                )
             await self._bundle_has_ended(access)
             erased = sum(int(outcome["erased"]) for outcome in report["outcomes"])
             kept = sum(int(outcome["retained"]) for outcome in report["outcomes"])
@@ -178,6 +196,7 @@ class Story:
             request, package = await self._copy("access-afterwards", "accessRequests", identity)
             self._show_bundle(request)
             left = package.counts("shop") == {"public.invoices": 3} and package.files() == self._own_files()
+            left = left and not any(package.counts("store").values())
             self.stage.expect("the invoices that the law keeps, and nothing else", left)
             chapter.outcome = f"{_word(request['state'])}, 3 records, {len(package.files())} files"
 
@@ -239,6 +258,23 @@ class Story:
         paths = [*platform.cluster.home.glob("*.log"), *platform.logs.rglob("*"), *platform.folder.rglob("*")]
         told = [p.name for p in paths if p.is_file() and any(name in p.read_bytes() for name in names)]
         self.stage.expect("no log and no file of the platform holds name, number or address in the clear", not told)
+
+    async def _look_into_store(self) -> View | None:
+        return await self.store.look(self.witness.customer_number) if self.store else None
+
+    async def _compare_store(self, package: Package, lake: Sequence[str] = LAKE) -> None:
+        """What a package says of the object store, and what is in it."""
+        view = await self._look_into_store()
+        if view is None:
+            return
+        self.stage.expect(
+            "every version of every object is in the package, byte for byte",
+            package.files("store") == set(view.documents),
+        )
+        records = {name: [record["record"] for record in package.records("store", name)] for name in lake}
+        same = [equal(records[name], view.lake[name]) for name in lake]
+        total = sum(map(len, records.values()))
+        self.stage.expect(f"and every record of the lake, JSON Lines and Parquet: {total}", all(same) and total > 0)
 
     def _own_files(self) -> set[str]:
         everything = checksum(self.setting.files)

@@ -40,6 +40,9 @@ def built() -> Path:
 
 
 def _require_node() -> None:
+    own = EXAMPLE.parents[1] / ".build" / "node" / "bin"  # scripts/servers.sh start node
+    if (own / "npm").exists() and str(own) not in os.environ["PATH"]:
+        os.environ["PATH"] = f"{own}:{os.environ['PATH']}"
     reason = ""
     if not (shutil.which("node") and shutil.which("npm")):
         reason = "node and npm are not installed"

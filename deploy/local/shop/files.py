@@ -23,7 +23,7 @@ def create_files(root: Path, customers: Iterable[str] = (*KNOWN, *CROWD)) -> int
             target.write_bytes(content)
             count += 1
     (root / "assets").mkdir(parents=True, exist_ok=True)
-    (root / "assets" / "logo.png").write_bytes(_png(b"acme"))
+    (root / "assets" / "logo.png").write_bytes(png(b"acme"))
     return count + 1
 
 
@@ -40,15 +40,15 @@ def checksum(root: Path, without: str = "") -> dict[str, str]:
 def _files_of(number: str) -> list[tuple[str, bytes]]:
     seed = hashlib.sha256(number.encode()).digest()
     return [
-        (f"avatars/{number}.png", _png(seed)),
+        (f"avatars/{number}.png", png(seed)),
         (f"letters/{number}/2022/welcome.txt", f"Welcome to Acme, customer {number}.\n".encode()),
-        (f"letters/{number}/2024/returns/label.pdf", _pdf(f"Return label for {number}")),
-        (f"invoices/{number}/2024-03.pdf", _pdf(f"Invoice to customer {number}, March 2024")),
-        (f"invoices/{number}/2025-01.pdf", _pdf(f"Invoice to customer {number}, January 2025")),
+        (f"letters/{number}/2024/returns/label.pdf", pdf(f"Return label for {number}")),
+        (f"invoices/{number}/2024-03.pdf", pdf(f"Invoice to customer {number}, March 2024")),
+        (f"invoices/{number}/2025-01.pdf", pdf(f"Invoice to customer {number}, January 2025")),
     ]
 
 
-def _png(seed: bytes, side: int = 32) -> bytes:
+def png(seed: bytes, side: int = 32) -> bytes:
     """A picture of stripes in colours drawn from the seed."""
     rows = b"".join(b"\0" + bytes(seed[(y // 8 + x // 8) % len(seed)] for x in range(side)) for y in range(side))
     header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
@@ -57,7 +57,7 @@ def _png(seed: bytes, side: int = 32) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + body
 
 
-def _pdf(text: str) -> bytes:
+def pdf(text: str) -> bytes:
     """A page with one line."""
     stream = f"BT /F1 14 Tf 72 760 Td ({text}) Tj ET".encode()
     objects = [

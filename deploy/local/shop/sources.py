@@ -1,6 +1,6 @@
-"""The shop's two data sources: what governance is told of them, and what their connector hosts are."""
+"""The shop's data sources: what governance is told of them, and what their connector hosts are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -11,19 +11,24 @@ from dsr.v1 import governance_pb2
 from google.protobuf import json_format
 
 PARTNER = "partners/acme"
-SHOP, FILES = f"{PARTNER}/dataSources/shop", f"{PARTNER}/dataSources/files"
+SHOP, FILES, STORE = (f"{PARTNER}/dataSources/{name}" for name in ("shop", "files", "store"))
+_TITLES = {SHOP: "Shop database", STORE: "Documents and event history"}
 
 
-def write_config(name: str, target: Path, places: Mapping[str, Path]) -> None:
-    """Writes the configuration of the connector host `shop` or `files`, with its paths filled in."""
+def write_config(names: Sequence[str], target: Path, places: Mapping[str, Path | str]) -> None:
+    """Writes the configuration of a connector host for some of `shop`, `files` and `store`, their places filled in."""
     # A path is quoted as YAML quotes it, whatever characters it has.
-    quoted = {key: yaml.safe_dump(str(path)).splitlines()[0] for key, path in places.items()}
-    target.write_text(Template(_read(f"{name}.yaml")).substitute(quoted))
+    quoted = {key: yaml.safe_dump(str(place)).splitlines()[0] for key, place in places.items()}
+    parts = [yaml.safe_load(Template(_read(f"{name}.yaml")).substitute(quoted)) for name in names]
+    sources = {name: source for part in parts for name, source in part["sources"].items()}
+    target.write_text(yaml.safe_dump({**parts[0], "sources": sources}, sort_keys=False))
 
 
-def data_map() -> governance_pb2.DataMap:
-    """The partner's data map."""
+def data_map(*, store: bool = False) -> governance_pb2.DataMap:
+    """The partner's data map; with `store`, of the object store too."""
     parsed: dict[str, Any] = yaml.safe_load(_read("data_map.yaml"))
+    if store:
+        parsed["sources"] += yaml.safe_load(_read("data_map_store.yaml"))["sources"]
     return json_format.ParseDict(parsed, governance_pb2.DataMap())
 
 
@@ -48,13 +53,12 @@ def location(site: str, country: str) -> dict[str, str]:
 
 def data_source(name: str, address: str) -> dict[str, Any]:
     """A data source, as JSON of dsr.v1.DataSource; `address` of its connector host."""
-    shop = name == SHOP
     return {
         "name": name,
-        "displayName": "Shop database" if shop else "Customer files",
+        "displayName": _TITLES.get(name, "Customer files"),
         "connectorAddress": address,
         "custody": "CUSTODY_OPERATOR",
-        "location": location("Dublin", "IE") if shop else location("Frankfurt", "DE"),
+        "location": location("Dublin", "IE") if name == SHOP else location("Frankfurt", "DE"),
     }
 
 
