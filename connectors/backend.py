@@ -6,7 +6,7 @@ A backend raises `dsrkit.errors.DsrError`; any other exception is a defect, and 
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from dsr.connector.v1 import connector_pb2 as pb
 from dsr.connector.v1.grant_pb2 import Grant
@@ -48,6 +48,15 @@ class Backend(Protocol):
     def verify(self, request: pb.VerifyRequest) -> AsyncIterator[pb.VerifyResponse]: ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class ListsInactive(Protocol):
+    """A backend that declares INACTIVE."""
+
+    def list_inactive(self, request: pb.ListInactiveRequest, grant: Grant) -> AsyncIterator[pb.ListInactiveResponse]:
+        """`grant` has been verified."""
+        ...
 
 
 BackendFactory = Callable[[SourceConfig], Backend]

@@ -11,8 +11,8 @@ from dsr.connector.v1.grant_pb2 import CollectionInstruction, Grant, SignedGrant
 
 from connectors import meter
 from connectors.attempts import Attempts, Relay
-from connectors.backend import Backend
-from connectors.limits import check_expected, check_instructions, check_subject, check_subjects
+from connectors.backend import Backend, ListsInactive
+from connectors.limits import check_expected, check_instructions, check_subject, check_subjects, check_value
 from dsrkit.auth import current_caller
 from dsrkit.errors import DsrError, not_found
 from dsrkit.grants import GrantVerifier
@@ -106,6 +106,18 @@ class ConnectorHost(ConnectorServiceServicer):
         check_subjects([subject.subject for subject in request.subjects], "subjects[{}].subject")
         check_instructions((i.collection for i in request.instructions), "instructions")
         async for message in self._read(Relay(source.backend.verify(request)), context):
+            yield message
+
+    async def ListInactive(
+        self, request: pb.ListInactiveRequest, context: Any
+    ) -> AsyncIterator[pb.ListInactiveResponse]:
+        source = self._source(current_caller().audience)
+        grant = self._grant(request.grant, source, Grant.OPERATION_LIST_INACTIVE)
+        await source.require(pb.CAPABILITY_INACTIVE, "INACTIVE")
+        if not isinstance(source.backend, ListsInactive):
+            raise TypeError("a backend that declares INACTIVE has list_inactive")
+        check_value(request.value, "value")
+        async for message in self._read(Relay(source.backend.list_inactive(request, grant)), context):
             yield message
 
     async def close(self) -> None:

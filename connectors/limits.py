@@ -36,9 +36,14 @@ def check_subject(subject: pb.Subject, path: str = "subject") -> None:
     for index, identity in enumerate(subject.identities):
         if not _TYPE.fullmatch(identity.type):
             raise invalid(f"{path}.identities[{index}].type", "1 to 63 lower-case letters, digits and underscores")
-        if len(identity.value) > MAX_VALUE_LENGTH:
-            raise invalid(f"{path}.identities[{index}].value", f"it is longer than {MAX_VALUE_LENGTH:,} characters")
+        check_value(identity.value, f"{path}.identities[{index}].value")
     _check_unique(f"{path}.people", (choice.collection for choice in subject.people))
+
+
+def check_value(value: str, path: str) -> None:
+    """FIELD_INVALID for a value that is too long."""
+    if len(value) > MAX_VALUE_LENGTH:
+        raise invalid(path, f"it is longer than {MAX_VALUE_LENGTH:,} characters")
 
 
 def check_expected(subjects: Sequence[pb.EraseSubject]) -> None:

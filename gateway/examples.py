@@ -44,6 +44,10 @@ _TEXTS = {
     "description": "A backup was readable from outside.",
     "note": "Access was closed; no download was seen.",
     "reference": "case-4711",
+    "rule": "partners/acme/retentionRules/0b6d9a52-6a3c-4f43-9c8e-6f4f7f0a9b10",
+    "identity_type": "email",
+    "collections": "orders",
+    "purpose": "Delivery",
     "snapshot": "partners/acme/snapshots/0b6d9a52-6a3c-4f43-9c8e-6f4f7f0a9b10",
     "erasure": "partners/acme/erasureRequests/0b6d9a52-6a3c-4f43-9c8e-6f4f7f0a9b10",
     "url": "https://hooks.acme.example/dsr",
@@ -57,6 +61,8 @@ _IDS = {
     "restores",
     "connectorChanges",
     "breaches",
+    "retentionRules",
+    "retentionSweeps",
 }
 
 

@@ -17,6 +17,7 @@ from connectors.relational.describe import describe
 from connectors.relational.dialect import Database
 from connectors.relational.erase import Eraser
 from connectors.relational.export import export
+from connectors.relational.inactive import list_inactive
 from connectors.relational.locate import locate
 from connectors.relational.progress import with_signs_of_life
 from connectors.relational.verify import verify
@@ -93,6 +94,16 @@ class RelationalBackend(ABC):
         compiler = await self._searchable()
         left = verify(self._searched, compiler, request)
         async with contextlib.aclosing(with_signs_of_life(left, pb.VerifyResponse(progress=pb.Progress()))) as messages:
+            async for message in messages:
+                yield message
+
+    async def list_inactive(
+        self, request: pb.ListInactiveRequest, grant: Grant
+    ) -> AsyncIterator[pb.ListInactiveResponse]:
+        compiler = await self._searchable()
+        found = list_inactive(self._searched, compiler, request, grant.inactivity, self._source)
+        alive = with_signs_of_life(found, pb.ListInactiveResponse(progress=pb.Progress()))
+        async with contextlib.aclosing(alive) as messages:
             async for message in messages:
                 yield message
 

@@ -5,7 +5,13 @@ from dsr.connector.v1 import connector_pb2 as pb
 from connectors.relational.catalogue import Column
 from connectors.relational.model import Finding, IdentityColumn, Model, Reference
 
-_CAPABILITIES = (pb.CAPABILITY_EXPORT, pb.CAPABILITY_ERASE, pb.CAPABILITY_ANONYMISE, pb.CAPABILITY_ATOMIC)
+_CAPABILITIES = (
+    pb.CAPABILITY_EXPORT,
+    pb.CAPABILITY_ERASE,
+    pb.CAPABILITY_ANONYMISE,
+    pb.CAPABILITY_ATOMIC,
+    pb.CAPABILITY_INACTIVE,
+)
 _MATCHES = {
     "exact": pb.IdentityField.MATCH_EXACT,
     "case_fold": pb.IdentityField.MATCH_CASE_FOLD,

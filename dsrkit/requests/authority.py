@@ -143,6 +143,29 @@ class Authority:
         call = self._stub.ListHoldingSnapshots(message, timeout=TIMEOUT, metadata=self._metadata())
         return (await self._call(call)).snapshots
 
+    async def sweep_orders(self) -> Sequence[pb.SweepOrder]:
+        """Retention sweeps that have something to do."""
+        call = self._stub.ListSweepOrders(pb.ListSweepOrdersRequest(), timeout=TIMEOUT, metadata=self._metadata())
+        return (await self._call(call)).orders
+
+    async def sweep_grant(self, sweep: str) -> pb.IssueSweepGrantResponse:
+        """A grant to list the people of a sweep. STATE_CONFLICT when it was cancelled."""
+        message = pb.IssueSweepGrantRequest(sweep=sweep)
+        return await self._call(self._stub.IssueSweepGrant(message, timeout=TIMEOUT, metadata=self._metadata()))
+
+    async def report_sweep(self, message: pb.ReportSweepRequest) -> None:
+        """Reports what came of an order."""
+        await self._call(self._stub.ReportSweep(message, timeout=TIMEOUT, metadata=self._metadata()))
+
+    async def sweep_approval(self, request: Request, plan_digest: str, touched: Mapping[str, Sequence[str]]) -> str:
+        """Has a plan approved by its sweep's approval. Returns the approver's opaque id. FOUR_EYES."""
+        name = self._right.name(request.partner, request.id)
+        message = pb.RecordSweepApprovalRequest(sweep=request.facts["sweep"], request=name, plan_digest=plan_digest)
+        for source, collections in touched.items():
+            message.touched.add(source=source, collections=collections)
+        call = self._stub.RecordSweepApproval(message, timeout=TIMEOUT, metadata=self._metadata())
+        return (await self._call(call)).approver
+
     async def obligations(self) -> Sequence[pb.Obligation]:
         """Open obligations of this right."""
         message = pb.ListObligationsRequest(right=self._right.number)

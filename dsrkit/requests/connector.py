@@ -1,7 +1,7 @@
 """Connectors, as the rights services call them. What a connector answers is checked, never believed."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,8 @@ FROM_CONNECTORS = frozenset(
 MAX_ANCHOR_BYTES = 8 * 1024 * 1024
 # What gRPC itself says when TLS could not be agreed on: our own library's words, not the other side's.
 _UNTRUSTED = ("Tls handshake failed", "verification check failed")
+_LONG = frozenset({"Export", "ListInactive"})
+"""Streams that may bring whole collections."""
 _LEAST_MESSAGE = 1024
 """What a message counts at least: a stream of empty ones costs us, too."""
 
@@ -174,11 +176,32 @@ class Connectors:
             raise _inconsistent(source, "NOT_VERIFIED")
         return result
 
+    async def list_inactive(
+        self, connector: Connector, request: pb.ListInactiveRequest
+    ) -> AsyncGenerator[pb.ListInactiveResponse, None]:
+        """People by when they were last seen; the last message is the totals, and says what was listed."""
+        source, listed = connector.source, 0
+        totals: pb.InactiveTotals | None = None
+        async for message in self._stream(connector, "ListInactive", request):
+            kind = message.WhichOneof("result")
+            if totals is not None:
+                raise _inconsistent(source, "AFTER_TOTALS")
+            if kind == "page":
+                listed += len(message.page.identities)
+            elif kind == "totals":
+                totals = message.totals
+                if totals.people < 0 or totals.unknown < 0 or (totals.people != listed and not request.count_only):
+                    raise _inconsistent(source, "TOTALS")
+            if kind in ("page", "totals"):
+                yield message
+        if totals is None:
+            raise _inconsistent(source, "NO_TOTALS")
+
     async def _stream(self, connector: Connector, rpc: str, request: Any) -> AsyncIterator[Any]:
         source = connector.source
         method = getattr(await self._stub(connector), rpc)
         call = method(request, timeout=self._limits.total, metadata=self._channels.metadata(source))
-        size, most = 0, self._limits.export if rpc == "Export" else self._limits.answer
+        size, most = 0, self._limits.export if rpc in _LONG else self._limits.answer
         try:
             while True:
                 message = await asyncio.wait_for(call.read(), self._limits.idle)

@@ -141,6 +141,11 @@ class RequestStore:
             connection, request, actor=caller.principal, operation=record_effect(), originating_ip=ip, outcome="OK"
         )
 
+    async def record_order(self, connection: Connection, request: Request) -> None:
+        """A processing record of a request that the service created itself, on an order of governance."""
+        operation, actor = f"Create{self.right.noun.title()}Request", f"service:{self.right.noun}"
+        await self._record(connection, request, actor=actor, operation=operation, outcome="OK")
+
     async def add_records(self, partner: str, records: Sequence[ProcessingRecord]) -> None:
         """Processing records of calls without an effect."""
         entries = [ReportEntry(partner=partner, record=record).SerializeToString() for record in records]

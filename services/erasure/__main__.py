@@ -10,6 +10,10 @@ from dsrkit.server import RunningServer
 from services.erasure.domain import RIGHT, advance
 from services.erasure.servicer import ErasureServicer
 from services.erasure.steps import ErasureSteps
+from services.erasure.sweeps import Sweeps
+
+SWEEP_SECONDS = 2.0
+"""How often retention sweeps are asked for."""
 
 
 @asynccontextmanager
@@ -23,6 +27,7 @@ async def open_service(config: Config) -> AsyncIterator[RunningServer]:
             "dsr.v1.ErasureService",
             lambda server: add_ErasureServiceServicer_to_server(servicer, server),
             ErasureSteps(tools).by_name(),
+            [(SWEEP_SECONDS, Sweeps(tools).pull)],
         ) as running:
             yield running
 

@@ -50,7 +50,21 @@ def _after_locate(request: Request, dossier: Dossier, tasks: Sequence[Task], fou
     if not _destroys(plan) and not plan["findings"] and not request.facts["validate_only"]:
         # Nothing to destroy at the sources; older bundles of the person are ended all the same.
         return Move("VERIFYING", [NewTask("finish")], facts={"plan": plan})
+    if request.facts.get("sweep") and not changed and not plan["findings"]:
+        return _by_sweep(plan, tasks)
     return Move("PLAN_CHANGED" if changed else "PLANNED", facts={"plan": plan, "approval": None})
+
+
+def _by_sweep(plan: Mapping[str, Any], tasks: Sequence[Task]) -> Move:
+    """A sweep's approval counts for the first plan; where it doesn't cover that, a person decides."""
+    asked = [t for t in tasks if t.step == "approve"]
+    if not asked:
+        return Move("LOCATING", [NewTask("approve")], facts={"plan": plan, "approval": None})
+    approval = asked[-1].result["approval"]
+    if approval is None:
+        return Move("PLANNED", facts={"plan": plan, "approval": None})
+    starts = datetime.fromisoformat(approval["effective_time"])
+    return Move("APPROVED", [NewTask("grace", due_time=starts)], facts={"plan": plan, "approval": approval})
 
 
 def _before_erasing(request: Request, dossier: Dossier, tasks: Sequence[Task], founds: Founds) -> Move | None:
@@ -65,6 +79,8 @@ def _before_erasing(request: Request, dossier: Dossier, tasks: Sequence[Task], f
     if not changes:
         if not checks:
             return Move("APPROVED", [NewTask("check", input={"revision": _revision(request)})])
+        if checks[-1].result.get("in_use"):
+            return Move("CANCELLED")
         changes = list(checks[-1].result["changes"])
     if changes:
         return _replan(request, changes, found)

@@ -157,6 +157,7 @@ def _fill(message: pb.ErasureRequest, request: Request, tasks: Sequence[Task] | 
     facts = request.facts
     message.validate_only = facts["validate_only"]
     message.ground = facts["ground"]
+    message.sweep = facts.get("sweep", "")
     if facts.get("plan"):
         _fill_plan(message.plan, facts["plan"])
     if facts.get("approval"):

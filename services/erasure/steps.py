@@ -18,8 +18,9 @@ from dsrkit.requests.runtime import Toolbox
 from dsrkit.tasks import Done, Task
 from dsrkit.tasks.worker import Step
 from services.erasure import plan as plans
-from services.erasure.domain import DEFAULT_GRACE, DESTROYS, change
+from services.erasure.domain import DEFAULT_GRACE, DESTROYS, change, effective
 from services.erasure.readback import ReadBack
+from services.erasure.sweeps import Sweeps
 
 _OUTCOME = connector_pb2.Erased
 _DONE = {
@@ -30,19 +31,21 @@ _DONE = {
 
 
 class ErasureSteps:
-    """Steps `register`, `plan`, `grace`, `check`, `erase`, `verify`, `finish`."""
+    """Steps `register`, `plan`, `approve`, `grace`, `check`, `erase`, `verify`, `finish`."""
 
     def __init__(self, tools: Toolbox) -> None:
         self._tools = tools
         self._flow = tools.parts.flow
         self._authority = tools.parts.authority
         self._connectors = tools.connectors
+        self._sweeps = Sweeps(tools)
 
     def by_name(self) -> Mapping[str, Step]:
         """Step name to function."""
         return {
             "register": self.register,
             "plan": self.plan,
+            "approve": self.approve,
             "grace": self.grace,
             "relocate": self._tools.locate.locate,
             "check": self.check,
@@ -90,6 +93,24 @@ class ErasureSteps:
         )
         return Done(records=sum(c["records"] for c in made["collections"]), result={"plan": made})
 
+    async def approve(self, task: Task) -> Done:
+        """Asks governance whether the approval of the sweep that created the request covers its plan."""
+        request, _ = await self._flow.load(task)
+        plan, now = request.facts["plan"], datetime.now(UTC)
+        try:
+            approver = await self._authority.sweep_approval(request, plan["digest"], plans.touched(plan))
+        except DsrError as error:
+            if error.reason != "FOUR_EYES":
+                raise
+            return Done(result={"approval": None, "why": error.metadata.get("why", "")})
+        approval = {
+            "approver": approver,
+            "plan_digest": plan["digest"],
+            "approve_time": now.isoformat(),
+            "effective_time": effective(now, plan["grace_seconds"]).isoformat(),
+        }
+        return Done(result={"approval": approval})
+
     async def grace(self, task: Task) -> Done:
         """The grace period is over; waits until no copy is being made for the person."""
         request, dossier = await self._flow.load(task)
@@ -100,6 +121,9 @@ class ErasureSteps:
         """Compares what is there now, everywhere, with what was approved, before the first row is touched."""
         request, dossier, tasks = await self._flow.load_all(task)
         await self._meet(request, dossier, copies=True)
+        sweep = request.facts.get("sweep")
+        if sweep and not await self._sweeps.still_inactive(sweep, dossier):
+            return Done(result={"changes": [], "in_use": True})
         told = await self._authority.instructions(request, request.data_sources, dossier)
         relocated = latest(tasks, "relocate")
         return Done(result={"changes": plans.changes(request.facts["plan"], relocated, told.sources, differences)})

@@ -25,6 +25,7 @@ from services.governance.gatekeeper import Gatekeeper
 from services.governance.keeping import keep
 from services.governance.notifications.deadlines import track
 from services.governance.notifications.outbox import notify
+from services.governance.retention.orders import OrderRpcs
 from services.governance.services import SERVICES, own_request, own_right, right_of
 from services.governance.tools import Tools, refused
 from services.governance.work import WorkRpcs, parse_id
@@ -32,7 +33,7 @@ from services.governance.work import WorkRpcs, parse_id
 DEFAULT_DAILY_CAP = 1000
 
 
-class AuthorityServicer(WorkRpcs):
+class AuthorityServicer(WorkRpcs, OrderRpcs):
     """Proto to domain and back, nothing else."""
 
     def __init__(self, tools: Tools, signer: GrantSigner, partners: Authenticator) -> None:

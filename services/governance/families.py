@@ -10,6 +10,7 @@ from services.governance.corrections import FAMILY as CORRECTIONS
 from services.governance.locations import FAMILY as LOCATIONS
 from services.governance.notifications import FAMILY as NOTIFICATIONS
 from services.governance.records import FAMILY as RECORDS
+from services.governance.retention import FAMILY as RETENTION
 from services.governance.tools import Family
 
 FAMILIES: Sequence[Family] = (
@@ -20,4 +21,5 @@ FAMILIES: Sequence[Family] = (
     CONNECTORS,
     BREACH,
     RECORDS,
+    RETENTION,
 )

@@ -21,6 +21,7 @@ FAMILIES: Sequence[str] = (
     "connectors",
     "breach",
     "records",
+    "retention",
 )
 """Folders of clause families. Their statements are named `folder.statement`, their migrations are governance's."""
 _SQL = {

@@ -69,6 +69,12 @@ class Trusting(ConnectorServiceServicer):
         async for message in self._backend.verify(request):
             yield message
 
+    async def ListInactive(
+        self, request: pb.ListInactiveRequest, context: Any
+    ) -> AsyncIterator[pb.ListInactiveResponse]:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not here")
+        yield pb.ListInactiveResponse()
+
 
 class Babbling(grpc.GenericRpcHandler):
     """Answers every method with bytes that are no message."""

@@ -7,8 +7,10 @@ suite like every other (tests/conformance).
 import asyncio
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from dsr.connector.v1 import connector_pb2 as pb
@@ -79,6 +81,7 @@ class MemoryBackend:
             pb.CAPABILITY_ERASE,
             pb.CAPABILITY_ANONYMISE,
             pb.CAPABILITY_ATOMIC,
+            pb.CAPABILITY_INACTIVE,
         ]
         return pb.DescribeResponse(connector="memory", version="1", capabilities=capabilities, collections=collections)
 
@@ -241,6 +244,32 @@ class MemoryBackend:
                 elif left:
                     verified.remnants.add(collection=anchors.collection, unexplained=left, fields=anchors.fields)
             yield pb.VerifyResponse(verified=verified)
+
+    async def list_inactive(
+        self, request: pb.ListInactiveRequest, grant: Grant
+    ) -> AsyncIterator[pb.ListInactiveResponse]:
+        """By the latest of a person's times, all of which must be known."""
+        await self._arrive("list_inactive")
+        wanted, table = grant.inactivity, self.tables[grant.inactivity.collection]
+        names = [f for f, (kind, unique) in table.identities.items() if kind == wanted.identity_type and unique]
+        if len(names) != 1:
+            raise DsrError("SOURCE_REJECTED", "No unique identity of that type.", source=self.source, why="IDENTITY")
+        times: dict[str, list[datetime | None]] = defaultdict(list)
+        for row in table.rows:
+            if row.get(names[0]) and request.value in ("", row[names[0]]):
+                text = row.get(wanted.field)
+                times[row[names[0]]].append(datetime.fromisoformat(text) if text else None)
+        before = wanted.before.ToDatetime(UTC)
+        unknown = [who for who, seen in times.items() if None in seen and wanted.field]
+        found = [
+            who
+            for who, seen in sorted(times.items())
+            if not wanted.field or (who not in unknown and max(t for t in seen if t) < before)
+        ]
+        if not request.count_only:
+            people = [Identity(type=wanted.identity_type, value=who) for who in found]
+            yield pb.ListInactiveResponse(page=pb.InactivePage(identities=people))
+        yield pb.ListInactiveResponse(totals=pb.InactiveTotals(people=len(found), unknown=len(unknown)))
 
     async def close(self) -> None:
         """Nothing to close."""

@@ -23,6 +23,7 @@ from dsr.v1.error_reason_pb2 import ErrorReason
 from dsr.v1.governance_pb2_grpc import GovernanceServiceStub
 from dsr.v1.location_pb2_grpc import LocationServiceStub
 from dsr.v1.portability_pb2_grpc import PortabilityServiceStub
+from dsr.v1.retention_pb2_grpc import RetentionServiceStub
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -125,6 +126,10 @@ class World:
     @property
     def breaches(self) -> Any:
         return BreachServiceStub(self.channel("governance"))
+
+    @property
+    def retention(self) -> Any:
+        return RetentionServiceStub(self.channel("governance"))
 
     def stub(self, right: str) -> Any:
         return _STUBS[right](self.channel(right))

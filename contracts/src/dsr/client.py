@@ -32,6 +32,7 @@ from dsr.v1.location_pb2_grpc import LocationServiceStub
 from dsr.v1.notifications_pb2_grpc import NotificationServiceStub
 from dsr.v1.portability_pb2_grpc import PortabilityServiceStub
 from dsr.v1.records_pb2_grpc import RecordServiceStub
+from dsr.v1.retention_pb2_grpc import RetentionServiceStub
 
 if TYPE_CHECKING:  # the typed stubs exist for type checkers only
     from dsr.v1.access_pb2_grpc import AccessServiceAsyncStub
@@ -45,6 +46,7 @@ if TYPE_CHECKING:  # the typed stubs exist for type checkers only
     from dsr.v1.notifications_pb2_grpc import NotificationServiceAsyncStub
     from dsr.v1.portability_pb2_grpc import PortabilityServiceAsyncStub
     from dsr.v1.records_pb2_grpc import RecordServiceAsyncStub
+    from dsr.v1.retention_pb2_grpc import RetentionServiceAsyncStub
 
 SERVICES = ("access", "portability", "erasure", "governance")
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -87,6 +89,7 @@ class Platform:
     connectors: "ConnectorChangeServiceAsyncStub"
     corrections: "CorrectionServiceAsyncStub"
     backups: "BackupServiceAsyncStub"
+    retention: "RetentionServiceAsyncStub"
     breaches: "BreachServiceAsyncStub"
     notifications: "NotificationServiceAsyncStub"
     locations: "LocationServiceAsyncStub"
@@ -100,6 +103,7 @@ class Platform:
         self.connectors = ConnectorChangeServiceStub(channels["governance"])
         self.corrections = CorrectionServiceStub(channels["governance"])
         self.backups = BackupServiceStub(channels["governance"])
+        self.retention = RetentionServiceStub(channels["governance"])
         self.breaches = BreachServiceStub(channels["governance"])
         self.notifications = NotificationServiceStub(channels["governance"])
         self.locations = LocationServiceStub(channels["governance"])

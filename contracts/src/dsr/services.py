@@ -16,6 +16,7 @@ from dsr.v1 import (
     notifications_pb2,
     portability_pb2,
     records_pb2,
+    retention_pb2,
 )
 
 FILES: Mapping[str, Sequence[FileDescriptor]] = {
@@ -27,6 +28,7 @@ FILES: Mapping[str, Sequence[FileDescriptor]] = {
         notifications_pb2.DESCRIPTOR,
         correction_pb2.DESCRIPTOR,
         backups_pb2.DESCRIPTOR,
+        retention_pb2.DESCRIPTOR,
         location_pb2.DESCRIPTOR,
         connectors_pb2.DESCRIPTOR,
         breach_pb2.DESCRIPTOR,

@@ -49,6 +49,12 @@ class Behaving(ConnectorServiceServicer):
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not here")
         yield pb.VerifyResponse()
 
+    async def ListInactive(
+        self, request: pb.ListInactiveRequest, context: Any
+    ) -> AsyncIterator[pb.ListInactiveResponse]:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not here")
+        yield pb.ListInactiveResponse()
+
     async def Describe(self, request: pb.DescribeRequest, context: Any) -> pb.DescribeResponse:
         self.heard += 1
         return pb.DescribeResponse(connector="shop")

@@ -31,6 +31,7 @@ from dsr.v1 import (
     location_pb2,
     options_pb2,
     request_pb2,
+    retention_pb2,
 )
 from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf import descriptor_pool, json_format, message_factory
@@ -154,6 +155,18 @@ async def _resources(world: World) -> dict[str, str]:
         breach_pb2.ReportBreachRequest(parent=PARTNER, breach=breach, request_id=str(uuid.uuid4())), metadata=admin
     )
     names["breaches"] = reported.name
+    rule = retention_pb2.RetentionRule(source=CRM, collection="people", field="seen", identity_type="email")
+    ruled = await world.retention.CreateRetentionRule(
+        retention_pb2.CreateRetentionRuleRequest(parent=PARTNER, retention_rule=rule, request_id=str(uuid.uuid4())),
+        metadata=admin,
+    )
+    swept = await world.retention.CreateRetentionSweep(
+        retention_pb2.CreateRetentionSweepRequest(
+            parent=PARTNER, retention_sweep=retention_pb2.RetentionSweep(rule=ruled.name), request_id=str(uuid.uuid4())
+        ),
+        metadata=admin,
+    )
+    names["retentionRules"], names["retentionSweeps"] = ruled.name, swept.name
     for right in ("access", "portability", "erasure"):
         created = await world.create(right)
         await world.until(right, created.name, "PLANNED")

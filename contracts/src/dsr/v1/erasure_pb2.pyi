@@ -509,6 +509,7 @@ class ErasureRequest(_message.Message):
     APPROVAL_FIELD_NUMBER: _builtins.int
     REPORT_FIELD_NUMBER: _builtins.int
     PLAN_CHANGES_FIELD_NUMBER: _builtins.int
+    SWEEP_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Identifier. `partners/{partner}/erasureRequests/{id}`; the id is a UUID."""
     state: _request_pb2.RequestState.ValueType
@@ -523,6 +524,8 @@ class ErasureRequest(_message.Message):
     """Optional. Ends in PLANNED and can never be approved: a preview of what an erasure would do."""
     ground: Global___ErasureRequest.Ground.ValueType
     """Required. Why the data is to be erased (Art. 17(1))."""
+    sweep: _builtins.str
+    """Output only. The retention sweep that created it, `partners/{partner}/retentionSweeps/{id}`; empty: a person's request."""
     @_builtins.property
     def subject(self) -> _subject_pb2.Subject:
         """Required. Input only. The person. Never returned; see `identities`."""
@@ -605,10 +608,11 @@ class ErasureRequest(_message.Message):
         approval: Global___ErasureRequest.Approval | None = ...,
         report: Global___ErasureRequest.Report | None = ...,
         plan_changes: _abc.Iterable[Global___ErasureRequest.PlanChange] | None = ...,
+        sweep: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "clock", b"clock", "complete_time", b"complete_time", "create_time", b"create_time", "plan", b"plan", "refusal", b"refusal", "report", b"report", "subject", b"subject", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "candidates", b"candidates", "capacity", b"capacity", "clock", b"clock", "complete_time", b"complete_time", "create_time", b"create_time", "creator", b"creator", "data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "ground", b"ground", "identities", b"identities", "name", b"name", "plan", b"plan", "plan_changes", b"plan_changes", "refusal", b"refusal", "report", b"report", "sources", b"sources", "state", b"state", "subject", b"subject", "update_time", b"update_time", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "candidates", b"candidates", "capacity", b"capacity", "clock", b"clock", "complete_time", b"complete_time", "create_time", b"create_time", "creator", b"creator", "data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "ground", b"ground", "identities", b"identities", "name", b"name", "plan", b"plan", "plan_changes", b"plan_changes", "refusal", b"refusal", "report", b"report", "sources", b"sources", "state", b"state", "subject", b"subject", "sweep", b"sweep", "update_time", b"update_time", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1059,3 +1059,229 @@ class ReportResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReportResponse: _TypeAlias = ReportResponse  # noqa: Y015
+
+@_typing.final
+class ListSweepOrdersRequest(_message.Message):
+    """Request of ListSweepOrders."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSweepOrdersRequest: _TypeAlias = ListSweepOrdersRequest  # noqa: Y015
+
+@_typing.final
+class ListSweepOrdersResponse(_message.Message):
+    """Response of ListSweepOrders."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___SweepOrder]:
+        """At most 50."""
+
+    def __init__(
+        self,
+        *,
+        orders: _abc.Iterable[Global___SweepOrder] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["orders", b"orders"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSweepOrdersResponse: _TypeAlias = ListSweepOrdersResponse  # noqa: Y015
+
+@_typing.final
+class SweepOrder(_message.Message):
+    """What is to be done for a sweep."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SWEEP_FIELD_NUMBER: _builtins.int
+    COUNT_ONLY_FIELD_NUMBER: _builtins.int
+    CAP_FIELD_NUMBER: _builtins.int
+    sweep: _builtins.str
+    """The sweep, `partners/{partner}/retentionSweeps/{id}`."""
+    count_only: _builtins.bool
+    """Only count."""
+    cap: _builtins.int
+    """The most people that may be erased."""
+    def __init__(
+        self,
+        *,
+        sweep: _builtins.str = ...,
+        count_only: _builtins.bool = ...,
+        cap: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cap", b"cap", "count_only", b"count_only", "sweep", b"sweep"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SweepOrder: _TypeAlias = SweepOrder  # noqa: Y015
+
+@_typing.final
+class IssueSweepGrantRequest(_message.Message):
+    """Request of IssueSweepGrant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SWEEP_FIELD_NUMBER: _builtins.int
+    sweep: _builtins.str
+    """Required. The sweep."""
+    def __init__(
+        self,
+        *,
+        sweep: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sweep", b"sweep"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IssueSweepGrantRequest: _TypeAlias = IssueSweepGrantRequest  # noqa: Y015
+
+@_typing.final
+class IssueSweepGrantResponse(_message.Message):
+    """Response of IssueSweepGrant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_FIELD_NUMBER: _builtins.int
+    DATA_SOURCE_FIELD_NUMBER: _builtins.int
+    IDENTITY_TYPE_FIELD_NUMBER: _builtins.int
+    DATA_MAP_REVISION_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    identity_type: _builtins.str
+    """The type of identity by which people are listed."""
+    data_map_revision: _builtins.int
+    """The data map that erasures of the sweep are pinned to."""
+    time_zone: _builtins.str
+    """The partner's time zone."""
+    @_builtins.property
+    def grant(self) -> _grant_pb2.SignedGrant:
+        """The grant."""
+
+    @_builtins.property
+    def data_source(self) -> _governance_pb2.DataSource:
+        """The data source, with where its connector is."""
+
+    def __init__(
+        self,
+        *,
+        grant: _grant_pb2.SignedGrant | None = ...,
+        data_source: _governance_pb2.DataSource | None = ...,
+        identity_type: _builtins.str = ...,
+        data_map_revision: _builtins.int = ...,
+        time_zone: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data_source", b"data_source", "grant", b"grant"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_map_revision", b"data_map_revision", "data_source", b"data_source", "grant", b"grant", "identity_type", b"identity_type", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IssueSweepGrantResponse: _TypeAlias = IssueSweepGrantResponse  # noqa: Y015
+
+@_typing.final
+class ReportSweepRequest(_message.Message):
+    """Request of ReportSweep."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SWEEP_FIELD_NUMBER: _builtins.int
+    PEOPLE_FIELD_NUMBER: _builtins.int
+    UNKNOWN_FIELD_NUMBER: _builtins.int
+    CREATED_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    sweep: _builtins.str
+    """Required. The sweep."""
+    people: _builtins.int
+    """Optional. How many people there are."""
+    unknown: _builtins.int
+    """Optional. Of how many it isn't known."""
+    created: _builtins.bool
+    """Optional. Every erasure request was created."""
+    failure: _error_reason_pb2.ErrorReason.ValueType
+    """Optional. The source can't do this; why."""
+    def __init__(
+        self,
+        *,
+        sweep: _builtins.str = ...,
+        people: _builtins.int = ...,
+        unknown: _builtins.int = ...,
+        created: _builtins.bool = ...,
+        failure: _error_reason_pb2.ErrorReason.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "failure", b"failure", "people", b"people", "sweep", b"sweep", "unknown", b"unknown"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportSweepRequest: _TypeAlias = ReportSweepRequest  # noqa: Y015
+
+@_typing.final
+class ReportSweepResponse(_message.Message):
+    """Response of ReportSweep."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportSweepResponse: _TypeAlias = ReportSweepResponse  # noqa: Y015
+
+@_typing.final
+class RecordSweepApprovalRequest(_message.Message):
+    """Request of RecordSweepApproval."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SWEEP_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    PLAN_DIGEST_FIELD_NUMBER: _builtins.int
+    TOUCHED_FIELD_NUMBER: _builtins.int
+    sweep: _builtins.str
+    """Required. The sweep."""
+    request: _builtins.str
+    """Required. The erasure request."""
+    plan_digest: _builtins.str
+    """Required. The digest of its plan."""
+    @_builtins.property
+    def touched(self) -> _containers.RepeatedCompositeFieldContainer[Global___Touched]:
+        """Required. What the plan erases or anonymises."""
+
+    def __init__(
+        self,
+        *,
+        sweep: _builtins.str = ...,
+        request: _builtins.str = ...,
+        plan_digest: _builtins.str = ...,
+        touched: _abc.Iterable[Global___Touched] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan_digest", b"plan_digest", "request", b"request", "sweep", b"sweep", "touched", b"touched"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordSweepApprovalRequest: _TypeAlias = RecordSweepApprovalRequest  # noqa: Y015

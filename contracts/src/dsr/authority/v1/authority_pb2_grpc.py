@@ -90,6 +90,26 @@ class AuthorityServiceStub(object):
                 request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListHoldingSnapshotsRequest.SerializeToString,
                 response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListHoldingSnapshotsResponse.FromString,
                 _registered_method=True)
+        self.ListSweepOrders = channel.unary_unary(
+                '/dsr.authority.v1.AuthorityService/ListSweepOrders',
+                request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListSweepOrdersRequest.SerializeToString,
+                response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListSweepOrdersResponse.FromString,
+                _registered_method=True)
+        self.IssueSweepGrant = channel.unary_unary(
+                '/dsr.authority.v1.AuthorityService/IssueSweepGrant',
+                request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.IssueSweepGrantRequest.SerializeToString,
+                response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.IssueSweepGrantResponse.FromString,
+                _registered_method=True)
+        self.ReportSweep = channel.unary_unary(
+                '/dsr.authority.v1.AuthorityService/ReportSweep',
+                request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ReportSweepRequest.SerializeToString,
+                response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ReportSweepResponse.FromString,
+                _registered_method=True)
+        self.RecordSweepApproval = channel.unary_unary(
+                '/dsr.authority.v1.AuthorityService/RecordSweepApproval',
+                request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.RecordSweepApprovalRequest.SerializeToString,
+                response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.RecordApprovalResponse.FromString,
+                _registered_method=True)
         self.Report = channel.unary_unary(
                 '/dsr.authority.v1.AuthorityService/Report',
                 request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ReportRequest.SerializeToString,
@@ -185,6 +205,36 @@ class AuthorityServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSweepOrders(self, request, context):
+        """Sweeps of all partners that have something for the erasure service to do: to count, or to create erasure requests.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def IssueSweepGrant(self, request, context):
+        """Signs a grant to list the people of a sweep. Errors: NOT_FOUND, STATE_CONFLICT (it was cancelled), INSTRUCTION_REFUSED,
+        SOURCE_NOT_SERVED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportSweep(self, request, context):
+        """Takes what came of an order. Idempotent. Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordSweepApproval(self, request, context):
+        """Approves the plan of an erasure by the approval of its sweep: for no more people than that covers, and no collection that it
+        did not show. Idempotent. Errors: NOT_FOUND, FOUR_EYES.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Report(self, request, context):
         """Takes what a service's outbox holds: processing records and state changes. Idempotent by entry id.
         """
@@ -249,6 +299,26 @@ def add_AuthorityServiceServicer_to_server(servicer, server):
                     servicer.ListHoldingSnapshots,
                     request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListHoldingSnapshotsRequest.FromString,
                     response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListHoldingSnapshotsResponse.SerializeToString,
+            ),
+            'ListSweepOrders': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSweepOrders,
+                    request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListSweepOrdersRequest.FromString,
+                    response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListSweepOrdersResponse.SerializeToString,
+            ),
+            'IssueSweepGrant': grpc.unary_unary_rpc_method_handler(
+                    servicer.IssueSweepGrant,
+                    request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.IssueSweepGrantRequest.FromString,
+                    response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.IssueSweepGrantResponse.SerializeToString,
+            ),
+            'ReportSweep': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportSweep,
+                    request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ReportSweepRequest.FromString,
+                    response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ReportSweepResponse.SerializeToString,
+            ),
+            'RecordSweepApproval': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordSweepApproval,
+                    request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.RecordSweepApprovalRequest.FromString,
+                    response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.RecordApprovalResponse.SerializeToString,
             ),
             'Report': grpc.unary_unary_rpc_method_handler(
                     servicer.Report,
@@ -554,6 +624,114 @@ class AuthorityService(object):
             '/dsr.authority.v1.AuthorityService/ListHoldingSnapshots',
             dsr_dot_authority_dot_v1_dot_authority__pb2.ListHoldingSnapshotsRequest.SerializeToString,
             dsr_dot_authority_dot_v1_dot_authority__pb2.ListHoldingSnapshotsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSweepOrders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dsr.authority.v1.AuthorityService/ListSweepOrders',
+            dsr_dot_authority_dot_v1_dot_authority__pb2.ListSweepOrdersRequest.SerializeToString,
+            dsr_dot_authority_dot_v1_dot_authority__pb2.ListSweepOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def IssueSweepGrant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dsr.authority.v1.AuthorityService/IssueSweepGrant',
+            dsr_dot_authority_dot_v1_dot_authority__pb2.IssueSweepGrantRequest.SerializeToString,
+            dsr_dot_authority_dot_v1_dot_authority__pb2.IssueSweepGrantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportSweep(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dsr.authority.v1.AuthorityService/ReportSweep',
+            dsr_dot_authority_dot_v1_dot_authority__pb2.ReportSweepRequest.SerializeToString,
+            dsr_dot_authority_dot_v1_dot_authority__pb2.ReportSweepResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordSweepApproval(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dsr.authority.v1.AuthorityService/RecordSweepApproval',
+            dsr_dot_authority_dot_v1_dot_authority__pb2.RecordSweepApprovalRequest.SerializeToString,
+            dsr_dot_authority_dot_v1_dot_authority__pb2.RecordApprovalResponse.FromString,
             options,
             channel_credentials,
             insecure,

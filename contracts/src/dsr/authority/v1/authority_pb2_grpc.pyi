@@ -68,6 +68,18 @@ class AuthorityServiceStub:
     """Says that an obligation is fulfilled. Idempotent."""
     ListHoldingSnapshots: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ListHoldingSnapshotsRequest, _authority_pb2.ListHoldingSnapshotsResponse]
     """Snapshots that may still hold the person of an erasure: they exist as far as anybody knows, and are older than now."""
+    ListSweepOrders: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ListSweepOrdersRequest, _authority_pb2.ListSweepOrdersResponse]
+    """Sweeps of all partners that have something for the erasure service to do: to count, or to create erasure requests."""
+    IssueSweepGrant: _grpc.UnaryUnaryMultiCallable[_authority_pb2.IssueSweepGrantRequest, _authority_pb2.IssueSweepGrantResponse]
+    """Signs a grant to list the people of a sweep. Errors: NOT_FOUND, STATE_CONFLICT (it was cancelled), INSTRUCTION_REFUSED,
+    SOURCE_NOT_SERVED.
+    """
+    ReportSweep: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ReportSweepRequest, _authority_pb2.ReportSweepResponse]
+    """Takes what came of an order. Idempotent. Errors: NOT_FOUND."""
+    RecordSweepApproval: _grpc.UnaryUnaryMultiCallable[_authority_pb2.RecordSweepApprovalRequest, _authority_pb2.RecordApprovalResponse]
+    """Approves the plan of an erasure by the approval of its sweep: for no more people than that covers, and no collection that it
+    did not show. Idempotent. Errors: NOT_FOUND, FOUR_EYES.
+    """
     Report: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ReportRequest, _authority_pb2.ReportResponse]
     """Takes what a service's outbox holds: processing records and state changes. Idempotent by entry id."""
 
@@ -111,6 +123,18 @@ class AuthorityServiceAsyncStub(AuthorityServiceStub):
     """Says that an obligation is fulfilled. Idempotent."""
     ListHoldingSnapshots: _aio.UnaryUnaryMultiCallable[_authority_pb2.ListHoldingSnapshotsRequest, _authority_pb2.ListHoldingSnapshotsResponse]  # type: ignore[assignment]
     """Snapshots that may still hold the person of an erasure: they exist as far as anybody knows, and are older than now."""
+    ListSweepOrders: _aio.UnaryUnaryMultiCallable[_authority_pb2.ListSweepOrdersRequest, _authority_pb2.ListSweepOrdersResponse]  # type: ignore[assignment]
+    """Sweeps of all partners that have something for the erasure service to do: to count, or to create erasure requests."""
+    IssueSweepGrant: _aio.UnaryUnaryMultiCallable[_authority_pb2.IssueSweepGrantRequest, _authority_pb2.IssueSweepGrantResponse]  # type: ignore[assignment]
+    """Signs a grant to list the people of a sweep. Errors: NOT_FOUND, STATE_CONFLICT (it was cancelled), INSTRUCTION_REFUSED,
+    SOURCE_NOT_SERVED.
+    """
+    ReportSweep: _aio.UnaryUnaryMultiCallable[_authority_pb2.ReportSweepRequest, _authority_pb2.ReportSweepResponse]  # type: ignore[assignment]
+    """Takes what came of an order. Idempotent. Errors: NOT_FOUND."""
+    RecordSweepApproval: _aio.UnaryUnaryMultiCallable[_authority_pb2.RecordSweepApprovalRequest, _authority_pb2.RecordApprovalResponse]  # type: ignore[assignment]
+    """Approves the plan of an erasure by the approval of its sweep: for no more people than that covers, and no collection that it
+    did not show. Idempotent. Errors: NOT_FOUND, FOUR_EYES.
+    """
     Report: _aio.UnaryUnaryMultiCallable[_authority_pb2.ReportRequest, _authority_pb2.ReportResponse]  # type: ignore[assignment]
     """Takes what a service's outbox holds: processing records and state changes. Idempotent by entry id."""
 
@@ -217,6 +241,42 @@ class AuthorityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_authority_pb2.ListHoldingSnapshotsResponse, _abc.Awaitable[_authority_pb2.ListHoldingSnapshotsResponse]]:
         """Snapshots that may still hold the person of an erasure: they exist as far as anybody knows, and are older than now."""
+
+    @_abc_1.abstractmethod
+    def ListSweepOrders(
+        self,
+        request: _authority_pb2.ListSweepOrdersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authority_pb2.ListSweepOrdersResponse, _abc.Awaitable[_authority_pb2.ListSweepOrdersResponse]]:
+        """Sweeps of all partners that have something for the erasure service to do: to count, or to create erasure requests."""
+
+    @_abc_1.abstractmethod
+    def IssueSweepGrant(
+        self,
+        request: _authority_pb2.IssueSweepGrantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authority_pb2.IssueSweepGrantResponse, _abc.Awaitable[_authority_pb2.IssueSweepGrantResponse]]:
+        """Signs a grant to list the people of a sweep. Errors: NOT_FOUND, STATE_CONFLICT (it was cancelled), INSTRUCTION_REFUSED,
+        SOURCE_NOT_SERVED.
+        """
+
+    @_abc_1.abstractmethod
+    def ReportSweep(
+        self,
+        request: _authority_pb2.ReportSweepRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authority_pb2.ReportSweepResponse, _abc.Awaitable[_authority_pb2.ReportSweepResponse]]:
+        """Takes what came of an order. Idempotent. Errors: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def RecordSweepApproval(
+        self,
+        request: _authority_pb2.RecordSweepApprovalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authority_pb2.RecordApprovalResponse, _abc.Awaitable[_authority_pb2.RecordApprovalResponse]]:
+        """Approves the plan of an erasure by the approval of its sweep: for no more people than that covers, and no collection that it
+        did not show. Idempotent. Errors: NOT_FOUND, FOUR_EYES.
+        """
 
     @_abc_1.abstractmethod
     def Report(

@@ -42,6 +42,8 @@ class _CapabilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Capability
     """A person in the source is erased in one transaction."""
     CAPABILITY_EXPORT_RESUME: _Capability.ValueType  # 5
     """Export resumes at a cursor."""
+    CAPABILITY_INACTIVE: _Capability.ValueType  # 6
+    """ListInactive."""
 
 class Capability(_Capability, metaclass=_CapabilityEnumTypeWrapper):
     """What a connector can do beyond Describe, Probe and Locate."""
@@ -58,6 +60,8 @@ CAPABILITY_ATOMIC: Capability.ValueType  # 4
 """A person in the source is erased in one transaction."""
 CAPABILITY_EXPORT_RESUME: Capability.ValueType  # 5
 """Export resumes at a cursor."""
+CAPABILITY_INACTIVE: Capability.ValueType  # 6
+"""ListInactive."""
 Global___Capability: _TypeAlias = Capability  # noqa: Y015
 
 @_typing.final
@@ -1401,3 +1405,123 @@ class Remnant(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Remnant: _TypeAlias = Remnant  # noqa: Y015
+
+@_typing.final
+class ListInactiveRequest(_message.Message):
+    """Request of ListInactive."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_FIELD_NUMBER: _builtins.int
+    COUNT_ONLY_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    count_only: _builtins.bool
+    """Optional. Only how many."""
+    value: _builtins.str
+    """Optional. Only this person, of the grant's type of identity: one, or none."""
+    @_builtins.property
+    def grant(self) -> _grant_pb2.SignedGrant:
+        """Required. Permission to list, and whom."""
+
+    def __init__(
+        self,
+        *,
+        grant: _grant_pb2.SignedGrant | None = ...,
+        count_only: _builtins.bool = ...,
+        value: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count_only", b"count_only", "grant", b"grant", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListInactiveRequest: _TypeAlias = ListInactiveRequest  # noqa: Y015
+
+@_typing.final
+class ListInactiveResponse(_message.Message):
+    """One message of ListInactive."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    TOTALS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def progress(self) -> Global___Progress:
+        """Something is being done."""
+
+    @_builtins.property
+    def page(self) -> Global___InactivePage:
+        """Up to 1,000 people, each once."""
+
+    @_builtins.property
+    def totals(self) -> Global___InactiveTotals:
+        """The end."""
+
+    def __init__(
+        self,
+        *,
+        progress: Global___Progress | None = ...,
+        page: Global___InactivePage | None = ...,
+        totals: Global___InactiveTotals | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["page", b"page", "progress", b"progress", "result", b"result", "totals", b"totals"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page", b"page", "progress", b"progress", "result", b"result", "totals", b"totals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["progress", "page", "totals"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___ListInactiveResponse: _TypeAlias = ListInactiveResponse  # noqa: Y015
+
+@_typing.final
+class InactivePage(_message.Message):
+    """Some people."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDENTITIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def identities(self) -> _containers.RepeatedCompositeFieldContainer[_subject_pb2.Identity]:
+        """How each is known here."""
+
+    def __init__(
+        self,
+        *,
+        identities: _abc.Iterable[_subject_pb2.Identity] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identities", b"identities"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InactivePage: _TypeAlias = InactivePage  # noqa: Y015
+
+@_typing.final
+class InactiveTotals(_message.Message):
+    """How many people."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEOPLE_FIELD_NUMBER: _builtins.int
+    UNKNOWN_FIELD_NUMBER: _builtins.int
+    people: _builtins.int
+    """Listed, or counted."""
+    unknown: _builtins.int
+    """People of whom at least one record doesn't say when it was last used. They are never listed."""
+    def __init__(
+        self,
+        *,
+        people: _builtins.int = ...,
+        unknown: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["people", b"people", "unknown", b"unknown"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InactiveTotals: _TypeAlias = InactiveTotals  # noqa: Y015

@@ -58,6 +58,10 @@ class ConnectorServiceStub:
     """Looks for what is left of up to 1,000 subjects, starting from the anchors and not from what is gone.
     Streams one `verified` per subject.
     """
+    ListInactive: _grpc.UnaryStreamMultiCallable[_connector_pb2.ListInactiveRequest, _connector_pb2.ListInactiveResponse]
+    """Lists people whose records were last used before a time, as the grant says. Reads only. Streams `page`s and at the very
+    end `totals`; counting only, `totals` alone.
+    """
 
 @_typing.type_check_only
 class ConnectorServiceAsyncStub(ConnectorServiceStub):
@@ -86,6 +90,10 @@ class ConnectorServiceAsyncStub(ConnectorServiceStub):
     Verify: _aio.UnaryStreamMultiCallable[_connector_pb2.VerifyRequest, _connector_pb2.VerifyResponse]  # type: ignore[assignment]
     """Looks for what is left of up to 1,000 subjects, starting from the anchors and not from what is gone.
     Streams one `verified` per subject.
+    """
+    ListInactive: _aio.UnaryStreamMultiCallable[_connector_pb2.ListInactiveRequest, _connector_pb2.ListInactiveResponse]  # type: ignore[assignment]
+    """Lists people whose records were last used before a time, as the grant says. Reads only. Streams `page`s and at the very
+    end `totals`; counting only, `totals` alone.
     """
 
 class ConnectorServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -148,6 +156,16 @@ class ConnectorServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_connector_pb2.VerifyResponse], _abc.AsyncIterator[_connector_pb2.VerifyResponse]]:
         """Looks for what is left of up to 1,000 subjects, starting from the anchors and not from what is gone.
         Streams one `verified` per subject.
+        """
+
+    @_abc_1.abstractmethod
+    def ListInactive(
+        self,
+        request: _connector_pb2.ListInactiveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_connector_pb2.ListInactiveResponse], _abc.AsyncIterator[_connector_pb2.ListInactiveResponse]]:
+        """Lists people whose records were last used before a time, as the grant says. Reads only. Streams `page`s and at the very
+        end `totals`; counting only, `totals` alone.
         """
 
 def add_ConnectorServiceServicer_to_server(servicer: ConnectorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -27,7 +27,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x64sr/connector/v1/grant.proto\x12\x10\x64sr.connector.v1\x1a\x14\x64sr/v1/options.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"]\n\x0bSignedGrant\x12\x17\n\x05grant\x18\x01 \x01(\x0c\x42\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x18\n\x06key_id\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x1b\n\tsignature\x18\x03 \x01(\x0c\x42\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\"\xb5\x03\n\x05Grant\x12\x14\n\x06source\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x34\n\toperation\x18\x02 \x01(\x0e\x32!.dsr.connector.v1.Grant.Operation\x12\x12\n\x04task\x18\x03 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x03\x12\x19\n\x0bplan_digest\x18\x05 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x16\n\x08\x61pprover\x18\x06 \x01(\tB\x04\xb0\xbb\x18\x00\x12.\n\nissue_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12=\n\x0cinstructions\x18\t \x03(\x0b\x32\'.dsr.connector.v1.CollectionInstruction\x12\x15\n\x07request\x18\n \x01(\tB\x04\xb0\xbb\x18\x00\"Q\n\tOperation\x12\x19\n\x15OPERATION_UNSPECIFIED\x10\x00\x12\x14\n\x10OPERATION_EXPORT\x10\x01\x12\x13\n\x0fOPERATION_ERASE\x10\x02\"\xe1\x02\n\x15\x43ollectionInstruction\x12\x18\n\ncollection\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x1b\n\rredact_fields\x18\x02 \x03(\tB\x04\xb0\xbb\x18\x00\x12\x1c\n\x0einclude_fields\x18\x03 \x03(\tB\x04\xb0\xbb\x18\x00\x12>\n\x06\x61\x63tion\x18\x04 \x01(\x0e\x32..dsr.connector.v1.CollectionInstruction.Action\x12\x32\n\tanonymise\x18\x05 \x03(\x0b\x32\x1f.dsr.connector.v1.Anonymisation\x12\x14\n\x06reason\x18\x06 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x0b\n\x03\x63\x61p\x18\x07 \x01(\x03\"\\\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x11\n\rACTION_DELETE\x10\x01\x12\x14\n\x10\x41\x43TION_ANONYMISE\x10\x02\x12\x11\n\rACTION_RETAIN\x10\x03\"N\n\rAnonymisation\x12\x13\n\x05\x66ield\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x1b\n\x08\x63onstant\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x00H\x00\x88\x01\x01\x42\x0b\n\t_constantb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x64sr/connector/v1/grant.proto\x12\x10\x64sr.connector.v1\x1a\x14\x64sr/v1/options.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"]\n\x0bSignedGrant\x12\x17\n\x05grant\x18\x01 \x01(\x0c\x42\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x18\n\x06key_id\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x1b\n\tsignature\x18\x03 \x01(\x0c\x42\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\"\x84\x04\n\x05Grant\x12\x14\n\x06source\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x34\n\toperation\x18\x02 \x01(\x0e\x32!.dsr.connector.v1.Grant.Operation\x12\x12\n\x04task\x18\x03 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x03\x12\x19\n\x0bplan_digest\x18\x05 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x16\n\x08\x61pprover\x18\x06 \x01(\tB\x04\xb0\xbb\x18\x00\x12.\n\nissue_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12=\n\x0cinstructions\x18\t \x03(\x0b\x32\'.dsr.connector.v1.CollectionInstruction\x12\x15\n\x07request\x18\n \x01(\tB\x04\xb0\xbb\x18\x00\x12\x30\n\ninactivity\x18\x0b \x01(\x0b\x32\x1c.dsr.connector.v1.Inactivity\"n\n\tOperation\x12\x19\n\x15OPERATION_UNSPECIFIED\x10\x00\x12\x14\n\x10OPERATION_EXPORT\x10\x01\x12\x13\n\x0fOPERATION_ERASE\x10\x02\x12\x1b\n\x17OPERATION_LIST_INACTIVE\x10\x03\"\x84\x01\n\nInactivity\x12\x18\n\ncollection\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x13\n\x05\x66ield\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x1b\n\ridentity_type\x18\x03 \x01(\tB\x04\xb0\xbb\x18\x00\x12*\n\x06\x62\x65\x66ore\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe1\x02\n\x15\x43ollectionInstruction\x12\x18\n\ncollection\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x1b\n\rredact_fields\x18\x02 \x03(\tB\x04\xb0\xbb\x18\x00\x12\x1c\n\x0einclude_fields\x18\x03 \x03(\tB\x04\xb0\xbb\x18\x00\x12>\n\x06\x61\x63tion\x18\x04 \x01(\x0e\x32..dsr.connector.v1.CollectionInstruction.Action\x12\x32\n\tanonymise\x18\x05 \x03(\x0b\x32\x1f.dsr.connector.v1.Anonymisation\x12\x14\n\x06reason\x18\x06 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x0b\n\x03\x63\x61p\x18\x07 \x01(\x03\"\\\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x11\n\rACTION_DELETE\x10\x01\x12\x14\n\x10\x41\x43TION_ANONYMISE\x10\x02\x12\x11\n\rACTION_RETAIN\x10\x03\"N\n\rAnonymisation\x12\x13\n\x05\x66ield\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x1b\n\x08\x63onstant\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x00H\x00\x88\x01\x01\x42\x0b\n\t_constantb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,6 +50,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GRANT'].fields_by_name['approver']._serialized_options = b'\260\273\030\000'
   _globals['_GRANT'].fields_by_name['request']._loaded_options = None
   _globals['_GRANT'].fields_by_name['request']._serialized_options = b'\260\273\030\000'
+  _globals['_INACTIVITY'].fields_by_name['collection']._loaded_options = None
+  _globals['_INACTIVITY'].fields_by_name['collection']._serialized_options = b'\260\273\030\000'
+  _globals['_INACTIVITY'].fields_by_name['field']._loaded_options = None
+  _globals['_INACTIVITY'].fields_by_name['field']._serialized_options = b'\260\273\030\000'
+  _globals['_INACTIVITY'].fields_by_name['identity_type']._loaded_options = None
+  _globals['_INACTIVITY'].fields_by_name['identity_type']._serialized_options = b'\260\273\030\000'
   _globals['_COLLECTIONINSTRUCTION'].fields_by_name['collection']._loaded_options = None
   _globals['_COLLECTIONINSTRUCTION'].fields_by_name['collection']._serialized_options = b'\260\273\030\000'
   _globals['_COLLECTIONINSTRUCTION'].fields_by_name['redact_fields']._loaded_options = None
@@ -65,13 +71,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SIGNEDGRANT']._serialized_start=138
   _globals['_SIGNEDGRANT']._serialized_end=231
   _globals['_GRANT']._serialized_start=234
-  _globals['_GRANT']._serialized_end=671
-  _globals['_GRANT_OPERATION']._serialized_start=590
-  _globals['_GRANT_OPERATION']._serialized_end=671
-  _globals['_COLLECTIONINSTRUCTION']._serialized_start=674
-  _globals['_COLLECTIONINSTRUCTION']._serialized_end=1027
-  _globals['_COLLECTIONINSTRUCTION_ACTION']._serialized_start=935
-  _globals['_COLLECTIONINSTRUCTION_ACTION']._serialized_end=1027
-  _globals['_ANONYMISATION']._serialized_start=1029
-  _globals['_ANONYMISATION']._serialized_end=1107
+  _globals['_GRANT']._serialized_end=750
+  _globals['_GRANT_OPERATION']._serialized_start=640
+  _globals['_GRANT_OPERATION']._serialized_end=750
+  _globals['_INACTIVITY']._serialized_start=753
+  _globals['_INACTIVITY']._serialized_end=885
+  _globals['_COLLECTIONINSTRUCTION']._serialized_start=888
+  _globals['_COLLECTIONINSTRUCTION']._serialized_end=1241
+  _globals['_COLLECTIONINSTRUCTION_ACTION']._serialized_start=1149
+  _globals['_COLLECTIONINSTRUCTION_ACTION']._serialized_end=1241
+  _globals['_ANONYMISATION']._serialized_start=1243
+  _globals['_ANONYMISATION']._serialized_end=1321
 # @@protoc_insertion_point(module_scope)

@@ -70,6 +70,8 @@ class Grant(_message.Message):
         """Export."""
         OPERATION_ERASE: Grant._Operation.ValueType  # 2
         """Erase."""
+        OPERATION_LIST_INACTIVE: Grant._Operation.ValueType  # 3
+        """ListInactive."""
 
     class Operation(_Operation, metaclass=_OperationEnumTypeWrapper):
         """What may be done."""
@@ -80,6 +82,8 @@ class Grant(_message.Message):
     """Export."""
     OPERATION_ERASE: Grant.Operation.ValueType  # 2
     """Erase."""
+    OPERATION_LIST_INACTIVE: Grant.Operation.ValueType  # 3
+    """ListInactive."""
 
     SOURCE_FIELD_NUMBER: _builtins.int
     OPERATION_FIELD_NUMBER: _builtins.int
@@ -91,6 +95,7 @@ class Grant(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     INSTRUCTIONS_FIELD_NUMBER: _builtins.int
     REQUEST_FIELD_NUMBER: _builtins.int
+    INACTIVITY_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """`partners/{partner}/dataSources/{source}`; must be the source of the call."""
     operation: Global___Grant.Operation.ValueType
@@ -117,6 +122,10 @@ class Grant(_message.Message):
     def instructions(self) -> _containers.RepeatedCompositeFieldContainer[Global___CollectionInstruction]:
         """How to treat each collection. A collection that isn't named is not exported and not erased."""
 
+    @_builtins.property
+    def inactivity(self) -> Global___Inactivity:
+        """LIST_INACTIVE: whom to list."""
+
     def __init__(
         self,
         *,
@@ -130,14 +139,55 @@ class Grant(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         instructions: _abc.Iterable[Global___CollectionInstruction] | None = ...,
         request: _builtins.str = ...,
+        inactivity: Global___Inactivity | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "issue_time", b"issue_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "inactivity", b"inactivity", "issue_time", b"issue_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approver", b"approver", "attempt", b"attempt", "expire_time", b"expire_time", "instructions", b"instructions", "issue_time", b"issue_time", "operation", b"operation", "plan_digest", b"plan_digest", "request", b"request", "source", b"source", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approver", b"approver", "attempt", b"attempt", "expire_time", b"expire_time", "inactivity", b"inactivity", "instructions", b"instructions", "issue_time", b"issue_time", "operation", b"operation", "plan_digest", b"plan_digest", "request", b"request", "source", b"source", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Grant: _TypeAlias = Grant  # noqa: Y015
+
+@_typing.final
+class Inactivity(_message.Message):
+    """People whose records of a collection were last used before a time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    FIELD_FIELD_NUMBER: _builtins.int
+    IDENTITY_TYPE_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    collection: _builtins.str
+    """The collection."""
+    field: _builtins.str
+    """The field that says when a record was last used: a time with or without zone, or a date. Empty: everybody, which may be
+    counted and not listed.
+    """
+    identity_type: _builtins.str
+    """The type of identity by which people are known there; the collection declares it unique."""
+    @_builtins.property
+    def before(self) -> _timestamp_pb2.Timestamp:
+        """Every record of the person was last used before this time. A field without a zone is read as UTC, and a day earlier, so
+        that nobody's zone makes it too late.
+        """
+
+    def __init__(
+        self,
+        *,
+        collection: _builtins.str = ...,
+        field: _builtins.str = ...,
+        identity_type: _builtins.str = ...,
+        before: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["before", b"before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "collection", b"collection", "field", b"field", "identity_type", b"identity_type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Inactivity: _TypeAlias = Inactivity  # noqa: Y015
 
 @_typing.final
 class CollectionInstruction(_message.Message):
