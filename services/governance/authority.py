@@ -1,7 +1,7 @@
 """AuthorityService: what the rights services ask, and report."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from dsrkit.interceptors import map_error
 from dsrkit.metrics import GRANT_DECISIONS, counter
 from dsrkit.requests.view import parse_partner, parse_uuid4
 from services.governance import messages
+from services.governance.admission import admit
 from services.governance.backups import serving
 from services.governance.domain import Facts, refuse
 from services.governance.gatekeeper import Gatekeeper
@@ -29,8 +30,6 @@ from services.governance.retention.orders import OrderRpcs
 from services.governance.services import SERVICES, own_request, own_right, right_of
 from services.governance.tools import Tools, refused
 from services.governance.work import WorkRpcs, parse_id
-
-DEFAULT_DAILY_CAP = 1000
 
 
 class AuthorityServicer(WorkRpcs, OrderRpcs):
@@ -71,12 +70,8 @@ class AuthorityServicer(WorkRpcs, OrderRpcs):
             )
             if refusal is not None:
                 return pb.AuthorizeResponse(refusal=refusal, partner=partner, data_map_revision=data_map.revision)
-            cap = partner.daily_request_cap or DEFAULT_DAILY_CAP
-            admitted = await self._store.need(connection, "admitted", "resource", request.principal, request_id)
-            if admitted["count"] >= cap:
-                text = f"This principal started {cap} requests within 24 hours."
-                raise DsrError("RATE_LIMITED", text, retry_after=timedelta(hours=1), limit=str(cap))
-            await self._store.row(connection, "admit", request_id, request.principal)
+            now = self._tools.clock()
+            await admit(self._store, connection, request, request_id, partner.daily_request_cap, now)
         return pb.AuthorizeResponse(
             data_map_revision=data_map.revision, partner=partner, data_sources=facts.wanted or registered
         )

@@ -86,10 +86,17 @@ SELECT approver, EXISTS (
 FROM approval WHERE request = $1 AND plan_digest = $2
 
 -- name: admit
-INSERT INTO admission (partner, request_id, principal) VALUES (dsr.current_partner(), $1, $2) ON CONFLICT DO NOTHING
+INSERT INTO admission (partner, request_id, "right", principal, create_time) VALUES (dsr.current_partner(), $1, $2, $3, $4)
+ON CONFLICT DO NOTHING
+RETURNING request_id
+
+-- name: lock_admissions
+SELECT pg_advisory_xact_lock(hashtextextended('admission ' || dsr.current_partner(), 0))
 
 -- name: admitted
-SELECT count(*) FROM admission WHERE principal = $1 AND create_time > now() - interval '24 hours' AND request_id <> $2
+SELECT count(*) FILTER (WHERE principal = $1) AS by_principal, count(*) AS by_partner,
+       min(create_time) FILTER (WHERE principal = $1) AS oldest_of_principal, min(create_time) AS oldest
+FROM admission WHERE create_time > $2
 
 -- name: register_work
 INSERT INTO work (partner, request, "right") VALUES (dsr.current_partner(), $1, $2) ON CONFLICT DO NOTHING

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import grpc
 import pytest
 from dsr.v1 import governance_pb2 as pb
@@ -208,28 +209,41 @@ async def test_a_hold_on_one_person_holds_nobody_else(world: World) -> None:
     assert {c.collection: c.action for c in free.plan.collections}["orders"] == 1
 
 
-async def test_a_principal_over_the_daily_cap_is_told_when_to_come_back(world: World) -> None:
-    operator = world.folder / "operator.json"
-    assert operator.exists()
-    import asyncpg
-
+async def test_caps_count_over_rights_people_and_calls_at_once(world: World) -> None:
     connection = await asyncpg.connect(world.dsn("governance"))
     try:
         await connection.execute("SELECT set_config('dsr.partner', $1, false)", PARTNER)
         body = await connection.fetchval("SELECT body FROM governance.partner")
         changed = {**json.loads(body), "daily_request_cap": 2}
         await connection.execute("UPDATE governance.partner SET body = $1", json.dumps(changed))
+        # One request_id for two rights is two requests; the same request again is none.
+        request_id = str(uuid.uuid4())
+        message = world.create_message("access", request_id)
+        first = await world.stub("access").CreateAccessRequest(message, metadata=world.metadata())
+        await world.create("portability", request_id)
+        again = await world.stub("access").CreateAccessRequest(message, metadata=world.metadata())
+        assert again.name == first.name
+        error = await refused(world.create("erasure", request_id))
+        assert reason_of(error) == "RATE_LIMITED"
+        assert "principal" in str(error.details())
+        # Of many at once no more get in than one after the other.
+        many = [world.create("access", metadata=world.metadata("frank")) for _ in range(6)]
+        done = await asyncio.gather(*many, return_exceptions=True)
+        assert sum(not isinstance(one, BaseException) for one in done) == 2
+        # Naming more people helps until the partner's own cap.
+        others = "SELECT $1, gen_random_uuid(), 'p' || n, now() FROM generate_series(1, 15) AS n"
+        await connection.execute(f"INSERT INTO governance.admission {others}", PARTNER)
+        await world.create("access", metadata=world.metadata("grace"))
+        error = await refused(world.create("access", metadata=world.metadata("heidi")))
+        assert "partner" in str(error.details())
+        # What was refused doesn't count, and what is a day old counts no more.
+        assert await connection.fetchval("SELECT count(*) FROM governance.admission") == 20
+        await connection.execute("DELETE FROM governance.admission WHERE principal LIKE 'p%'")
+        await world.create("access", metadata=world.metadata("heidi"))
     finally:
         await connection.close()
-    await world.create("access")
-    await world.create("portability")
-    error = await refused(world.create("erasure"))
-    assert reason_of(error) == "RATE_LIMITED"
-    other = await world.create("access", metadata=world.metadata("frank"))
-    assert other.name
 
 
-@pytest.mark.policy("P10", "a bundle's bytes and its key end when its time is over")
 async def test_bundles_end_by_themselves(world: World) -> None:
     import asyncpg
 

@@ -178,7 +178,9 @@ class Partner(_message.Message):
     bundle_recipient: _builtins.str
     """Optional. age recipient (`age1…`) to which bundles are encrypted, so that the operator can't read them."""
     daily_request_cap: _builtins.int
-    """Optional. Requests one principal may create in 24 hours, over all rights; 1,000 when absent."""
+    """Optional. Requests one principal may create in any 24 hours, over all rights; 1,000 when absent. All of the
+    partner's principals together may create ten times as many.
+    """
     @_builtins.property
     def erasure_grace_period(self) -> _duration_pb2.Duration:
         """Optional. How long an approved erasure waits; 24 hours when absent, at most 90 days."""
