@@ -18,6 +18,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 PARTNER_ID = re.compile(r"[a-z0-9][a-z0-9-]{1,38}[a-z0-9]")
+_SERVICE = "urn:dsr:service:"
 PARTNER_ROLES = ("ROLE_READER", "ROLE_REQUESTER", "ROLE_APPROVER", "ROLE_ADMIN")
 
 
@@ -32,25 +33,16 @@ class TrustFile:
         if not PARTNER_ID.fullmatch(partner):
             raise ValueError("no partner can have that id: 3 to 40 of a-z, 0-9 and hyphen, no hyphen at either end")
         name = f"urn:dsr:partner:{partner}"
-        return self._add(
-            name, credential, partner=f"partners/{partner}", roles=PARTNER_ROLES, development=development, extra={}
-        )
+        return self._add(name, credential, partner=f"partners/{partner}", roles=PARTNER_ROLES, development=development)
 
     def add_service(self, service: str, credential: Path) -> str:
         """Adds one of the platform's own services; its key speaks for it alone."""
-        return self._add(
-            f"urn:dsr:service:{service}",
-            credential,
-            partner=None,
-            roles=("ROLE_SERVICE",),
-            development=False,
-            extra={"subject": service, "roles": ["ROLE_SERVICE"]},
-        )
+        return self._add(f"{_SERVICE}{service}", credential, partner=None, roles=("ROLE_SERVICE",), development=False)
 
     def add_operator(self, credential: Path, *, development: bool = False) -> str:
         """Adds the operator's staff."""
         return self._add(
-            "urn:dsr:operator", credential, partner=None, roles=("ROLE_OPERATOR",), development=development, extra={}
+            "urn:dsr:operator", credential, partner=None, roles=("ROLE_OPERATOR",), development=development
         )
 
     def rotate(self, issuer: str, credential: Path) -> str:
@@ -62,7 +54,7 @@ class TrustFile:
             entry["keys"].append(public)
 
         self._change(change)
-        _write_secret(credential, {"issuer": issuer, "key_id": key_id, "private_key": private})
+        _write_credential(credential, issuer, key_id, private)
         return key_id
 
     def revoke(self, issuer: str, key_id: str) -> None:
@@ -89,7 +81,6 @@ class TrustFile:
         partner: str | None,
         roles: tuple[str, ...],
         development: bool,
-        extra: dict[str, Any],
     ) -> str:
         key_id, private, public = _new_key()
 
@@ -104,7 +95,7 @@ class TrustFile:
             data["issuers"].append(entry)
 
         self._change(change)
-        _write_secret(credential, {"issuer": issuer, "key_id": key_id, "private_key": private, **extra})
+        _write_credential(credential, issuer, key_id, private)
         return key_id
 
     def _read(self) -> dict[str, Any]:
@@ -130,8 +121,22 @@ def make_grant_key(credential: Path, public: Path) -> str:
     keys = json.loads(public.read_text())["keys"] if public.exists() else []
     public.parent.mkdir(parents=True, exist_ok=True)
     _replace(public, json.dumps({"keys": [*keys, jwk]}, indent=2), 0o644)
-    _write_secret(credential, {"issuer": "urn:dsr:grants", "key_id": key_id, "private_key": private})
+    _write_credential(credential, "urn:dsr:grants", key_id, private)
     return key_id
+
+
+def grant_keys(public: Path) -> list[str]:
+    """The key ids by which grants are believed."""
+    return [key["kid"] for key in json.loads(public.read_text())["keys"]]
+
+
+def revoke_grant_key(public: Path, key_id: str) -> None:
+    """Removes a key; its grants are refused by a connector host as soon as the file has arrived there."""
+    keys = json.loads(public.read_text())["keys"]
+    kept = [key for key in keys if key["kid"] != key_id]
+    if len(kept) == len(keys):
+        raise ValueError(f"there is no key {key_id}; there are {', '.join(key['kid'] for key in keys)}")
+    _replace(public, json.dumps({"keys": kept}, indent=2), 0o644)
 
 
 def _find(data: dict[str, Any], issuer: str) -> dict[str, Any]:
@@ -153,7 +158,11 @@ def _b64(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
-def _write_secret(path: Path, data: dict[str, Any]) -> None:
+def _write_credential(path: Path, issuer: str, key_id: str, private: str) -> None:
+    data: dict[str, Any] = {"issuer": issuer, "key_id": key_id, "private_key": private}
+    if issuer.startswith(_SERVICE):
+        # A service's credential says who it is; people's say it in every token.
+        data |= {"subject": issuer.removeprefix(_SERVICE), "roles": ["ROLE_SERVICE"]}
     path.parent.mkdir(parents=True, exist_ok=True)
     _replace(path, json.dumps(data, indent=2), 0o600)
 

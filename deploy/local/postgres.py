@@ -205,8 +205,13 @@ class Cluster:
                 process.wait(0.02)
         return False
 
+    @property
+    def programs(self) -> Path:
+        """The folder of PostgreSQL's own programs: psql, pg_dump and so on."""
+        return self._installation / "bin"
+
     def _binary(self, name: str) -> str:
-        return str(self._installation / "bin" / name)
+        return str(self.programs / name)
 
     def _environment(self) -> dict[str, str]:
         return {"PATH": os.defpath, "TZ": "UTC", "LC_ALL": "C"}
