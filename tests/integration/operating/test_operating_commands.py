@@ -113,6 +113,7 @@ def _run(cluster: Cluster, folder: Path) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 async def test_every_command_does_what_the_page_says(cluster: Cluster, tmp_path: Path) -> None:
     done = await asyncio.to_thread(_run, cluster, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
