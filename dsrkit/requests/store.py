@@ -56,7 +56,7 @@ class RequestStore:
             request.facts,
             request.sealed,
         )
-        return Request(**dict(row)) if row else None
+        return _measured(Request(**dict(row))) if row else None
 
     async def get(self, connection: Connection, request: UUID) -> Request:
         """A request. NOT_FOUND."""
@@ -93,11 +93,7 @@ class RequestStore:
             request.bundle_expire_time,
             request.ended,
         )
-        saved = _found(row)
-        if saved.ended and saved.complete_time == saved.update_time:  # by this very statement
-            lasted = (saved.update_time - saved.received_time).total_seconds()
-            histogram(REQUEST_DURATION).record(lasted, {"dsr.request.state": saved.state})
-        return saved
+        return _measured(_found(row))
 
     async def add_event(
         self, connection: Connection, request: Request, kind: str, task: Task | None = None, waiting: str | None = None
@@ -199,6 +195,14 @@ class RequestStore:
         """Requests whose bundle's time is over, over all partners."""
         async with sweeper_transaction(self.pool, self.right.noun) as connection:
             return [(row["partner"], row["id"]) for row in await connection.fetch(_SQL["expired_bundles"])]
+
+
+def _measured(request: Request) -> Request:
+    """Takes note of how long a request lasted if it ended in this very statement."""
+    if request.complete_time is not None and request.complete_time == request.update_time:
+        lasted = (request.complete_time - request.received_time).total_seconds()
+        histogram(REQUEST_DURATION).record(lasted, {"dsr.request.state": request.state})
+    return request
 
 
 def _found(row: asyncpg.Record | None) -> Request:

@@ -112,9 +112,9 @@ class AuthorityServicer(WorkRpcs, OrderRpcs):
             attributes["error.type"] = known.reason
             if "rule" in known.metadata:
                 attributes["dsr.refusal.rule"] = known.metadata["rule"]
-            raise
-        finally:
             counter(GRANT_DECISIONS).add(1, attributes)
+            raise
+        counter(GRANT_DECISIONS).add(1, attributes)
         return answer
 
     async def _grant(self, request: pb.IssueGrantRequest) -> pb.IssueGrantResponse:
