@@ -169,9 +169,14 @@ class Request:
         return self.state in TERMINAL
 
     @property
+    def preview(self) -> bool:
+        """Whether it only shows what an erasure would do."""
+        return bool(self.facts.get("validate_only"))
+
+    @property
     def ended(self) -> bool:
         """Whether nobody has to do anything more about it: a preview ends with its plan."""
-        return self.terminal or (self.state == "PLANNED" and bool(self.facts.get("validate_only")))
+        return self.terminal or (self.preview and self.state == "PLANNED")
 
     def with_facts(self, **facts: Any) -> "Request":
         """A copy with more facts."""

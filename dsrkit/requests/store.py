@@ -111,7 +111,8 @@ class RequestStore:
                 state=RequestState.Value(f"REQUEST_STATE_{request.state}"),
             )
             change.change_time.GetCurrentTime()
-            change.due_time.FromDatetime(request.due_time)
+            if not request.preview:  # nobody has to be warned that a preview is due
+                change.due_time.FromDatetime(request.due_time)
             await self._add_outbox(connection, ReportEntry(partner=request.partner, change=change))
 
     async def events(self, connection: Connection, request: UUID, after: int) -> list[asyncpg.Record]:
