@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from dsrkit.config import ConfigError
 from dsrkit.errors import DsrError, invalid
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -23,8 +24,11 @@ class EgressGuard:
 
     @classmethod
     def parse(cls, text: str) -> "EgressGuard":
-        """From a comma-separated list of networks. Raises ValueError."""
-        return cls(tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip()))
+        """From `DSR_PRIVATE_EGRESS`, a comma-separated list of networks. ConfigError."""
+        try:
+            return cls(tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip()))
+        except ValueError as error:
+            raise ConfigError(f"DSR_PRIVATE_EGRESS must be networks such as 10.20.0.0/16: {error}") from None
 
     async def resolve(self, host: str, port: int, field: str) -> list[Address]:
         """The addresses of `host`, if all may be dialled; dial these and not the name. ADDRESS_FORBIDDEN."""

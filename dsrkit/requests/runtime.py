@@ -239,6 +239,7 @@ def main(service: str, open_service: Callable[[C], AbstractAsyncContextManager[R
     log.configure(service)
     try:
         config: Any = from_env(kind, os.environ)
+        EgressGuard.parse(config.private_egress)
         tls = TlsFiles.of(config.tls_certificate, config.tls_key, config.tls_ca)
         files = {"tls_certificate": config.tls_certificate, "tls_ca": config.tls_ca}
         collector = telemetry.Collector(config.otlp_endpoint, config.otlp_interval_seconds, tls)

@@ -16,6 +16,7 @@ from dsr.credentials import Credential
 from dsr.v1.subject_pb2 import Identity
 
 from dsrkit.channels import Channels
+from dsrkit.config import ConfigError
 from dsrkit.egress import EgressGuard
 from dsrkit.errors import DsrError
 from dsrkit.issuer import TrustFile
@@ -177,6 +178,12 @@ async def _is_ok(connectors: Connectors, address: str) -> bool:
 )
 async def test_where_the_platform_does_not_go(channels: Channels, address: str, expected: str) -> None:
     assert await outcome(client(channels, allowed="").describe(connector(address))) == expected
+
+
+@pytest.mark.parametrize("text", ["10.0.0.1/8", "everything", "10.0.0.0/8;10.1.0.0/16"])
+def test_a_network_that_is_none_ends_the_start(text: str) -> None:
+    with pytest.raises(ConfigError, match="DSR_PRIVATE_EGRESS"):
+        EgressGuard.parse(text)
 
 
 async def test_a_name_that_leads_elsewhere_later_leads_nowhere(
