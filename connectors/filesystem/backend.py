@@ -14,13 +14,16 @@ from connectors.backend import SourceConfig
 from connectors.filesystem import describe, export, tree, verify
 from connectors.filesystem.erase import Eraser
 from connectors.filesystem.find import Search
-from connectors.filesystem.fingerprint import Digests
 from connectors.filesystem.found import Found
 from connectors.filesystem.journal import Journal
 from connectors.filesystem.judge import counts
+from connectors.filesystem.lakes import Lakes
 from connectors.filesystem.options import Options
 from connectors.filesystem.threads import Threads
 from connectors.filesystem.walk import Watch
+from connectors.objects.find import Watch as LakeWatch
+from connectors.objects.found import Digests
+from connectors.objects.found import identities as lake_identities
 from dsrkit.errors import DsrError
 
 _SIGN_OF_LIFE = 5.0
@@ -39,6 +42,7 @@ class FilesystemBackend:
         self._digests = Digests(config.fingerprint_key)
         self._threads = Threads()
         self._journal = Journal(config.state_dir, config.source, self._digests)
+        self._lakes = Lakes.open(config.source, self._options, self._digests, self._journal, self._threads)
 
     async def describe(self) -> pb.DescribeResponse:
         """What the options declare, and what is wrong with the folder."""
@@ -68,7 +72,10 @@ class FilesystemBackend:
         export.check_instructions(self._options, grant)
         start = datetime.now(UTC)
         (found,) = await self._find([request.subject])
-        messages = export.stream(self._options, self._source, grant, found, start, self._threads)
+        lakes = self._lakes.exporter if self._lakes else None
+        messages = export.stream(
+            self._options, self._source, grant, request.subject, found, start, self._threads, lakes
+        )
         async with aclosing(messages):
             async for message in messages:
                 yield message
@@ -76,7 +83,8 @@ class FilesystemBackend:
     async def erase(self, request: pb.EraseRequest, grant: Grant) -> AsyncIterator[pb.EraseResponse]:
         """Removes files; a retry finishes and tells what was done."""
         export.check_instructions(self._options, grant)
-        eraser = Eraser(self._options, self._source, self._digests, self._journal, self._threads, self._search)
+        lakes = self._lakes.eraser if self._lakes else None
+        eraser = Eraser(self._options, self._source, self._digests, self._journal, self._threads, self._search, lakes)
         async with aclosing(eraser.run(request, grant)) as messages:
             async for message in messages:
                 yield message
@@ -85,7 +93,8 @@ class FilesystemBackend:
         """Files that still bear an identity, and whatever stands where files stood."""
         anchored = [verify.anchored_paths(self._options, i, s) for i, s in enumerate(request.subjects)]
         instructions = {instruction.collection: instruction for instruction in request.instructions}
-        async with aclosing(self._search([subject.subject for subject in request.subjects])) as steps:
+        people = [verify.named(self._options, i, subject) for i, subject in enumerate(request.subjects)]
+        async with aclosing(self._search(people)) as steps:
             async for found in steps:
                 if isinstance(found, pb.Progress):
                     yield pb.VerifyResponse(progress=found)
@@ -93,7 +102,7 @@ class FilesystemBackend:
                 with tree.translated(self._source):
                     standing = await self._threads.run(partial(verify.standing, self._options, anchored))
                 for subject, files, left in zip(request.subjects, found, standing, strict=True):
-                    yield verify.verified(subject.subject.subject_ref, files, left, instructions)
+                    yield verify.verified(subject.subject.subject_ref, self._options, files, left, instructions)
 
     async def close(self) -> None:
         """Lets the threads end."""
@@ -110,16 +119,24 @@ class FilesystemBackend:
         """Signs of life, then what was found, subject by subject."""
         watch = Watch(self._source)
         search = Search(self._options, watch, subjects)
-        work = asyncio.create_task(self._threads.run(partial(self._run, search), watch.cancelled.set))
+        lake_watch = LakeWatch()
+        work = asyncio.create_task(self._run(search, subjects, lake_watch))
         try:
             while not (await asyncio.wait({work}, timeout=_SIGN_OF_LIFE))[0]:
-                yield pb.Progress(records=watch.seen)
+                yield pb.Progress(records=watch.seen + lake_watch.seen)
             yield work.result()
         finally:
             work.cancel()
             await asyncio.wait({work})
 
-    def _run(self, search: Search) -> list[Found]:
+    async def _run(self, search: Search, subjects: Sequence[pb.Subject], watch: LakeWatch) -> list[Found]:
+        found = await self._threads.run(partial(self._search_files, search), search.watch.cancelled.set)
+        if self._lakes is not None:
+            for here, lake in zip(found, await self._lakes.finder.run(subjects, watch), strict=True):
+                here.lake = lake
+        return found
+
+    def _search_files(self, search: Search) -> list[Found]:
         with tree.translated(self._source):
             private = describe.is_private(self._options)
         if not private:
@@ -135,15 +152,15 @@ class FilesystemBackend:
             subject_ref=subject.subject_ref,
             collections=counts(self._digests, found),
             identities=self._identities(subject, found),
-            findings=found.blocking(),
+            findings=found.told(),
         )
 
     def _identities(self, subject: pb.Subject, found: Found) -> list[pb.FoundIdentity]:
-        """Other names of the person that stand in the paths of its files."""
+        """Other names of the person that stand in the paths of its files, and in records."""
         known = {(identity.type, identity.value) for identity in subject.identities}
         identities: dict[tuple[str, str, str], pb.FoundIdentity] = {}
         for name, records in found.records.items():
-            collection = self._options.collections[name]
+            collection = self._options.files[name]
             for variable, value in {pair for record in records.values() for pair in record.values}:
                 kind = collection.type_of(variable)
                 # What isn't text can't be asked for elsewhere.
@@ -153,4 +170,6 @@ class FilesystemBackend:
                         collection=name,
                         unique=collection.identity[variable].unique,
                     )
-        return [identities[key] for key in sorted(identities)]
+        files = [identities[key] for key in sorted(identities)]
+        lakes = self._options.lakes
+        return files if lakes is None else [*files, *lake_identities(lakes, subject, found.lake)]

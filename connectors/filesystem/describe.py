@@ -9,7 +9,9 @@ from dsr.connector.v1 import connector_pb2 as pb
 
 from connectors.filesystem import mounts, tree
 from connectors.filesystem.export import fields
-from connectors.filesystem.options import Collection, Options
+from connectors.filesystem.options import AnyCollection, Collection, Options
+from connectors.filesystem.pattern import Pattern
+from connectors.objects.describe import collection as describe_lake
 
 VERSION = "1"
 _MATCHES = {"exact": pb.IdentityField.MATCH_EXACT, "case_fold": pb.IdentityField.MATCH_CASE_FOLD}
@@ -21,7 +23,10 @@ def describe(options: Options) -> pb.DescribeResponse:
         connector="filesystem",
         version=VERSION,
         capabilities=[pb.CAPABILITY_EXPORT, pb.CAPABILITY_ERASE],
-        collections=[_collection(name, collection) for name, collection in options.collections.items()],
+        collections=[
+            _collection(name, c) if isinstance(c, Collection) else describe_lake(name, c)
+            for name, c in options.collections.items()
+        ],
         findings=list(_findings(options)),
         max_records_per_subject=options.max_records_per_subject,
     )
@@ -48,13 +53,16 @@ def _collection(name: str, collection: Collection) -> pb.Collection:
 
 def _findings(options: Options) -> Iterator[pb.Finding]:
     for name, collection in options.collections.items():
-        if collection.compiled.scans:
+        if isinstance(collection, Collection) and collection.compiled.scans:
             detail = "Every search lists the whole tree. Put the identity before `**`."
+            yield pb.Finding(code="SCAN", collection=name, detail=detail)
+        elif not isinstance(collection, Collection) and not collection.no_personal_data:
+            detail = "Every search reads every file. Keep the folder narrow."
             yield pb.Finding(code="SCAN", collection=name, detail=detail)
         if _status(options.root, collection) is None:
             detail = "Its folder is not there, or is a link: calls fail. Mount it, or correct the pattern."
             yield pb.Finding(code="NO_FOLDER", collection=name, detail=detail, blocks_erasure=True)
-    firsts = [collection.compiled.segments[0] for collection in options.collections.values()]
+    firsts = [_pattern(collection).segments[0] for collection in options.collections.values()]
     if any(segment.deep for segment in firsts) or not options.root.is_dir():
         return
     undeclared = [name for name in os.listdir(options.root) if all(s.read(name) is None for s in firsts)]
@@ -64,8 +72,12 @@ def _findings(options: Options) -> Iterator[pb.Finding]:
         yield pb.Finding(code="UNDECLARED_COLLECTION", detail=detail)
 
 
-def _status(root: Path, collection: Collection) -> os.stat_result | None:
-    base = "/".join(collection.compiled.base)
+def _pattern(collection: AnyCollection) -> Pattern:
+    return collection.compiled if isinstance(collection, Collection) else collection.pattern
+
+
+def _status(root: Path, collection: AnyCollection) -> os.stat_result | None:
+    base = "/".join(_pattern(collection).base)
     try:
         with tree.root(root) as handle:
             status = tree.status_at(handle, base) if base else os.fstat(handle)
@@ -82,7 +94,7 @@ def probe(options: Options, state_dir: Path) -> pb.ProbeResponse:
         reachable=True, encrypted_in_transit=is_private(options), encryption_at_rest=_at_rest(options)
     )
     for name, collection in options.collections.items():
-        folder = options.root.joinpath(*collection.compiled.base)
+        folder = options.root.joinpath(*_pattern(collection).base)
         there = _status(options.root, collection) is not None
         for operation, mode in (("read", os.R_OK | os.X_OK), ("delete", os.W_OK | os.X_OK)):
             if operation == "delete" and collection.no_personal_data:

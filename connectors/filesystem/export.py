@@ -5,7 +5,7 @@ import hashlib
 import mimetypes
 import os
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import aclosing, closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from connectors.filesystem import tree
 from connectors.filesystem.found import Found, Record
 from connectors.filesystem.options import Collection, Options
 from connectors.filesystem.threads import Threads
+from connectors.objects.export import Exporter
 from dsrkit.errors import DsrError, invalid
 
 _BLOCK = 1 << 20
@@ -50,19 +51,33 @@ def check_instructions(options: Options, grant: Grant) -> None:
         collection = options.collections.get(instruction.collection)
         if collection is None:
             raise invalid(f"{path}.collection", "the source has no such collection; bring the data map up to date")
+        known = set(collection.fields if isinstance(collection, Collection) else collection.record_fields)
         for name in ("redact_fields", "include_fields"):
-            if not set(getattr(instruction, name)) <= set(collection.fields):
+            if not set(getattr(instruction, name)) <= known:
                 raise invalid(f"{path}.{name}", "the collection has no such field; bring the data map up to date")
 
 
 async def stream(
-    options: Options, source: str, grant: Grant, found: Found, start: datetime, threads: Threads
+    options: Options,
+    source: str,
+    grant: Grant,
+    subject: pb.Subject,
+    found: Found,
+    start: datetime,
+    threads: Threads,
+    lakes: Exporter | None,
 ) -> AsyncGenerator[pb.ExportResponse, None]:
     """Every collection the grant names, as found, then the totals."""
     totals = pb.ExportTotals()
     totals.snapshot_time.FromDatetime(start)
     for instruction in grant.instructions:
         collection = options.collections[instruction.collection]
+        if not isinstance(collection, Collection):
+            if lakes is not None:
+                async with aclosing(lakes.collection(instruction, subject, found.lake, totals)) as messages:
+                    async for message in messages:
+                        yield message
+            continue
         included = _included(collection, instruction)
         yield pb.ExportResponse(
             header=pb.CollectionHeader(

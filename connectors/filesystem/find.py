@@ -27,7 +27,7 @@ class Search:
         """What was found, subject by subject. SearchCancelled soon after the watch is told so."""
         results = [Found() for _ in self.subjects]
         with tree.translated(self.watch.source), tree.root(self.options.root) as root:
-            for name, collection in self.options.collections.items():
+            for name, collection in self.options.files.items():
                 if not collection.no_personal_data:
                     self._search(root, name, collection, results)
             for found in results:

@@ -5,8 +5,10 @@ import hmac
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from connectors.filesystem.found import Record
+if TYPE_CHECKING:
+    from connectors.filesystem.found import Record
 
 _DIGEST_BYTES = 16
 
@@ -17,11 +19,11 @@ class Digests:
 
     key: bytes
 
-    def path(self, record: Record) -> str:
+    def path(self, record: "Record") -> str:
         """Which file, whatever became of it."""
         return self._short(b"path", os.fsencode(record.path))
 
-    def record(self, record: Record) -> str:
+    def record(self, record: "Record") -> str:
         """The file as it was found: path, size, modification time, inode. Not the device: a remount may change it."""
         facts = f"{record.size} {record.mtime_ns} {record.inode} ".encode()
         return self._short(b"record", facts + os.fsencode(record.path))
@@ -30,7 +32,7 @@ class Digests:
         """A file name for the journal."""
         return self._short(b"journal", "\0".join(parts).encode())
 
-    def collection(self, collection: str, records: Iterable[Record]) -> bytes:
+    def collection(self, collection: str, records: "Iterable[Record]") -> bytes:
         """The set of files of a collection. 32 bytes."""
         members = "\n".join(sorted(self.record(record) for record in records))
         return self._mac(b"set", f"{collection}\0{members}".encode())

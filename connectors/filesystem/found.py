@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from dsr.connector.v1 import connector_pb2 as pb
 
+from connectors.objects import found as objects
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -43,6 +45,8 @@ class Found:
     """Paths where a link, pipe, socket or device stands in a file's or folder's place, by collection."""
     findings: dict[tuple[str, str], None] = field(default_factory=dict)
     """(collection, code), in the order of finding. All of them block erasure."""
+    lake: objects.Found = field(default_factory=objects.Found)
+    """Records in files that hold many people's."""
 
     def add(self, collection: str, record: Record) -> bool:
         """Notes a file, unless an earlier collection has it."""
@@ -60,12 +64,17 @@ class Found:
         self.others.setdefault(collection, set()).add(path)
         self.note(collection, "SYMBOLIC_LINK" if stat.S_ISLNK(mode) else "SPECIAL_FILE")
 
-    def blocking(self) -> list[pb.Finding]:
+    def told(self) -> list[pb.Finding]:
         """The findings, as the contract has them."""
-        return [
+        files = [
             pb.Finding(code=code, collection=collection, detail=DETAILS[code], blocks_erasure=True)
             for collection, code in self.findings
         ]
+        return [*files, *self.lake.findings.values()]
+
+    def blocking(self) -> list[pb.Finding]:
+        """Those that block erasure."""
+        return [finding for finding in self.told() if finding.blocks_erasure]
 
 
 DETAILS: Mapping[str, str] = {

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dsr.connector.v1 import connector_pb2 as pb
 from dsr.connector.v1.grant_pb2 import CollectionInstruction
 
-from connectors.filesystem.fingerprint import Digests
 from connectors.filesystem.found import Found
+from connectors.objects.found import Digests
 
 Instructions = Mapping[str, CollectionInstruction]
 
@@ -16,12 +16,13 @@ RETAIN = CollectionInstruction.ACTION_RETAIN
 
 def counts(digests: Digests, found: Found) -> list[pb.CollectionCount]:
     """What Locate says of a person, and what Erase compares."""
-    return [
+    files = [
         pb.CollectionCount(
             collection=name, records=len(records), fingerprint=digests.collection(name, records.values())
         )
         for name, records in found.records.items()
     ]
+    return [*files, *found.lake.counts(digests)]
 
 
 def judge(

@@ -1,13 +1,15 @@
 """What the configuration file says about one filesystem source."""
 
 import re
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from connectors.filesystem.pattern import Pattern, parse
+from connectors.objects import options as objects
 
 BUILT_IN_FIELDS = ("path", "size", "modified_time", "media_type", "content", "sha256")
 _TYPE = re.compile(r"[a-z0-9_]{1,63}")
@@ -70,10 +72,38 @@ class Collection(_Strict):
         return self
 
 
+def _kind(value: object) -> str:
+    return "lake" if isinstance(value, objects.Collection) or (isinstance(value, dict) and "lake" in value) else "files"
+
+
+AnyCollection = Annotated[
+    Annotated[Collection, Tag("files")] | Annotated[objects.Collection, Tag("lake")], Discriminator(_kind)
+]
+
+
 class Options(_Strict):
     """`options` of a source of kind `filesystem`."""
 
     root: Annotated[Path, AfterValidator(_absolute)]
     encrypted_at_rest: bool | None = None
     max_records_per_subject: int = Field(default=10_000, ge=1)
-    collections: dict[str, Collection] = Field(min_length=1)
+    unguarded_rewrites: Literal["block", "allow"] = "block"
+    """What to do about lake files of which it can't be told whether somebody writes to them."""
+    collections: dict[str, AnyCollection] = Field(min_length=1)
+
+    @cached_property
+    def files(self) -> Mapping[str, Collection]:
+        """Collections in which a file is one person's."""
+        return {name: c for name, c in self.collections.items() if isinstance(c, Collection)}
+
+    @cached_property
+    def lakes(self) -> objects.Options | None:
+        """Collections in which a file holds records of many people, as the search in lakes is told of them."""
+        lakes = {name: c for name, c in self.collections.items() if isinstance(c, objects.Collection)}
+        if not lakes:
+            return None
+        return objects.Options(
+            max_records_per_subject=self.max_records_per_subject,
+            unguarded_rewrites=self.unguarded_rewrites,
+            collections=lakes,
+        )

@@ -14,10 +14,10 @@ from connectors.filesystem.found import Record
 _LEFT = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY})
 
 
-def forbidden(root: Path, records: Iterable[Record]) -> bool:
+def forbidden(root: Path, paths: Iterable[str]) -> bool:
     """Whether the process may not remove entries of a folder concerned. Asked first, so that nobody is half done."""
     with tree.root(root) as base:
-        for parent in {tree.split(record.path)[0] for record in records}:
+        for parent in {tree.split(path)[0] for path in paths}:
             with suppress(FileNotFoundError), tree.folder_at(base, parent) as handle:
                 # An open handle's folder is `.`; os.access has no variant that takes a handle alone.
                 if not os.access(".", os.W_OK | os.X_OK, dir_fd=handle, effective_ids=True):

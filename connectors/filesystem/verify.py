@@ -10,6 +10,7 @@ from connectors.filesystem import tree
 from connectors.filesystem.found import Found
 from connectors.filesystem.judge import RETAIN, Instructions
 from connectors.filesystem.options import Options
+from connectors.objects import verify as lake
 from dsrkit.errors import invalid
 
 _ANCHORS_PER_MESSAGE = 1_000
@@ -17,7 +18,7 @@ _FIELD = "path"
 
 
 def anchors(reference: str, found: Found) -> Iterator[pb.Anchors]:
-    """The places of a person's files."""
+    """The places of a person's files, and the names by which records in lake files know the person."""
     for name, records in found.records.items():
         # json, not orjson: names that are not UTF-8 survive as escaped surrogates.
         values = [json.dumps([path]) for path in records]
@@ -28,6 +29,17 @@ def anchors(reference: str, found: Found) -> Iterator[pb.Anchors]:
                 fields=[_FIELD],
                 values=values[start : start + _ANCHORS_PER_MESSAGE],
             )
+    yield from lake.anchors(reference, found.lake)
+
+
+def named(options: Options, index: int, subject: pb.VerifySubject) -> pb.Subject:
+    """The person with the unique names that Locate found in lake files. FIELD_INVALID for what it can't have sent."""
+    lakes = options.lakes
+    if lakes is None:
+        return subject.subject
+    anchors = [anchor for anchor in subject.anchors if anchor.collection in lakes.collections]
+    _, person = lake.read_anchors(lakes, index, pb.VerifySubject(subject=subject.subject, anchors=anchors))
+    return person
 
 
 def anchored_paths(options: Options, index: int, subject: pb.VerifySubject) -> Mapping[str, set[str]]:
@@ -35,6 +47,8 @@ def anchored_paths(options: Options, index: int, subject: pb.VerifySubject) -> M
     paths: dict[str, set[str]] = {}
     for position, anchor in enumerate(subject.anchors):
         where = f"subjects[{index}].anchors[{position}]"
+        if options.lakes is not None and anchor.collection in options.lakes.collections:
+            continue
         if anchor.collection not in options.collections or list(anchor.fields) != [_FIELD]:
             raise invalid(where, "it is not an anchor that this source's Locate sends")
         for value in anchor.values:
@@ -64,7 +78,7 @@ def standing(options: Options, anchored: Sequence[Mapping[str, set[str]]]) -> li
 
 
 def verified(
-    reference: str, found: Found, left: Mapping[str, set[str]], instructions: Instructions
+    reference: str, options: Options, found: Found, left: Mapping[str, set[str]], instructions: Instructions
 ) -> pb.VerifyResponse:
     """One person's remnants. Explained are those of a collection that was to be retained."""
     remnants = []
@@ -79,4 +93,6 @@ def verified(
                 fields=[] if kept else [_FIELD],
             )
         )
+    if options.lakes is not None:
+        remnants += lake.verified(reference, options.lakes, found.lake, {}, instructions).remnants
     return pb.VerifyResponse(verified=pb.Verified(subject_ref=reference, remnants=remnants))

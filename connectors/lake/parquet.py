@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from connectors.lake import archive
 from connectors.lake.identity import Wanted
 from connectors.lake.record import Drop, Hit, Sink, Source, Unreadable
 
@@ -66,6 +67,8 @@ class _Table:
     """One Parquet file."""
 
     def __init__(self, source: Source, wanted: Wanted) -> None:
+        archive.refuse(source.read(512))
+        source.seek(0)
         self._source = source
         self._wanted = wanted
         self._file = self._open("ns")

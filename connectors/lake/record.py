@@ -9,6 +9,10 @@ class Unreadable(ValueError):
     """The object is not what it is declared to be. The text says why and never quotes it."""
 
 
+class Archive(Unreadable):
+    """It holds other files, and can't be opened."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """A record of somebody who is looked for."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from connectors.lake import codec
+from connectors.lake import archive, codec
 from connectors.lake.csvrows import Csv
 from connectors.lake.identity import Wanted
 from connectors.lake.jsonl import JsonLines
@@ -24,7 +24,8 @@ class Search:
         """Their records, and records that can't be read. Unreadable if the object as a whole can't."""
         if self._parquet is not None:
             return self._parquet.scan(source)
-        return self._lines.scan(codec.blocks(source, codec.detect(source)))
+        packing = codec.detect(source)
+        return self._lines.scan(archive.text(codec.blocks(source, packing), within=packing != "none"))
 
     def rewrite(self, source: Source, sink: Sink, drop: Drop) -> None:
         """The same object without the records for which `drop` says so."""

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 from dsr.connector.v1 import connector_pb2 as pb
 from dsr.connector.v1.grant_pb2 import Grant
-from dsr.v1.subject_pb2 import Identity
 
 from connectors.backend import SourceConfig
 from connectors.filesystem import tree
@@ -17,7 +16,7 @@ from connectors.objects import describe, export, verify
 from connectors.objects.erase import Eraser, held, open_task
 from connectors.objects.export import Exporter
 from connectors.objects.find import Finder, Watch
-from connectors.objects.found import Digests, Found
+from connectors.objects.found import Digests, Found, identities
 from connectors.objects.options import Options
 from connectors.objects.store import Held, Store
 
@@ -124,25 +123,6 @@ class ObjectsBackend:
         return pb.Located(
             subject_ref=subject.subject_ref,
             collections=found.counts(self._digests),
-            identities=self._identities(subject, found),
+            identities=identities(self._options, subject, found),
             findings=list(found.findings.values()),
         )
-
-    def _identities(self, subject: pb.Subject, found: Found) -> list[pb.FoundIdentity]:
-        """Other names of the person that stand in keys, tags and records."""
-        known = {(identity.type, identity.value) for identity in subject.identities}
-        pairs: set[tuple[str, str, str]] = set()
-        for name, objects in found.objects.items():
-            pairs |= {(name, *pair) for item in objects.values() for pair in item.values}
-        for name, rows_by_key in found.rows.items():
-            pairs |= {(name, *pair) for rows in rows_by_key.values() for pair in rows.names}
-        result = []
-        for name, variable, value in sorted(pairs):
-            collection = self._options.collections[name]
-            kind = collection.type_of(variable)
-            # What isn't text can't be asked for elsewhere.
-            if (kind, value) not in known and value and value.isprintable():
-                unique = collection.identity[variable].unique
-                identity = Identity(type=kind, value=value)
-                result.append(pb.FoundIdentity(identity=identity, collection=name, unique=unique))
-        return result

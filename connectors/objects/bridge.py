@@ -146,6 +146,11 @@ class Output:
 
     def write(self, data: bytes) -> None:
         """Called in the thread."""
+        if self._replacement.local is not None:
+            if self._bridge.cancelled.is_set():
+                raise Cancelled
+            self._replacement.local(data)
+            return
         self._pending += data
         if len(self._pending) >= self._PIECE:
             self.flush()

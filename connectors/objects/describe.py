@@ -18,27 +18,28 @@ def describe(kind: str, options: Options) -> pb.DescribeResponse:
         connector=kind,
         version=VERSION,
         capabilities=[pb.CAPABILITY_EXPORT, pb.CAPABILITY_ERASE],
-        collections=[_collection(name, collection) for name, collection in options.collections.items()],
+        collections=[collection(name, declared) for name, declared in options.collections.items()],
         findings=list(_findings(options)),
         max_records_per_subject=options.max_records_per_subject,
     )
 
 
-def _collection(name: str, collection: Collection) -> pb.Collection:
+def collection(name: str, declared: Collection) -> pb.Collection:
+    """One collection, as it is declared."""
     return pb.Collection(
         name=name,
-        fields=fields(collection),
-        primary_key=primary_key(collection),
+        fields=fields(declared),
+        primary_key=primary_key(declared),
         identity_fields=[
             pb.IdentityField(
                 field=variable,
-                type=collection.type_of(variable),
-                match=_MATCHES[collection.identity[variable].match],
-                unique=collection.identity[variable].unique,
+                type=declared.type_of(variable),
+                match=_MATCHES[declared.identity[variable].match],
+                unique=declared.identity[variable].unique,
             )
-            for variable in collection.names
+            for variable in declared.names
         ],
-        no_personal_data=collection.no_personal_data,
+        no_personal_data=declared.no_personal_data,
         record_estimate=-1,
     )
 

@@ -1,6 +1,6 @@
 """Erases people from a store: intent, removal, outcome. What a kill interrupts, the next attempt finishes."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +14,7 @@ from connectors.filesystem.threads import Threads
 from connectors.lake.search import Search
 from connectors.objects.find import wanted
 from connectors.objects.found import Digests, Found
-from connectors.objects.options import Collection, Options
+from connectors.objects.options import Options
 from connectors.objects.rewrite import Cleaning
 from connectors.objects.store import Gone, Held, Store, Version
 from connectors.objects.together import at_once
@@ -61,14 +61,11 @@ class Eraser:
             await self._remove_objects(person)
             done += 1
             yield pb.EraseResponse(progress=pb.Progress(records=done))
-        subjects = [subject.subject for subject in request.subjects]
-        for name, collection in self.options.collections.items():
-            if not collection.lake or collection.no_personal_data:
-                continue
-            for cleaning in self._cleanings(name, collection, subjects, people):
-                await cleaning.run()
-                done += 1
-                yield pb.EraseResponse(progress=pb.Progress(records=done))
+        intents = {index: (person.found, person.entry) for index, person in people.items()}
+        for cleaning in self.cleanings([subject.subject for subject in request.subjects], intents):
+            await cleaning.run()
+            done += 1
+            yield pb.EraseResponse(progress=pb.Progress(records=done))
         for person in people.values():
             entry = self._done(person)
             await self.threads.run(partial(task.write, person.subject_ref, entry))
@@ -134,37 +131,32 @@ class Eraser:
             except (Gone, Held):
                 person.left.add(digest)
 
-    def _cleanings(
-        self, name: str, collection: Collection, subjects: Sequence[pb.Subject], people: Mapping[int, Person]
-    ) -> list[Cleaning]:
+    def cleanings(
+        self, subjects: Sequence[pb.Subject], intents: Mapping[int, tuple[Found, Entry]]
+    ) -> Iterator[Cleaning]:
         """One for each lake object that holds somebody's records: it is written once, for everybody."""
-        if collection.format is None:
-            return []
-        intended = {index: person.entry.intended.get(name, {}) for index, person in people.items()}
-
-        def doomed(index: int, digest: str) -> bool:
-            return digest in intended.get(index, {})
-
-        keys = {
-            key
-            for index, person in people.items()
-            for key, rows in person.found.rows.get(name, {}).items()
-            if rows.counts.keys() & intended[index].keys()
-        }
-        search = Search(collection.format, wanted(collection, subjects), delimiter=collection.delimiter)
-        return [
-            Cleaning(
-                store=self.store,
-                threads=self.threads,
-                collection=collection,
-                search=search,
-                key=key,
-                source=self.source,
-                digest=partial(self.digests.row, key),
-                doomed=doomed,
-            )
-            for key in sorted(keys)
-        ]
+        for name, collection in self.options.collections.items():
+            intended = {index: entry.intended.get(name, {}) for index, (_, entry) in intents.items()}
+            keys = {
+                key
+                for index, (found, _) in intents.items()
+                for key, rows in found.rows.get(name, {}).items()
+                if rows.counts.keys() & intended[index].keys()
+            }
+            if collection.format is None or not keys:
+                continue
+            search = Search(collection.format, wanted(collection, subjects), delimiter=collection.delimiter)
+            for key in sorted(keys):
+                yield Cleaning(
+                    store=self.store,
+                    threads=self.threads,
+                    collection=collection,
+                    search=search,
+                    key=key,
+                    source=self.source,
+                    digest=partial(self.digests.row, key),
+                    doomed=partial(_doomed, intended),
+                )
 
     def _done(self, person: Person) -> Entry:
         deleted = {
@@ -172,6 +164,10 @@ class Eraser:
             for name, members in person.entry.intended.items()
         }
         return Entry(done=True, deleted=deleted, retained=person.entry.retained)
+
+
+def _doomed(intended: Mapping[int, Mapping[str, str]], index: int, digest: str) -> bool:
+    return digest in intended.get(index, {})
 
 
 async def open_task(journal: Journal, threads: Threads, stack: ExitStack, grant: Grant) -> TaskJournal:

@@ -17,11 +17,11 @@ from dsr.connector.v1.grant_pb2 import CollectionInstruction, Grant
 from connectors.filesystem.threads import Threads
 from connectors.lake.record import Hit, Unreadable
 from connectors.lake.search import Search
-from connectors.objects.bridge import Bridge, Stream
+from connectors.objects.bridge import Bridge
 from connectors.objects.find import key_versions, wanted
 from connectors.objects.found import Digests, Found, Object
 from connectors.objects.options import LAKE_FIELDS, Collection, Options
-from connectors.objects.scan import open_source, records
+from connectors.objects.scan import opened, records
 from connectors.objects.store import Facts, Gone, Store, Version
 from dsrkit import jsonlines
 from dsrkit.errors import DsrError, invalid
@@ -83,22 +83,30 @@ class Exporter:
         totals = pb.ExportTotals()
         totals.snapshot_time.FromDatetime(start)
         for instruction in grant.instructions:
-            collection = self.options.collections[instruction.collection]
-            included = _included(collection, instruction)
-            yield pb.ExportResponse(header=_header(collection, instruction, included))
-            trailer, digest = pb.CollectionTrailer(), hashlib.sha256()
-            lines = self._lines(instruction.collection, collection, subject, found, included, trailer)
-            async with aclosing(_blocks(lines)) as blocks:
-                async for block in blocks:
-                    digest.update(block)
-                    trailer.bytes += len(block)
-                    yield pb.ExportResponse(data=block)
-            trailer.sha256 = digest.digest()
-            yield pb.ExportResponse(trailer=trailer)
-            totals.collections += 1
-            totals.records += trailer.records
-            totals.bytes += trailer.bytes
+            async with aclosing(self.collection(instruction, subject, found, totals)) as messages:
+                async for message in messages:
+                    yield message
         yield pb.ExportResponse(totals=totals)
+
+    async def collection(
+        self, instruction: CollectionInstruction, subject: pb.Subject, found: Found, totals: pb.ExportTotals
+    ) -> AsyncGenerator[pb.ExportResponse, None]:
+        """One collection, counted in `totals`."""
+        collection = self.options.collections[instruction.collection]
+        included = _included(collection, instruction)
+        yield pb.ExportResponse(header=_header(collection, instruction, included))
+        trailer, digest = pb.CollectionTrailer(), hashlib.sha256()
+        lines = self._lines(instruction.collection, collection, subject, found, included, trailer)
+        async with aclosing(_blocks(lines)) as blocks:
+            async for block in blocks:
+                digest.update(block)
+                trailer.bytes += len(block)
+                yield pb.ExportResponse(data=block)
+        trailer.sha256 = digest.digest()
+        yield pb.ExportResponse(trailer=trailer)
+        totals.collections += 1
+        totals.records += trailer.records
+        totals.bytes += trailer.bytes
 
     async def _lines(
         self,
@@ -188,17 +196,13 @@ class Exporter:
         included: Sequence[str],
     ) -> Generator[bytes, None, None]:
         here: dict[str, int] = {}
-        source = open_source(bridge, self.store, version, collection)
-        try:
+        with opened(bridge, self.store, version, collection) as source:
             for hit in records(search, source):
                 digest = self.digests.row(version.key, hit.data)
                 here[digest] = here.get(digest, 0) + 1
                 if here[digest] > told.get(digest, 0):
                     told[digest] = here[digest]
                     yield _row(version.key, collection, hit, included)
-        finally:
-            if isinstance(source, Stream):
-                source.finish()
 
 
 def _header(collection: Collection, instruction: CollectionInstruction, included: Sequence[str]) -> pb.CollectionHeader:

@@ -209,7 +209,9 @@ class Finder:
     async def _matching(self, collection: Collection) -> AsyncGenerator[Sequence[Version], None]:
         async with aclosing(self.store.versions(keys.prefix(collection.pattern))) as listing:
             async for versions in listing:
-                if keys.read(collection.pattern, versions[0].key) is not None:
+                # What stands in a folder's place may lead to anything.
+                in_place_of_a_folder = versions[0].obstacle and versions[0].key.endswith("/")
+                if in_place_of_a_folder or keys.read(collection.pattern, versions[0].key) is not None:
                     yield versions
 
     async def _lake(
@@ -254,10 +256,10 @@ class Finder:
         names = list(collection.identity)
         for version, found in scanned:
             for index, result in asked.items():
-                if found.unreadable or found.archived:
-                    result.note(name, "UNREADABLE_OBJECT" if found.unreadable else "ARCHIVED")
+                if found.unsearched:
+                    result.note_unsearched(name, version, found.unsearched, found.expires)
                 elif index in found.broken:
-                    result.note(name, "BROKEN_RECORD")
+                    result.note_unsearched(name, version, "BROKEN_RECORD")
                 elif found.has_broken:
                     result.note(name, "BROKEN_RECORDS", blocks=False)
                 if index in found.shared and collection.shared_records == "block":
@@ -269,7 +271,7 @@ class Finder:
                     known.counts[digest] = max(number, known.counts.get(digest, 0))
                 known.names |= {(names[rule], value) for rule, value in found.names.get(index, ())}
                 await self._note_obstacle(name, version, result)
-                if self.options.unguarded_rewrites == "block" and not await self.store.guarded():
+                if self.options.unguarded_rewrites == "block" and not await self.store.guarded(version):
                     result.note(name, "UNGUARDED")
 
     async def _there(self, versions: Sequence[Version]) -> list[Version]:
@@ -308,6 +310,8 @@ class Finder:
             result.note_held(name, None if facts.legal_hold else facts.held_until)
         if facts.foreign_parts:
             result.note(name, "FOREIGN_SEGMENTS")
+        if facts.linked:
+            result.note(name, "HARD_LINK")
 
 
 async def key_versions(store: Store, key: str) -> Sequence[Version]:

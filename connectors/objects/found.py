@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from dsr.connector.v1 import connector_pb2 as pb
+from dsr.v1.subject_pb2 import Identity
 
 from connectors.filesystem.fingerprint import Digests as Journalled
+from connectors.objects.options import Options
 from connectors.objects.store import Version
 
 _DIGEST_BYTES = 16
@@ -61,6 +63,8 @@ class Found:
     rows: dict[str, dict[str, Rows]] = field(default_factory=dict)
     """Collection to key to records."""
     findings: dict[tuple[str, str], pb.Finding] = field(default_factory=dict)
+    unsearched: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
+    """Collection to (key, version id) of what may hold records of the person and couldn't be searched."""
 
     def add(self, collection: str, found: Object) -> bool:
         """Notes an object unless an earlier collection has it."""
@@ -75,6 +79,15 @@ class Found:
         self.findings[collection, code] = pb.Finding(
             code=code, collection=collection, detail=detail or DETAILS[code], blocks_erasure=blocks
         )
+
+    def note_unsearched(self, collection: str, version: Version, code: str, expires: datetime | None = None) -> None:
+        """Notes that a version couldn't be searched; one that the store itself removes at a time blocks nothing."""
+        self.unsearched.setdefault(collection, set()).add((version.key, version.id))
+        known = self.findings.get((collection, code))
+        if expires is None:
+            self.note(collection, code)
+        elif known is None or (not known.blocks_erasure and known.detail < _archived_until(expires)):
+            self.note(collection, code, _archived_until(expires), blocks=False)
 
     def note_held(self, collection: str, until: datetime | None) -> None:
         """Notes that a version can't be removed before `until` (None: as long as a legal hold lasts)."""
@@ -110,18 +123,50 @@ class Found:
         ]
 
 
+def identities(options: Options, subject: pb.Subject, found: Found) -> list[pb.FoundIdentity]:
+    """Other names of the person that stand in keys, tags and records."""
+    known = {(identity.type, identity.value) for identity in subject.identities}
+    pairs: set[tuple[str, str, str]] = set()
+    for name, objects in found.objects.items():
+        pairs |= {(name, *pair) for item in objects.values() for pair in item.values}
+    for name, rows_by_key in found.rows.items():
+        pairs |= {(name, *pair) for rows in rows_by_key.values() for pair in rows.names}
+    result = []
+    for name, variable, value in sorted(pairs):
+        collection = options.collections[name]
+        kind = collection.type_of(variable)
+        # What isn't text can't be asked for elsewhere.
+        if (kind, value) not in known and value and value.isprintable():
+            unique = collection.identity[variable].unique
+            identity = Identity(type=kind, value=value)
+            result.append(pb.FoundIdentity(identity=identity, collection=name, unique=unique))
+    return result
+
+
+def _archived_until(expires: datetime) -> str:
+    return (
+        f"An archived object was not searched. The store itself removes it by {expires:%Y-%m-%d}; until then Verify "
+        "counts it as left. Restore it to have it searched."
+    )
+
+
 DETAILS: Mapping[str, str] = {
     "IDENTITY_NOT_SEARCHABLE": "An identity holds a character that ends it in this pattern, so its objects can't be "
     "told from others'. Give the identity a segment of its own.",
     "UNDECLARED_OBJECT": "The person's own prefix holds objects that no collection declares. Declare them.",
     "SHARED_RECORD": "A record names other people as well. Retain the collection, or say shared_records: delete.",
-    "UNGUARDED": "The store keeps no history, so that a writer at the same moment could be overwritten unnoticed. Turn "
-    "versions on; or stop the writers and say unguarded_rewrites: allow.",
+    "UNGUARDED": "A writer at the same moment could be overwritten unnoticed. Turn versions on, where the store has "
+    "them; or stop the writers and say unguarded_rewrites: allow.",
     "FOREIGN_SEGMENTS": "A large object consists of segments that don't bear its name, and may be others'. Remove it "
     "by hand, or retain the collection.",
     "BROKEN_RECORD": "A record that can't be read holds an identity of the person. Mend or remove it.",
     "BROKEN_RECORDS": "Some records can't be read; none of them holds an identity of the person. They are kept.",
     "UNREADABLE_OBJECT": "An object isn't in the declared format, or is damaged, and was not searched. Mend it.",
+    "ARCHIVE": "An archive (zip, tar, 7z, rar and the like) can't be opened and was not searched. Unpack it into the "
+    "declared format, or retain the collection.",
+    "SYMBOLIC_LINK": "A link stands where a file or folder should; links are not followed. Replace or remove it.",
+    "SPECIAL_FILE": "A pipe, socket or device stands where a file should. Remove it.",
+    "HARD_LINK": "The file has another name, which would keep the records. Remove that name, or declare it.",
     "ARCHIVED": "An object is archived and was not searched. Restore it, then locate again.",
     "ARCHIVED_OBJECT": "An object is archived: it can be removed; its content can't be copied. Restore it to copy it.",
 }

@@ -13,10 +13,10 @@ from functools import partial
 from connectors.filesystem.threads import Threads
 from connectors.lake.record import Hit
 from connectors.lake.search import Search
-from connectors.objects.bridge import Bridge, Output, Stream
+from connectors.objects.bridge import Bridge, Output
 from connectors.objects.find import key_versions
 from connectors.objects.options import Collection
-from connectors.objects.scan import open_source, scan
+from connectors.objects.scan import opened, scan
 from connectors.objects.store import Facts, Gone, Overtaken, Replacement, Store, Version
 from dsrkit.errors import DsrError
 
@@ -95,12 +95,8 @@ class Cleaning:
 
     def _rewrite(self, bridge: Bridge, version: Version, replacement: Replacement) -> None:
         output = Output(bridge, replacement)
-        source = open_source(bridge, self.store, version, self.collection)
-        try:
+        with opened(bridge, self.store, version, self.collection) as source:
             self.search.rewrite(source, output.write, self._drop)
-        finally:
-            if isinstance(source, Stream):
-                source.finish()
         output.flush()
 
     def _drop(self, hit: Hit) -> bool:

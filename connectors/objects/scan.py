@@ -1,11 +1,13 @@
 """Searches the versions of one lake object, each in a thread, whatever the store."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 
 from connectors.filesystem.threads import Threads
-from connectors.lake.record import Broken, Hit, Source, Unreadable
+from connectors.lake.record import Archive, Broken, Hit, Source, Unreadable
 from connectors.lake.search import Search
 from connectors.objects.bridge import Bridge, Ranges, Stream
 from connectors.objects.options import Collection
@@ -26,25 +28,42 @@ class Scanned:
     broken: set[int] = field(default_factory=set)
     """People whose identity stands in a record that can't be read."""
     has_broken: bool = False
-    unreadable: bool = False
-    """The version isn't in the declared format."""
-    archived: bool = False
-    """It couldn't be searched at all."""
+    unsearched: str = ""
+    """Code of the finding that says why the version couldn't be searched."""
+    expires: datetime | None = None
+    """Archived: when the store itself removes it."""
 
 
-def open_source(bridge: Bridge, store: Store, version: Version, collection: Collection) -> Stream | Ranges:
-    """The version's bytes, as its format reads them."""
-    return (Ranges if collection.format == "parquet" else Stream)(bridge, store, version)
+@contextmanager
+def opened(bridge: Bridge, store: Store, version: Version, collection: Collection) -> Iterator[Source]:
+    """The version's bytes, as its format reads them. Called in a thread."""
+    local = store.open(version)
+    if local is not None:
+        with local as file:
+            yield file
+        return
+    if collection.format == "parquet":
+        yield Ranges(bridge, store, version)
+        return
+    stream = Stream(bridge, store, version)
+    try:
+        yield stream
+    finally:
+        stream.finish()
 
 
 async def scan(
     store: Store, threads: Threads, collection: Collection, search: Search, version: Version, digest: Digest
 ) -> Scanned:
     """Searches one version. Gone if it went away meanwhile."""
+    if version.obstacle:
+        return Scanned(unsearched=version.obstacle)
     if version.size == 0 or version.state in ("DELETE_MARKER", "INCOMPLETE_UPLOAD"):
         return Scanned()
-    if version.archived and not (await store.facts(version)).restored:
-        return Scanned(archived=True)
+    if version.archived:
+        facts = await store.facts(version)
+        if not facts.restored:
+            return Scanned(unsearched="ARCHIVED", expires=facts.expires)
     bridge = Bridge()
     work = partial(_scan, bridge, store, version, collection, search, digest)
     return await threads.run(work, bridge.cancelled.set)
@@ -54,15 +73,12 @@ def _scan(
     bridge: Bridge, store: Store, version: Version, collection: Collection, search: Search, digest: Digest
 ) -> Scanned:
     found = Scanned()
-    source = open_source(bridge, store, version, collection)
     try:
-        for hit in search.scan(source):
-            _note(found, hit, digest)
-    except Unreadable:
-        found.unreadable = True
-    finally:
-        if isinstance(source, Stream):
-            source.finish()
+        with opened(bridge, store, version, collection) as source:
+            for hit in search.scan(source):
+                _note(found, hit, digest)
+    except Unreadable as error:
+        found.unsearched = "ARCHIVE" if isinstance(error, Archive) else "UNREADABLE_OBJECT"
     return found
 
 

@@ -1,12 +1,14 @@
 """What an object store can do, as far as finding and erasing people needs it. s3 and swift implement it."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
 from dsr.connector.v1 import connector_pb2 as pb
+
+from connectors.lake.record import Source
 
 State = Literal["CURRENT", "NONCURRENT", "DELETE_MARKER", "INCOMPLETE_UPLOAD"]
 
@@ -36,6 +38,8 @@ class Version:
     modified: datetime
     archived: bool = False
     """It must be restored before it can be read."""
+    obstacle: str = ""
+    """Code of a finding: what stands here is nothing that could be read."""
 
     @property
     def readable(self) -> bool:
@@ -52,8 +56,12 @@ class Facts:
     held_until: datetime | None = None
     """Retention; the version can't be removed before."""
     legal_hold: bool = False
+    expires: datetime | None = None
+    """The store itself removes it then."""
     foreign_parts: bool = False
     """It consists of objects that aren't its own."""
+    linked: bool = False
+    """Its content has another name."""
     restored: bool = False
     """Archived, and readable for the time being."""
     rewrites: str = ""
@@ -67,6 +75,11 @@ class Facts:
 
 class Replacement(Protocol):
     """An object being written anew."""
+
+    @property
+    def local(self) -> Callable[[bytes], object] | None:
+        """Writes in the thread it is called from; None: `write` does, from the event loop."""
+        ...
 
     async def write(self, data: bytes) -> None: ...
 
@@ -92,8 +105,8 @@ class Store(Protocol):
         """Whether `facts` may say something that keeps a version from being removed. Answered from memory."""
         ...
 
-    async def guarded(self) -> bool:
-        """Whether no writer can be overwritten unnoticed by `replace`. Answered from memory."""
+    async def guarded(self, version: Version) -> bool:
+        """Whether no writer can be overwritten unnoticed by `replace`."""
         ...
 
     async def facts(self, version: Version) -> Facts:
@@ -106,6 +119,10 @@ class Store(Protocol):
 
     def read(self, version: Version, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
         """Bytes from `start` to before `stop`. Gone if it isn't there, or isn't this version."""
+        ...
+
+    def open(self, version: Version) -> AbstractContextManager[Source] | None:
+        """Called in a thread: the version as a file of this machine, Gone at its end if it changed; None: by `read`."""
         ...
 
     async def remove(self, version: Version) -> None:

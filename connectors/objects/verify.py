@@ -98,9 +98,11 @@ def verified(
 ) -> pb.Verified:
     """One person's remnants. Explained are those of a collection that was to be retained."""
     remnants = []
-    for name in sorted({*found.objects, *found.rows, *left}):
+    for name in sorted({*found.objects, *found.rows, *found.unsearched, *left}):
         number = len({*found.objects.get(name, {}), *left.get(name, ())})
         number += sum(sum(rows.counts.values()) for rows in found.rows.get(name, {}).values())
+        # What couldn't be read may hold the person: it is not passed off as nothing.
+        number += len(found.unsearched.get(name, ()))
         if not number:
             continue
         kept = name in instructions and instructions[name].action == RETAIN

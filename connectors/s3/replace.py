@@ -31,6 +31,7 @@ class Rewriting:
     settings: Mapping[str, Any]
     """What PutObject is told beside the content."""
     versioned: bool
+    local: None = None
     _pending: bytearray = field(default_factory=bytearray)
     _upload: str = ""
     _parts: list[dict[str, Any]] = field(default_factory=list)

@@ -1,10 +1,12 @@
 """One bucket of Amazon S3, or of anything that speaks its protocol."""
 
 import asyncio
+import re
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
@@ -22,6 +24,7 @@ from dsrkit.errors import DsrError
 
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _CHUNK = 1 << 20
+_EXPIRY = re.compile(r'expiry-date="([^"]+)"')
 _HELD = frozenset({"AccessDenied", "403", "ObjectLocked", "InvalidRequest"})
 
 
@@ -136,7 +139,7 @@ class S3Store:
             self._versioned = answer.get("Status") == "Enabled"
         return self._versioned
 
-    async def guarded(self) -> bool:
+    async def guarded(self, version: Version) -> bool:
         """By history, or by conditions of the request; see `Rewriting.commit` for what neither guards."""
         return True
 
@@ -173,6 +176,9 @@ class S3Store:
                     raise Gone
                 async for chunk in body.iter_chunks(_CHUNK):
                     yield chunk
+
+    def open(self, version: Version) -> None:
+        """Its objects are elsewhere."""
 
     async def remove(self, version: Version) -> None:
         """By DeleteObject of the version; uploads are aborted."""
@@ -298,6 +304,12 @@ def _newest_first(entries: Sequence[tuple[datetime, bool, Version]]) -> list[Ver
     return [*latest, *(version for _, _, version in rest)]
 
 
+def _expires(header: str) -> datetime | None:
+    """When a lifecycle rule of the bucket removes the object."""
+    found = _EXPIRY.search(header)
+    return parsedate_to_datetime(found[1]).astimezone(UTC) if found else None
+
+
 def facts_of(head: Mapping[str, Any]) -> Facts:
     """HeadObject's answer as facts."""
     until = head.get("ObjectLockRetainUntilDate")
@@ -308,5 +320,6 @@ def facts_of(head: Mapping[str, Any]) -> Facts:
         held_until=until.astimezone(UTC) if until is not None and until > datetime.now(UTC) else None,
         legal_hold=head.get("ObjectLockLegalHoldStatus") == "ON",
         restored='ongoing-request="false"' in head.get("Restore", ""),
+        expires=_expires(head.get("Expiration", "")),
         rewrites=metadata.get(REWRITES, ""),
     )

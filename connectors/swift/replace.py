@@ -21,6 +21,8 @@ _AHEAD = 4
 class Rewriting:
     """New content on its way."""
 
+    local = None
+
     def __init__(
         self, store: "SwiftStore", version: Version, over: Version, headers: Mapping[str, str], *, guarded: bool
     ) -> None:

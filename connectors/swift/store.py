@@ -65,7 +65,7 @@ class SwiftStore:
                 why="NO_CONTAINER",
             ) from None
 
-    async def guarded(self) -> bool:
+    async def guarded(self, version: Version) -> bool:
         """Swift replaces without comparing: only history tells afterwards what was replaced."""
         history = await self.history()
         return history.enabled or bool(history.archive)
@@ -198,6 +198,9 @@ class SwiftStore:
             async for chunk in response.aiter_raw(1 << 20):
                 yield chunk
 
+    def open(self, version: Version) -> None:
+        """Its objects are elsewhere."""
+
     async def remove(self, version: Version) -> None:
         """By DELETE; then the segments, unless another version of the object still has them."""
         container, name, params = await self.place(version)
@@ -254,7 +257,7 @@ class SwiftStore:
     async def replace(self, version: Version, over: Version) -> AsyncGenerator[Rewriting, None]:
         """By one PUT that is sent while it is being written."""
         headers = {**await self.head(version), **await self._expiry(version.key)}
-        rewriting = Rewriting(self, version, over, headers, guarded=await self.guarded())
+        rewriting = Rewriting(self, version, over, headers, guarded=await self.guarded(over))
         try:
             yield rewriting
         finally:

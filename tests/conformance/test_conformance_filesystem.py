@@ -1,5 +1,6 @@
 """The filesystem connector keeps the contract, through the real host."""
 
+import gzip
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,14 +19,19 @@ DOWN = "partners/acme/dataSources/down"
 COLLECTIONS = {
     "avatars": {"pattern": "avatars/{customer_number}.png", "identity": {"customer_number": {"unique": True}}},
     "letters": {"pattern": "letters/{customer_number}/**/*", "identity": {"customer_number": {}}},
+    "events": {
+        "lake": "events/**/*",
+        "format": "jsonl",
+        "identity": {"customer_number": {"field": "user.id", "unique": True}, "email": {"field": "user.email"}},
+    },
     "assets": {"pattern": "assets/**/*", "no_personal_data": True},
 }
 MATERIAL = {
-    "present": {"identities": {"customer_number": "C-1"}, "records": {"avatars": 1, "letters": 3}},
+    "present": {"identities": {"customer_number": "C-1"}, "records": {"avatars": 1, "letters": 3, "events": 2}},
     "absent": {"identities": {"customer_number": "C-404"}},
     "disposable": {
         "identities": {"customer_number": "C-12"},
-        "records": {"avatars": 1, "letters": 2},
+        "records": {"avatars": 1, "letters": 2, "events": 2},
         "instructions": {"letters": "DELETE"},
     },
     "unreachable": DOWN,
@@ -34,7 +40,12 @@ MATERIAL = {
 
 def make_files(root: Path) -> None:
     """Two people whose numbers begin alike, and a folder without people."""
+    events = b"".join(
+        b'{"user": {"id": "C-%d", "email": "c%d@example.com"}}\n' % (number, number) for number in (1, 12, 120)
+    )
     for path, content in {
+        "events/2024/a.jsonl": events,
+        "events/2025/b.jsonl.gz": gzip.compress(events),
         "avatars/C-1.png": b"\x89PNG" * 600_000,  # more than one data message
         "avatars/C-12.png": b"\x89PNG",
         "letters/C-1/welcome.txt": b"Dear Ann",

@@ -23,13 +23,17 @@ from dsr.connector.v1 import connector_pb2 as pb
 from tests.integration.filesystem.folder import BOTH, Folder, deleted, person
 
 SEVEN = person(customer_number="7")
+IDENTITY = {"customer_number": {"field": "id", "unique": True}}
+KILLED = {**BOTH, "events": {"lake": "events/*.jsonl", "format": "jsonl", "identity": IDENTITY}}
+KEPT = b'{"id": "70"}\n'
 STEPS = ("unlink", "rmdir", "fsync", "replace", "mkdir")
 
 
 def fresh(base: Path) -> Folder:
-    """Two people's files, no journal."""
+    """Two people's files and records, no journal."""
     shutil.rmtree(base, ignore_errors=True)
-    folder = Folder(base, BOTH)
+    folder = Folder(base, KILLED)
+    folder.put("events/a.jsonl", b'{"id": "7"}\n' + KEPT)
     for number in ("7", "70"):
         folder.put(f"avatars/{number}.png")
         for name in ("a", "b", "2024/c", "2024/deep/d"):
@@ -62,7 +66,7 @@ def attempt(folder: Folder, number: int, before: Callable[[], None] = lambda: No
     if child == 0:
         os.close(reader)
         before()
-        erased = asyncio.run(Folder(folder.base, BOTH).erase(SEVEN, task="task", attempt=number))
+        erased = asyncio.run(Folder(folder.base, KILLED).erase(SEVEN, task="task", attempt=number))
         answer = {"outcome": pb.Erased.Outcome.Name(erased.outcome), "deleted": deleted(erased)}
         os.write(writer, json.dumps(answer).encode())
         os._exit(0)
@@ -75,7 +79,9 @@ def attempt(folder: Folder, number: int, before: Callable[[], None] = lambda: No
 
 def tell(folder: Folder, kind: str, step: int, answers: list[dict[str, Any] | None]) -> None:
     """One line of result."""
-    sys.stdout.write(json.dumps({"kind": kind, "step": step, "answers": answers, "tree": folder.tree()}) + "\n")
+    lake = (folder.root / "events/a.jsonl").read_bytes().decode()
+    line = {"kind": kind, "step": step, "answers": answers, "tree": folder.tree(), "lake": lake}
+    sys.stdout.write(json.dumps(line) + "\n")
 
 
 def every_step(base: Path) -> int:
@@ -115,7 +121,7 @@ def journal_full(base: Path) -> None:
     if child == 0:
         full()
         try:
-            asyncio.run(Folder(folder.base, BOTH).erase(SEVEN))
+            asyncio.run(Folder(folder.base, KILLED).erase(SEVEN))
         except Exception as error:
             os._exit(0 if getattr(error, "reason", "") == "SOURCE_UNAVAILABLE" else 1)
         os._exit(2)
@@ -132,5 +138,5 @@ def half_done(base: Path) -> None:
 if __name__ == "__main__":
     half_done(Path(sys.argv[1]) / "half")
     place = Path(sys.argv[1]) / "killed"
-    many_kills(place, every_step(place), rounds=60)
+    many_kills(place, every_step(place), rounds=12)
     journal_full(place)

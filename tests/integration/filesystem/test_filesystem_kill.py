@@ -10,10 +10,20 @@ from typing import Any
 
 import pytest
 
-from tests.integration.filesystem.folder import BOTH, Folder, deleted, person
+from tests.integration.filesystem.folder import Folder, deleted, person
+from tests.integration.filesystem.kill_driver import KEPT, KILLED
 
-ALL = {"avatars": 1, "letters": 4}
-OTHERS = ["avatars", "avatars/70.png", "letters", "letters/70", "letters/70/2024", "letters/70/2024/c"]
+ALL = {"avatars": 1, "letters": 4, "events": 1}
+OTHERS = [
+    "avatars",
+    "avatars/70.png",
+    "events",
+    "events/a.jsonl",
+    "letters",
+    "letters/70",
+    "letters/70/2024",
+    "letters/70/2024/c",
+]
 OTHERS += ["letters/70/2024/deep", "letters/70/2024/deep/d", "letters/70/a", "letters/70/b"]
 Lines = Sequence[dict[str, Any]]
 
@@ -36,7 +46,7 @@ def test_after_a_kill_at_any_step_the_next_attempt_finishes(killed: Lines) -> No
     outcomes = []
     for line in lines:
         first, second, third = line["answers"]
-        assert line["tree"] == OTHERS, line["step"]
+        assert (line["tree"], line["lake"]) == (OTHERS, KEPT.decode()), line["step"]
         assert second["deleted"] == third["deleted"] == ALL, line["step"]
         assert third["outcome"] == "OUTCOME_REPLAYED"
         outcomes.append(second["outcome"])
@@ -49,9 +59,9 @@ def test_after_a_kill_at_any_step_the_next_attempt_finishes(killed: Lines) -> No
 
 def test_after_several_kills_as_well(killed: Lines) -> None:
     lines = [line for line in killed if line["kind"] == "many"]
-    assert len(lines) == 60
+    assert len(lines) == 12
     for line in lines:
-        assert line["tree"] == OTHERS
+        assert (line["tree"], line["lake"]) == (OTHERS, KEPT.decode())
         assert all(answer["deleted"] == ALL for answer in line["answers"] if answer is not None)
         assert line["answers"][-1]["outcome"] == "OUTCOME_REPLAYED"
 
@@ -67,12 +77,12 @@ async def test_what_came_in_between_is_left_alone_and_seen(killed: Lines, place:
     """The intent is half done; then a new file and a changed one come before the next attempt."""
     (line,) = (line for line in killed if line["kind"] == "half")
     assert "avatars/7.png" not in line["tree"]
-    folder = Folder(place / "half", BOTH)
+    folder = Folder(place / "half", KILLED)
     folder.put("letters/7/new", b"new")
     folder.put("letters/7/2024/deep/d", b"changed since")
     erased = await folder.erase(person(customer_number="7"), task="task", attempt=2)
     assert erased.outcome == erased.OUTCOME_RECONSTRUCTED
-    assert deleted(erased) == {"avatars": 1, "letters": 3}
+    assert deleted(erased) == {"avatars": 1, "letters": 3, "events": 1}
     assert (folder.root / "letters/7/2024/deep/d").read_bytes() == b"changed since"
     assert await folder.verify(person(customer_number="7")) == {"letters": (0, 2)}
 
