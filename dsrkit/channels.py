@@ -20,6 +20,9 @@ _OPTIONS: Sequence[tuple[str, object]] = (
     ("grpc.max_reconnect_backoff_ms", 2_000),
     # A proxy named by the environment would be dialled instead of the address that was checked.
     ("grpc.enable_http_proxy", 0),
+    # A name with several addresses: each call goes to the next, and names are asked for again soon after one has gone.
+    ("grpc.lb_policy_name", "round_robin"),
+    ("grpc.dns_min_time_between_resolutions_ms", 2_000),
 )
 
 

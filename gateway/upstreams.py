@@ -74,6 +74,8 @@ async def open_upstreams(
         ("grpc.keepalive_time_ms", 60_000),
         # An absent service must be found again soon after it is back.
         ("grpc.max_reconnect_backoff_ms", 2_000),
+        ("grpc.lb_policy_name", "round_robin"),
+        ("grpc.dns_min_time_between_resolutions_ms", 2_000),
     ]
     async with Dialer(tls, options) as dialer:
         yield Upstreams(dialer, addresses)

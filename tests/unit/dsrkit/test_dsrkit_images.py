@@ -15,7 +15,7 @@ def test_every_pin_of_the_lock_is_seen_and_has_its_hashes() -> None:
 
 
 def test_the_image_has_all_that_runs_and_no_database_server(tmp_path: Path) -> None:
-    main(ROOT / "requirements.txt", tmp_path)
+    main(ROOT / "requirements.txt", ROOT / "requirements-dev.txt", tmp_path)
     assert " ; " not in (tmp_path / "requirements.txt").read_text()
     names = {name for name, _, _ in blocks((tmp_path / "requirements.txt").read_text())}
     assert {"grpcio", "asyncpg", "uvloop", "cryptography"} <= names

@@ -1,0 +1,300 @@
+"""The manifests: valid, consistent with each other, with the processes' configuration and with the edge's; no more is
+allowed than is declared. Rendered here; where there is kubectl, the same as kubectl renders."""
+
+import dataclasses
+import shutil
+import subprocess
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from connectors.config import HostConfig
+from deploy.edge import configuration
+from deploy.kubernetes import OVERLAYS, Manifest, render
+from dsrkit.requests.runtime import Config as RightConfig
+from gateway.config import Config as GatewayConfig
+from services.governance.config import Config as GovernanceConfig
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import kubernetes_validate  # type: ignore[import-untyped]
+
+NAMES = ("dev", "production", "production/migration")
+RIGHTS = ("access", "portability", "erasure")
+CONFIGS: dict[str, Any] = {
+    **{f"services.{name}": RightConfig for name in RIGHTS},
+    "services.governance": GovernanceConfig,
+    "gateway": GatewayConfig,
+    "connectors": HostConfig,
+}
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
+    return render(OVERLAYS / request.param)
+
+
+@pytest.fixture(scope="module")
+def dev() -> list[Manifest]:
+    return render(OVERLAYS / "dev")
+
+
+def of(manifests: list[Manifest], *kinds: str) -> Iterator[Manifest]:
+    return (manifest for manifest in manifests if manifest["kind"] in kinds)
+
+
+def workloads(manifests: list[Manifest]) -> list[Manifest]:
+    return list(of(manifests, "Deployment", "StatefulSet", "Job"))
+
+
+def pod(workload: Manifest) -> dict[str, Any]:
+    spec: dict[str, Any] = workload["spec"]["template"]["spec"]
+    return spec
+
+
+def containers(workload: Manifest) -> list[dict[str, Any]]:
+    return [*pod(workload).get("initContainers", []), *pod(workload)["containers"]]
+
+
+def labels(workload: Manifest) -> dict[str, str]:
+    found: dict[str, str] = workload["spec"]["template"]["metadata"]["labels"]
+    return found
+
+
+def matches(selector: dict[str, Any], found: dict[str, str]) -> bool:
+    expressions = selector.get("matchExpressions", [])
+    assert all(one["operator"] == "In" for one in expressions)
+    return selector.get("matchLabels", {}).items() <= found.items() and all(
+        found.get(one["key"]) in one["values"] for one in expressions
+    )
+
+
+def ports(workload: Manifest) -> dict[str, int]:
+    return {port["name"]: port["containerPort"] for one in containers(workload) for port in one.get("ports", [])}
+
+
+@pytest.mark.long
+def test_they_are_valid(manifests: list[Manifest]) -> None:
+    for manifest in manifests:
+        if not manifest["apiVersion"].startswith("cert-manager.io/"):
+            kubernetes_validate.validate(manifest, "1.37", strict=True)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="there is no kubectl to compare with")
+@pytest.mark.parametrize("overlay", NAMES)
+def test_they_are_what_kubectl_renders(overlay: str) -> None:
+    done = subprocess.run(["kubectl", "kustomize", str(OVERLAYS / overlay)], capture_output=True, check=True)
+    theirs = {(m["kind"], m["metadata"]["name"]): m for m in yaml.safe_load_all(done.stdout)}
+    assert {(m["kind"], m["metadata"]["name"]): m for m in render(OVERLAYS / overlay)} == theirs
+
+
+def test_what_selects_finds(manifests: list[Manifest]) -> None:
+    found = workloads(manifests)
+    for workload in of(manifests, "Deployment", "StatefulSet"):
+        assert matches(workload["spec"]["selector"], labels(workload)), workload["metadata"]["name"]
+        for spread in pod(workload).get("topologySpreadConstraints", []):
+            assert matches(spread["labelSelector"], labels(workload))
+        accounts = {account["metadata"]["name"] for account in of(manifests, "ServiceAccount")}
+        assert pod(workload)["serviceAccountName"] in accounts
+    for budget in of(manifests, "PodDisruptionBudget"):
+        chosen = [w for w in found if matches(budget["spec"]["selector"], labels(w))]
+        assert [w["metadata"]["name"] for w in chosen] == [budget["metadata"]["name"]]
+    for scaler in of(manifests, "HorizontalPodAutoscaler"):
+        assert scaler["spec"]["scaleTargetRef"]["name"] in {w["metadata"]["name"] for w in of(manifests, "Deployment")}
+    for service in of(manifests, "Service"):
+        (workload,) = [w for w in found if service["spec"]["selector"].items() <= labels(w).items()]
+        for port in service["spec"]["ports"]:
+            assert port["targetPort"] in ports(workload), service["metadata"]["name"]
+    if any(manifest["kind"] == "NetworkPolicy" for manifest in manifests):
+        for policy in of(manifests, "NetworkPolicy"):
+            assert any(matches(policy["spec"]["podSelector"], labels(w)) for w in found), policy["metadata"]["name"]
+
+
+def test_every_volume_that_is_mounted_is_there(manifests: list[Manifest]) -> None:
+    claims = {claim["metadata"]["name"] for claim in of(manifests, "PersistentVolumeClaim")}
+    for workload in workloads(manifests):
+        volumes = {volume["name"]: volume for volume in pod(workload).get("volumes", [])}
+        volumes |= {one["metadata"]["name"]: {} for one in workload["spec"].get("volumeClaimTemplates", [])}
+        mounted = {mount["name"] for one in containers(workload) for mount in one.get("volumeMounts", [])}
+        assert mounted == set(volumes), workload["metadata"]["name"]
+        for volume in volumes.values():
+            assert "hostPath" not in volume
+            assert volume.get("persistentVolumeClaim", {}).get("claimName", None) in claims | {None}
+
+
+@pytest.mark.policy(
+    "P16", "pods run restricted: no root, no privilege, no token, a root file system that can't be written"
+)
+def test_pods_are_restricted(manifests: list[Manifest]) -> None:
+    for workload in workloads(manifests):
+        spec, name = pod(workload), workload["metadata"]["name"]
+        assert spec["automountServiceAccountToken"] is False, name
+        context = spec["securityContext"]
+        assert context["runAsNonRoot"] is True
+        assert context["runAsUser"] > 0
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
+        for container in containers(workload):
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, name
+            assert {"cpu", "memory"} <= set(container["resources"]["requests"])
+            assert "memory" in container["resources"]["limits"]
+            assert not container["image"].endswith(":latest")
+            assert ":" in container["image"]
+    for account in of(manifests, "ServiceAccount"):
+        assert account["automountServiceAccountToken"] is False
+    for namespace in of(manifests, "Namespace"):
+        assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+@pytest.mark.policy("P16", "manifests hold no secret, they name them")
+def test_secrets_are_named_and_documented(manifests: list[Manifest]) -> None:
+    assert not list(of(manifests, "Secret"))
+    text = (ROOT / "docs" / "kubernetes.md").read_text()
+    certificates = {one["spec"]["secretName"] for one in of(manifests, "Certificate")}
+    own = {one["metadata"]["name"] for one in of(manifests, "ConfigMap")}
+    for workload in workloads(manifests):
+        environment = [entry for one in containers(workload) for entry in one.get("env", [])]
+        for entry in environment:
+            secret = any(word in entry["name"] for word in ("PASSWORD", "DATABASE_URL", "TOKEN"))
+            assert "value" not in entry or not secret, entry
+        named = {v["secret"]["secretName"] for v in pod(workload).get("volumes", []) if "secret" in v}
+        named |= {
+            e["valueFrom"]["secretKeyRef"]["name"] for e in environment if "secretKeyRef" in e.get("valueFrom", {})
+        }
+        named |= {v["configMap"]["name"] for v in pod(workload).get("volumes", []) if "configMap" in v} - own
+        for name in named:
+            assert f"`{name}`" in text, f"docs/kubernetes.md doesn't say how {name} is made"
+            assert not certificates or not name.endswith("-tls") or name in certificates
+
+
+def settings(container: dict[str, Any]) -> dict[str, str]:
+    return {entry["name"]: entry.get("value", "") for entry in container.get("env", [])}
+
+
+def test_every_variable_is_known_and_every_needed_one_is_given(manifests: list[Manifest]) -> None:
+    for workload in workloads(manifests):
+        for container in containers(workload):
+            config = CONFIGS.get(container.get("args", ["", ""])[1])
+            given = {name for name in settings(container) if name.startswith("DSR_")}
+            if config is None:
+                assert not given
+                continue
+            fields = {f"DSR_{field.name.upper()}": field for field in dataclasses.fields(config)}
+            assert given <= set(fields), workload["metadata"]["name"]
+            needed = {name for name, field in fields.items() if field.default is dataclasses.MISSING}
+            assert needed - {"DSR_SMTP_PASSWORD"} <= given, workload["metadata"]["name"]
+            assert settings(container)["DSR_TLS_CERTIFICATE"]
+
+
+def test_ports_probes_and_addresses_agree(manifests: list[Manifest]) -> None:
+    services = {one["metadata"]["name"]: one["spec"]["ports"][0]["port"] for one in of(manifests, "Service")}
+    for workload in of(manifests, "Deployment", "StatefulSet"):
+        found = ports(workload)
+        container = next(one for one in pod(workload)["containers"] if "ports" in one)
+        values = settings(container)
+        for name, port in (("DSR_LISTEN", "service"), ("DSR_HEALTH_LISTEN", "health")):
+            assert values.get(name) in (None, f"0.0.0.0:{found.get(port)}"), workload["metadata"]["name"]
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            (how,) = [
+                container[probe][kind] for kind in ("grpc", "httpGet", "tcpSocket", "exec") if kind in container[probe]
+            ]
+            assert "command" in how or how["port"] in (*found, found.get("health"))
+        for name, value in values.items():
+            if name.endswith("_ADDRESS"):
+                host, _, number = value.removeprefix("dns:///").partition(":")
+                assert services[host] == int(number), (workload["metadata"]["name"], name)
+        drain = float(values.get("DSR_DRAIN_NOTICE_SECONDS", 0))
+        assert pod(workload).get("terminationGracePeriodSeconds", 30) >= drain + 25 or not drain
+
+
+def test_the_edge_agrees_with_its_configuration(dev: list[Manifest]) -> None:
+    resources = configuration()["static_resources"]
+    listeners = {one["name"]: one["address"]["socket_address"]["port_value"] for one in resources["listeners"]}
+    (edge,) = [w for w in workloads(dev) if w["metadata"]["name"] == "edge"]
+    assert ports(edge) == {"service": listeners["public"], "health": listeners["health"]}
+    services = {one["metadata"]["name"]: one["spec"]["ports"][0]["port"] for one in of(dev, "Service")}
+    for cluster in resources["clusters"]:
+        (endpoint,) = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
+        address = endpoint["endpoint"]["address"]["socket_address"]
+        assert services[address["address"]] == address["port_value"]
+
+
+def test_certificates_say_who_each_process_is() -> None:
+    manifests = render(OVERLAYS / "production")
+    issued = {one["spec"]["secretName"]: one["spec"] for one in of(manifests, "Certificate")}
+    for workload in of(manifests, "Deployment", "StatefulSet"):
+        name = workload["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"]
+        certificate = issued[f"{name}-tls"]
+        assert certificate["uris"] == [f"urn:dsr:service:{name}"]
+        assert certificate["dnsNames"] == [name]
+        assert certificate["issuerRef"]["name"] == "platform"
+
+
+def edges(manifests: list[Manifest]) -> set[tuple[str, str, int]]:
+    """Who may call whom inside the namespace: what both the one's egress and the other's ingress allow."""
+    policies = list(of(manifests, "NetworkPolicy"))
+    found = set()
+    for source in workloads(manifests):
+        for target in workloads(manifests):
+            for port in ports(target).values():
+                if _allowed(policies, source, target, port, "egress", "to") and _allowed(
+                    policies, target, source, port, "ingress", "from"
+                ):
+                    found.add((source["metadata"]["name"], target["metadata"]["name"], port))
+    return found
+
+
+def _allowed(
+    policies: list[Manifest], subject: Manifest, other: Manifest, port: int, direction: str, side: str
+) -> bool:
+    for policy in policies:
+        if not matches(policy["spec"]["podSelector"], labels(subject)):
+            continue
+        for rule in policy["spec"].get(direction, []):
+            peers = rule.get(side, [{"podSelector": {}}])
+            near = any(
+                "podSelector" in p and "namespaceSelector" not in p and matches(p["podSelector"], labels(other))
+                for p in peers
+            )
+            if near and port in {p["port"] for p in rule["ports"]}:
+                return True
+    return False
+
+
+@pytest.mark.policy("P16", "pods reach whom they are declared to reach, and nobody else")
+def test_exactly_the_declared_edges(dev: list[Manifest]) -> None:
+    declared = {("edge", "gateway-api", 8080)}
+    at = {"governance-api": 7000, "access-api": 7001, "portability-api": 7002, "erasure-api": 7003}
+    declared |= {(caller, called, port) for caller in ("edge", "gateway-api") for called, port in at.items()}
+    for right in RIGHTS:
+        declared |= {(f"{right}-{role}", "governance-api", 7000) for role in ("api", "worker")}
+        declared |= {(f"{right}-worker", "connectors", 7300)}
+        declared |= {(f"{right}-{role}", "postgres", 5432) for role in ("api", "worker")}
+    declared |= {(f"governance-{role}", "postgres", 5432) for role in ("api", "worker")}
+    declared |= {(name, "postgres", 5432) for name in ("connectors", "migration")}
+    # Ingress to the edge is open to all, pods too: it is the door.
+    assert {edge for edge in edges(dev) if edge[1] != "edge"} == declared
+    (deny,) = [p for p in of(dev, "NetworkPolicy") if p["metadata"]["name"] == "default-deny"]
+    assert deny["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+def test_the_three_rights_are_alike() -> None:
+    base = OVERLAYS.parent / "base"
+    texts = {name: (base / f"{name}.yaml").read_text() for name in RIGHTS}
+    ports_of = {"access": ("7001", "8001"), "portability": ("7002", "8002"), "erasure": ("7003", "8003")}
+    plain = set()
+    for name, text in texts.items():
+        for number, word in zip(ports_of[name], ("PORT", "HEALTH"), strict=True):
+            text = text.replace(number, word)
+        plain.add(text.replace(name, "RIGHT").replace("RIGHTModes", "accessModes"))
+    assert len(plain) == 1
