@@ -1,4 +1,4 @@
-"""`python -m deploy.images requirements.txt requirements-dev.txt FOLDER`: writes the image's requirements and its bill of
+"""`python -m deploy.images requirements.txt requirements-dev.txt FOLDER`: writes the image's requirements, its bill of
 materials, and the requirement that is the edge's image: Envoy, as the tests run it.
 
 The bill (CycloneDX 1.6) lists each Python package with version, package URL and the SHA-256 values of the lock.
