@@ -41,15 +41,16 @@ async def command(arguments: Sequence[str]) -> list[str]:
     parser = argparse.ArgumentParser(
         prog="python -m deploy.database", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    owner = parser.add_mutually_exclusive_group(required=True)
-    owner.add_argument(
-        "--owner-dsn-file", type=Path, help="file with the postgresql://… of the role that owns the schemas"
+    parser.add_argument(
+        "--owner-dsn-file",
+        type=Path,
+        required=True,
+        help="file with the postgresql://… of the role that owns the schemas",
     )
-    owner.add_argument("--owner-dsn", help="the same as an argument, for a database without secrets")
     parser.add_argument("--passwords", type=Path, help="JSON file: schema to password of its role dsr_<schema>")
     given = parser.parse_args(arguments)
     try:
-        dsn = given.owner_dsn or given.owner_dsn_file.read_text().strip()
+        dsn = given.owner_dsn_file.read_text().strip()
         passwords = read_passwords(given.passwords) if given.passwords else {}
         return await migrate_all(dsn, passwords) or ["nothing to do"]
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
