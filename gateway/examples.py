@@ -51,7 +51,14 @@ _TEXTS = {
     "snapshot": "partners/acme/snapshots/0b6d9a52-6a3c-4f43-9c8e-6f4f7f0a9b10",
     "erasure": "partners/acme/erasureRequests/0b6d9a52-6a3c-4f43-9c8e-6f4f7f0a9b10",
     "url": "https://hooks.acme.example/dsr",
+    "right": "A17",
+    "recipient": "partners/acme",
+    "document_reference": "contract-2026-3",
+    "document_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "notice_reference": "privacy-notice-4",
+    "notice_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
 }
+_FUTURE = {"review_time", "effective_time"}
 _IDS = {
     "accessRequests",
     "portabilityRequests",
@@ -63,6 +70,11 @@ _IDS = {
     "breaches",
     "retentionRules",
     "retentionSweeps",
+    "locationAgreements",
+    "refusals",
+    "transferSafeguards",
+    "transferAttestations",
+    "recipientTasks",
 }
 
 
@@ -104,7 +116,9 @@ def curl(route: Route) -> str:
 def _id(collection: str) -> str:
     if collection in _IDS:
         return "0b6d9a52-6a3c-4f43-9c8e-6f4f7f0a9b10"
-    return {"partners": "acme", "dataSources": "shop", "dataMaps": "current"}.get(collection, "1")
+    return {"partners": "acme", "dataSources": "shop", "dataMaps": "current", "subProcessors": "mailchimp"}.get(
+        collection, "1"
+    )
 
 
 def _message(message: Any, without: set[str]) -> dict[str, Any]:
@@ -120,13 +134,15 @@ def _value(field: FieldDescriptor) -> Any:
     if field.message_type is not None:
         match field.message_type.full_name:
             case timestamp_pb2.Timestamp.DESCRIPTOR.full_name:
-                return "2027-01-31T12:00:00Z" if field.name == "review_time" else "2026-01-31T12:00:00Z"
+                return "2027-01-31T12:00:00Z" if field.name in _FUTURE else "2026-01-31T12:00:00Z"
             case duration_pb2.Duration.DESCRIPTOR.full_name:
                 return "86400s"
         return _message(field.message_type, set())
     if field.enum_type is not None:
         last = field.enum_type.full_name == "dsr.v1.Role"
         return "ROLE_APPROVER" if last else field.enum_type.values[1].name
+    if field.type == FieldDescriptor.TYPE_BOOL:
+        return True
     if field.name == "name":
         holder = field.containing_type.name if field.containing_type is not None else ""
         return "partners/acme/dataSources/shop" if holder == "DataSource" else "partners/acme"

@@ -11,6 +11,7 @@ from dsr.connector.v1.grant_pb2 import CollectionInstruction
 from dsr.credentials import AUTHORITY_AUDIENCE
 from dsr.v1.backups_pb2 import Snapshot
 from dsr.v1.governance_pb2 import Location
+from dsr.v1.recipient_pb2 import RecipientTask
 from dsr.v1.request_pb2 import Refusal
 from dsr.v1.subject_pb2 import Identity
 
@@ -29,7 +30,7 @@ T = TypeVar("T")
 class Authority:
     """A client of `AuthorityService` for one right. GOVERNANCE_UNAVAILABLE when it can't be reached."""
 
-    def __init__(self, channels: Channels, address: str, right: Right, bundle_location: Location) -> None:
+    def __init__(self, channels: Channels, address: str, right: Right, bundle_location: Location | None) -> None:
         self._channels = channels
         self._address = address
         self._right = right
@@ -42,7 +43,8 @@ class Authority:
     async def authorize(self, request: pb.AuthorizeRequest) -> pb.AuthorizeResponse:
         """May this request be started?"""
         request.right = self._right.number
-        request.bundle_location.CopyFrom(self.bundle_location)
+        if self.bundle_location is not None:
+            request.bundle_location.CopyFrom(self.bundle_location)
         return await self._call(self._stub.Authorize(request, timeout=TIMEOUT, metadata=self._metadata()))
 
     async def instructions(
@@ -52,6 +54,7 @@ class Authority:
         message = pb.GetInstructionsRequest(
             partner=request.partner,
             right=self._right.number,
+            request=self._right.name(request.partner, request.id),
             data_map_revision=request.data_map_revision,
             data_sources=sources,
             identities=identities(dossier),
@@ -65,9 +68,10 @@ class Authority:
 
     async def delivery(self, request: Request) -> None:
         """Asks whether a request's bundle may be handed out, from where it is. INSTRUCTION_REFUSED."""
+        where = request.facts["bundle"].get("location")
         message = pb.AuthorizeDeliveryRequest(
             request=self._right.name(request.partner, request.id),
-            bundle_location=Location(**request.facts["bundle"].get("location", {})),
+            bundle_location=Location(**where) if where else None,
         )
         answer = await self._call(self._stub.AuthorizeDelivery(message, timeout=TIMEOUT, metadata=self._metadata()))
         if answer.HasField("refusal"):
@@ -166,6 +170,20 @@ class Authority:
         call = self._stub.RecordSweepApproval(message, timeout=TIMEOUT, metadata=self._metadata())
         return (await self._call(call)).approver
 
+    async def owe_recipients(self, request: Request, touched: Mapping[str, Sequence[str]]) -> Sequence[RecipientTask]:
+        """What recipients have to hear of an erasure; makes their tasks, once."""
+        message = pb.OweRecipientsRequest(
+            request=self._right.name(request.partner, request.id),
+            data_map_revision=request.data_map_revision,
+            data_sources=request.data_sources,
+            owner=request.creator,
+        )
+        message.due_time.FromDatetime(request.due_time)
+        for source, collections in touched.items():
+            message.touched.add(source=source, collections=collections)
+        call = self._stub.OweRecipients(message, timeout=TIMEOUT, metadata=self._metadata())
+        return (await self._call(call)).tasks
+
     async def obligations(self) -> Sequence[pb.Obligation]:
         """Open obligations of this right."""
         message = pb.ListObligationsRequest(right=self._right.number)
@@ -199,7 +217,7 @@ def identities(dossier: Dossier) -> list[Identity]:
 
 def _refused(refusal: Refusal) -> DsrError:
     text = f"Governance refuses ({refusal.rule}, {refusal.article})."
-    return DsrError("INSTRUCTION_REFUSED", text, rule=refusal.rule, article=refusal.article)
+    return DsrError("INSTRUCTION_REFUSED", text, rule=refusal.rule, article=refusal.article, refusal=refusal.name)
 
 
 def _translate(error: grpc.aio.AioRpcError) -> DsrError:

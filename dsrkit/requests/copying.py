@@ -62,7 +62,8 @@ class Package:
             task, key, told.partner, f"{noun}-{request.id}.zip", lambda: self._build(request, report, parts)
         )
         where = self._tools.parts.authority.bundle_location
-        bundle["location"] = {"provider": where.provider, "site": where.site, "country": where.country}
+        if where is not None:
+            bundle["location"] = {"provider": where.provider, "site": where.site, "country": where.country}
         return Done(result={"bundle": bundle, "expire_time": expire_time(told.partner).isoformat()})
 
     def _report(

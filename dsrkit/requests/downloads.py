@@ -50,11 +50,12 @@ async def download_bundle(
     async for piece in serve_bytes(info, message, response, read, parts.draining):
         unseen += PIECE
         if unseen > _LOOK_AGAIN:
-            # A bundle may end while it is being read, and then the rest of it isn't served.
+            # It may end, or be refused, while it is being read: then the rest of it isn't served.
             unseen = 0
             async with partner_transaction(parts.store.pool, partner) as connection:
                 request = await parts.store.get(connection, identifier)
             await bundles.key(request)
+            await parts.authority.delivery(request)
         yield piece
 
 

@@ -109,10 +109,12 @@ class Toolbox:
     close: Close
 
 
-def parse_location(text: str) -> Location:
-    """`provider/site/country`; nothing for nothing. ConfigError."""
+def parse_location(text: str) -> Location | None:
+    """`provider/site/country`; None for nothing. ConfigError."""
+    if not text:
+        return None
     provider, site, country = text.rsplit("/", 2) if text.count("/") >= 2 else ("", "", "")
-    if text and not (provider and site and re.fullmatch("[A-Z]{2}", country)):
+    if not (provider and site and re.fullmatch("[A-Z]{2}", country)):
         raise ConfigError("DSR_BUNDLE_LOCATION must be provider/site/country, such as Rackspace/London/GB")
     return Location(provider=provider, site=site, country=country)
 

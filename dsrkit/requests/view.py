@@ -196,6 +196,7 @@ def refusal(data: Mapping[str, Any]) -> request_pb2.Refusal:
         article=data["article"],
         facts=data["facts"],
         objection=data["objection"],
+        name=data.get("name", ""),
     )
 
 
@@ -207,6 +208,7 @@ def store_refusal(message: request_pb2.Refusal) -> dict[str, Any]:
         "article": message.article,
         "facts": list(message.facts),
         "objection": message.objection,
+        "name": message.name,
     }
 
 
@@ -218,7 +220,8 @@ def fill_bundle(message: request_pb2.Bundle, request: Request, tasks: Sequence[T
     message.media_type = bundle["media_type"]
     message.size_bytes = bundle["size"]
     message.sha256 = bundle["sha256"]
-    message.location.CopyFrom(governance_pb2.Location(**bundle.get("location", {})))
+    if "location" in bundle:
+        message.location.CopyFrom(governance_pb2.Location(**bundle["location"]))
     if request.bundle_expire_time:
         message.expire_time.FromDatetime(request.bundle_expire_time)
     for source, task in sorted(latest(tasks or (), "export").items()):

@@ -141,6 +141,7 @@ def _after_verify(request: Request, tasks: Sequence[Task]) -> Move | None:
         "verify_time": max(t.update_time for t in tasks if t.step in ("verify", "finish")).astimezone(UTC).isoformat(),
         "bundles_ended": finished[-1].result["bundles_ended"],
         "snapshots": finished[-1].result.get("snapshots", []),
+        "recipient_tasks": finished[-1].result.get("recipient_tasks", []),
     }
     left = remains(report["outcomes"]) or any(r["outcome"] == "STOPPED" for r in erased.values())
     stopped = [c for r in erased.values() for c in r.get("changes", ())]

@@ -201,6 +201,8 @@ def _fill_report(message: pb.ErasureRequest.Report, report: Mapping[str, Any]) -
     message.bundles_ended = report["bundles_ended"]
     for snapshot in report.get("snapshots", ()):
         json_format.ParseDict(snapshot, message.snapshots.add())
+    for owed in report.get("recipient_tasks", ()):
+        json_format.ParseDict(owed, message.recipient_tasks.add())
     if message.snapshots:
         # The one that expires last stands first.
         message.last_snapshot_expire_time.CopyFrom(message.snapshots[0].expire_time)

@@ -222,6 +222,8 @@ class ErasureSteps:
     async def finish(self, task: Task) -> Done:
         """Waits until the other rights have ended bundles of the person, then asks which snapshots may hold it.
 
+        Recipients that have to hear of the erasure get their tasks.
+
         A copy that began in the meantime may hold what has been erased since: it is waited for, then ended too.
         """
         request, dossier = await self._flow.load(task)
@@ -232,7 +234,9 @@ class ErasureSteps:
         touched = plans.touched(request.facts["plan"])
         snapshots = await self._authority.holding_snapshots(request, touched) if touched else ()
         stored = [json_format.MessageToDict(s, preserving_proto_field_name=True) for s in snapshots]
-        return Done(result={"bundles_ended": answer.total, "snapshots": stored})
+        tasks = await self._authority.owe_recipients(request, touched) if touched else ()
+        owed = [json_format.MessageToDict(t, preserving_proto_field_name=True) for t in tasks]
+        return Done(result={"bundles_ended": answer.total, "snapshots": stored, "recipient_tasks": owed})
 
 
 def _stopped(changes: Sequence[Mapping[str, Any]]) -> Done:

@@ -26,8 +26,10 @@ from services.governance.gatekeeper import Gatekeeper
 from services.governance.keeping import keep
 from services.governance.notifications.deadlines import track
 from services.governance.notifications.outbox import notify
+from services.governance.recipients import view
+from services.governance.recipients.tasks import Debt, owe
 from services.governance.retention.orders import OrderRpcs
-from services.governance.services import SERVICES, own_request, own_right, right_of
+from services.governance.services import SERVICES, own_request, own_right, request_name, right_of
 from services.governance.tools import Tools, refused
 from services.governance.work import WorkRpcs, parse_id
 
@@ -69,6 +71,8 @@ class AuthorityServicer(WorkRpcs, OrderRpcs):
                 connection, request.right, row, touched, request.bundle_location
             )
             if refusal is not None:
+                name = request_name(partner.name, request.right, request_id)
+                await self._gatekeeper.enter(connection, partner.name, refusal, "Authorize", name, request.principal)
                 return pb.AuthorizeResponse(refusal=refusal, partner=partner, data_map_revision=data_map.revision)
             now = self._tools.clock()
             await admit(self._store, connection, request, request_id, partner.daily_request_cap, now)
@@ -79,6 +83,8 @@ class AuthorityServicer(WorkRpcs, OrderRpcs):
     async def GetInstructions(self, request: pb.GetInstructionsRequest, context: Any) -> pb.GetInstructionsResponse:
         own_right(request.right)
         partner_name = parse_partner(request.partner, "partner")
+        if request.request and own_request(request.request, request.right) != partner_name:
+            raise invalid("request", "belongs to another partner")
         async with partner_transaction(self._store.pool, partner_name) as connection:
             row = await self._store.need(connection, "partner", "resource")
             sources = await self._gatekeeper.instructions(
@@ -93,6 +99,7 @@ class AuthorityServicer(WorkRpcs, OrderRpcs):
             refusal = await self._gatekeeper.gate(connection, request.right, row, touched, request.bundle_location)
             refusal = refusal or await self._gatekeeper.restricted(connection, request)
             if refusal is not None:
+                await self._gatekeeper.enter(connection, partner_name, refusal, "GetInstructions", request.request)
                 return pb.GetInstructionsResponse(refusal=refusal)
             await serving.need_served(self._store, connection, request.data_sources)
             return pb.GetInstructionsResponse(
@@ -123,33 +130,11 @@ class AuthorityServicer(WorkRpcs, OrderRpcs):
         if own_request(request.request, request.right) != partner:
             raise invalid("request", "belongs to another partner than the source")
         async with partner_transaction(self._store.pool, partner) as connection:
-            row = await self._store.need(connection, "partner", "resource")
-            source = (
-                await self._gatekeeper.instructions(
-                    connection, request.right, partner, request.data_map_revision, [request.source], request.identities
-                )
-            )[0]
-            touched = [source.data_source]
-            refusal = await self._gatekeeper.gate(connection, request.right, row, touched, request.bundle_location)
-            refusal = refusal or await self._gatekeeper.restricted(connection, request)
-            if refusal is not None:
-                raise refused(refusal)
-            await serving.need_served(self._store, connection, [request.source])
-            approver = ""
-            told: Sequence[CollectionInstruction] = source.instructions
-            if erases and request.read_back:
-                # Done is done: a role revoked since, or another data map, must not keep it from being looked at.
-                approval = await self._approval(connection, request)
-                approver, told = approval["approver"], reading_back(request.approved, source.map)
-            elif erases:
-                approver, told = await self._approver(connection, request), request.approved
-                changed = differences(request.approved, source.instructions)
-                if changed:
-                    text = "Instructions have changed since the approval."
-                    raise DsrError("PLAN_CHANGED", text, changes=",".join(changed))
-                await self._store.row(
-                    connection, "backups.granted", request.source, request.request, self._tools.clock()
-                )
+            source, refusal = await self._permitted(connection, partner, request)
+            if refusal is None:
+                approver, told = await self._granted(connection, request, source)
+        if refusal is not None:
+            raise refused(refusal)  # after the transaction: the refusal stays on record
         grant = Grant(
             source=request.source,
             operation=Grant.OPERATION_EXPORT if request.read_back or not erases else Grant.OPERATION_ERASE,
@@ -167,6 +152,39 @@ class AuthorityServicer(WorkRpcs, OrderRpcs):
             grant=signed, connector_address=place.connector_address, connector_identity=identity
         )
 
+    async def _permitted(
+        self, connection: Connection, partner: str, request: pb.IssueGrantRequest
+    ) -> tuple[pb.SourceInstructions, request_pb2.Refusal | None]:
+        row = await self._store.need(connection, "partner", "resource")
+        (source,) = await self._gatekeeper.instructions(
+            connection, request.right, partner, request.data_map_revision, [request.source], request.identities
+        )
+        touched = [source.data_source]
+        refusal = await self._gatekeeper.gate(connection, request.right, row, touched, request.bundle_location)
+        refusal = refusal or await self._gatekeeper.restricted(connection, request)
+        if refusal is not None:
+            await self._gatekeeper.enter(connection, partner, refusal, "IssueGrant", request.request)
+        return source, refusal
+
+    async def _granted(
+        self, connection: Connection, request: pb.IssueGrantRequest, source: pb.SourceInstructions
+    ) -> tuple[str, Sequence[CollectionInstruction]]:
+        """The last checks before a grant; returns the approver of an erasure, and what is granted."""
+        await serving.need_served(self._store, connection, [request.source])
+        if request.right != pb.RIGHT_ERASURE:
+            return "", source.instructions
+        if request.read_back:
+            # Done is done: a role revoked since, or another data map, must not keep it from being looked at.
+            approval = await self._approval(connection, request)
+            return approval["approver"], reading_back(request.approved, source.map)
+        approver = await self._approver(connection, request)
+        changed = differences(request.approved, source.instructions)
+        if changed:
+            text = "Instructions have changed since the approval."
+            raise DsrError("PLAN_CHANGED", text, changes=",".join(changed))
+        await self._store.row(connection, "backups.granted", request.source, request.request, self._tools.clock())
+        return approver, request.approved
+
     async def AuthorizeDelivery(
         self, request: pb.AuthorizeDeliveryRequest, context: Any
     ) -> pb.AuthorizeDeliveryResponse:
@@ -175,6 +193,8 @@ class AuthorityServicer(WorkRpcs, OrderRpcs):
         async with partner_transaction(self._store.pool, partner) as connection:
             row = await self._store.need(connection, "partner", "resource")
             refusal = await self._gatekeeper.gate(connection, right, row, (), request.bundle_location)
+            if refusal is not None:
+                await self._gatekeeper.enter(connection, partner, refusal, "AuthorizeDelivery", request.request)
         return pb.AuthorizeDeliveryResponse(refusal=refusal)
 
     async def _approval(self, connection: Connection, request: pb.IssueGrantRequest) -> asyncpg.Record:
@@ -206,6 +226,21 @@ class AuthorityServicer(WorkRpcs, OrderRpcs):
             await self._store.use_token(connection, caller.token_id, purpose)
             await self._store.row(connection, "record_approval", request.request, request.plan_digest, caller.principal)
         return pb.RecordApprovalResponse(approver=caller.principal)
+
+    async def OweRecipients(self, request: pb.OweRecipientsRequest, context: Any) -> pb.OweRecipientsResponse:
+        partner = own_request(request.request, pb.RIGHT_ERASURE)
+        debt = Debt(
+            request=request.request,
+            kind="ERASURE",
+            owner=request.owner,
+            due=request.due_time.ToDatetime(UTC),
+            revision=request.data_map_revision,
+            touched={t.source: list(t.collections) for t in request.touched},
+            asked=list(request.data_sources),
+        )
+        async with partner_transaction(self._store.pool, partner) as connection:
+            rows = await owe(self._tools, connection, partner, debt)
+        return pb.OweRecipientsResponse(tasks=[view.task(row) for row in rows])
 
     async def ListHoldingSnapshots(
         self, request: pb.ListHoldingSnapshotsRequest, context: Any

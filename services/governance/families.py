@@ -9,9 +9,12 @@ from services.governance.connectors import FAMILY as CONNECTORS
 from services.governance.corrections import FAMILY as CORRECTIONS
 from services.governance.locations import FAMILY as LOCATIONS
 from services.governance.notifications import FAMILY as NOTIFICATIONS
+from services.governance.recipients import FAMILY as RECIPIENTS
 from services.governance.records import FAMILY as RECORDS
+from services.governance.refusals import FAMILY as REFUSALS
 from services.governance.retention import FAMILY as RETENTION
 from services.governance.tools import Family
+from services.governance.transfers import FAMILY as TRANSFERS
 
 FAMILIES: Sequence[Family] = (
     NOTIFICATIONS,
@@ -22,4 +25,7 @@ FAMILIES: Sequence[Family] = (
     BREACH,
     RECORDS,
     RETENTION,
+    REFUSALS,
+    TRANSFERS,
+    RECIPIENTS,
 )

@@ -7,15 +7,26 @@ from dsr.authority.v1 import authority_pb2 as pb
 from dsr.v1 import governance_pb2, request_pb2
 from dsr.v1.subject_pb2 import Identity
 
+from dsrkit.auth import current_caller
 from dsrkit.db import Connection
 from dsrkit.errors import invalid
 from dsrkit.requests.view import parse_partner
 from services.governance import messages
 from services.governance.digests import hold_digests, identity_digests
 from services.governance.domain import instructions, restricted
-from services.governance.gate import GateFacts, gate
+from services.governance.gate import GateFacts, Ground, gate
 from services.governance.locations import agreements
+from services.governance.refusals import book
 from services.governance.tools import Tools
+from services.governance.transfers import records
+
+
+async def ground(tools: Tools, connection: Connection) -> Ground:
+    """What questions about places and transfers rest on, for the partner of the transaction, as of now."""
+    known = await agreements.load(tools.store, connection)
+    kept = await records.load(tools.store, connection)
+    objections = {row["sub_processor"] for row in await tools.store.rows(connection, "recipients.objections")}
+    return Ground(tools.law, tools.clock(), tools.dpo_contact, known, kept, objections)
 
 
 class Gatekeeper:
@@ -33,10 +44,24 @@ class Gatekeeper:
         sources: Sequence[governance_pb2.DataSource],
         bundle_location: governance_pb2.Location,
     ) -> request_pb2.Refusal | None:
-        """The refusal of a partner's row, of a place or of a transfer; None where there is none."""
-        known = await agreements.load(self._store, connection)
-        facts = GateFacts(right, partner["standing"], partner["body"]["country"], sources, known, bundle_location)
-        return gate(facts, self._tools.law, self._tools.clock(), self._tools.dpo_contact)
+        """The refusal by a partner's standing, of a place or of a transfer; None where there is none."""
+        facts = GateFacts(
+            right, partner["standing"], partner["partner"], partner["body"]["country"], sources, bundle_location
+        )
+        return gate(facts, await ground(self._tools, connection))
+
+    async def enter(
+        self,
+        connection: Connection,
+        partner: str,
+        refusal: request_pb2.Refusal,
+        operation: str,
+        request: str = "",
+        creator: str = "",
+    ) -> None:
+        """Puts a refusal on record; from then on it names its resource."""
+        who = creator or current_caller().principal
+        await book.enter(self._store, connection, partner, refusal, operation, request, who, self._tools.clock())
 
     async def restricted(
         self, connection: Connection, request: pb.GetInstructionsRequest | pb.IssueGrantRequest

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pyrage
 from dsr.v1 import governance_pb2 as pb
-from dsr.v1 import options_pb2
+from dsr.v1 import options_pb2, request_pb2
 from dsr.v1.governance_pb2_grpc import GovernanceServiceServicer
 
 from dsrkit.auth import ACTOR_FORM, current_caller, is_actor
@@ -22,9 +22,11 @@ from services.governance import messages
 from services.governance.digests import hold_digests
 from services.governance.domain import check_hold, check_map
 from services.governance.gate import misplaced
+from services.governance.gatekeeper import ground
 from services.governance.law.domain import Law
 from services.governance.locations import agreements
 from services.governance.locations.domain import place_of
+from services.governance.refusals import book
 from services.governance.tools import Tools, refused, scope
 
 _LONGEST = {"erasure_grace_period": timedelta(days=90), "bundle_lifetime": timedelta(days=30)}
@@ -99,16 +101,21 @@ class GovernanceServicer(GovernanceServiceServicer):
 
         async def make(connection: Connection, _: UUID) -> str:
             await self._store.need(connection, "partner", "resource")
-            known = await agreements.load(self._store, connection)
-            refusal = misplaced(wanted, tools.law, known, tools.clock(), tools.dpo_contact)
+            refusal = misplaced(wanted, await ground(tools, connection))
             if refusal is not None:
-                raise refused(refusal)
+                raise _Refused(refusal)
             body = messages.to_json(wanted)
             if await self._store.row(connection, "create_data_source", wanted.name, body) is None:
                 raise DsrError("ALREADY_EXISTS", "There is a data source of this name.", resource_type="data source")
             return wanted.name
 
-        name = await self._tools.once(partner, request, "CreateDataSource", make)
+        try:
+            name = await self._tools.once(partner, request, "CreateDataSource", make)
+        except _Refused as error:
+            async with partner_transaction(self._store.pool, partner) as connection:
+                args = (error.refusal, "CreateDataSource", "", current_caller().principal, tools.clock())
+                await book.enter(self._store, connection, partner, *args)
+            raise refused(error.refusal) from None
         return await self._data_source(partner, name)
 
     async def GetDataSource(self, request: pb.GetDataSourceRequest, context: Any) -> pb.DataSource:
@@ -288,6 +295,14 @@ class GovernanceServicer(GovernanceServiceServicer):
         return pb.ListProcessingRecordsResponse(
             processing_records=[messages.record(row) for row in rows], next_page_token=token
         )
+
+
+class _Refused(Exception):
+    """Undoes what was begun, so that the refusal alone is kept."""
+
+    def __init__(self, refusal: request_pb2.Refusal) -> None:
+        super().__init__(refusal.rule)
+        self.refusal = refusal
 
 
 def _check_partner(partner: pb.Partner, law: Law) -> None:

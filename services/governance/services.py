@@ -1,11 +1,13 @@
 """Which service may speak of what: each of the three rights for itself. Whoever captures one holds no other's work."""
 
 from collections.abc import Mapping
+from uuid import UUID
 
 from dsr.authority.v1 import authority_pb2 as pb
 
 from dsrkit.auth import current_caller
 from dsrkit.errors import DsrError, invalid
+from dsrkit.requests.flow import new_id
 from dsrkit.requests.view import parse_partner
 
 SERVICES: Mapping[int, str] = {
@@ -42,3 +44,9 @@ def own_request(request: str, right: int | None = None) -> str:
 def right_of(request: str) -> "pb.Right.ValueType":
     """The right of a request whose name was checked."""
     return _RIGHTS[request.split("/")[2]]
+
+
+def request_name(partner: str, right: "pb.Right.ValueType", request_id: UUID) -> str:
+    """The name of the request that a right's service makes of a call with this `request_id`."""
+    collection = next(name for name, number in _RIGHTS.items() if number == right)
+    return f"{partner}/{collection}/{new_id(partner, request_id)}"

@@ -22,6 +22,9 @@ FAMILIES: Sequence[str] = (
     "breach",
     "records",
     "retention",
+    "refusals",
+    "transfers",
+    "recipients",
 )
 """Folders of clause families. Their statements are named `folder.statement`, their migrations are governance's."""
 _SQL = {

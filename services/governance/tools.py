@@ -102,9 +102,9 @@ class Tools:
 
 
 def refused(refusal: request_pb2.Refusal) -> DsrError:
-    """A refusal where the contract has no room for the resource."""
+    """A refusal where the contract has no room for the resource: the error names it."""
     text = f"Governance refuses ({refusal.rule}, {refusal.article}): {'; '.join(refusal.facts)}. {refusal.objection}"
-    return DsrError("INSTRUCTION_REFUSED", text, rule=refusal.rule, article=refusal.article)
+    return DsrError("INSTRUCTION_REFUSED", text, rule=refusal.rule, article=refusal.article, refusal=refusal.name)
 
 
 def scope(name: str, field: str = "parent") -> str:

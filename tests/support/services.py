@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 from dsr.connector.v1.connector_pb2_grpc import add_ConnectorServiceServicer_to_server
 from dsr.credentials import Credential
-from dsr.v1 import access_pb2, erasure_pb2, governance_pb2, portability_pb2, request_pb2, subject_pb2
+from dsr.v1 import access_pb2, erasure_pb2, governance_pb2, portability_pb2, request_pb2, subject_pb2, transfer_pb2
 from dsr.v1.access_pb2_grpc import AccessServiceStub
 from dsr.v1.backups_pb2_grpc import BackupServiceStub
 from dsr.v1.breach_pb2_grpc import BreachServiceStub
@@ -23,7 +23,10 @@ from dsr.v1.error_reason_pb2 import ErrorReason
 from dsr.v1.governance_pb2_grpc import GovernanceServiceStub
 from dsr.v1.location_pb2_grpc import LocationServiceStub
 from dsr.v1.portability_pb2_grpc import PortabilityServiceStub
+from dsr.v1.recipient_pb2_grpc import RecipientServiceStub
+from dsr.v1.refusal_pb2_grpc import RefusalServiceStub
 from dsr.v1.retention_pb2_grpc import RetentionServiceStub
+from dsr.v1.transfer_pb2_grpc import TransferServiceStub
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -106,6 +109,27 @@ class World:
     @property
     def governance(self) -> Any:
         return GovernanceServiceStub(self.channel("governance"))
+
+    @property
+    def recipients(self) -> Any:
+        return RecipientServiceStub(self.channel("governance"))
+
+    @property
+    def refusals(self) -> Any:
+        return RefusalServiceStub(self.channel("governance"))
+
+    @property
+    def transfers(self) -> Any:
+        return TransferServiceStub(self.channel("governance"))
+
+    async def attest(self, country: str) -> Any:
+        """The partner's word for a country: data there is in good hands, and its subjects know."""
+        word = transfer_pb2.TransferAttestation(country=country, compliant=True, subjects_told_time=timestamp())
+        word.notice_reference, word.notice_sha256 = "notice-1", "0" * 64
+        message = transfer_pb2.CreateTransferAttestationRequest(
+            parent=PARTNER, transfer_attestation=word, request_id=str(uuid.uuid4())
+        )
+        return await self.transfers.CreateTransferAttestation(message, metadata=self.metadata("adam", "ROLE_ADMIN"))
 
     @property
     def locations(self) -> Any:

@@ -31,8 +31,11 @@ from dsr.v1.governance_pb2_grpc import GovernanceServiceStub
 from dsr.v1.location_pb2_grpc import LocationServiceStub
 from dsr.v1.notifications_pb2_grpc import NotificationServiceStub
 from dsr.v1.portability_pb2_grpc import PortabilityServiceStub
+from dsr.v1.recipient_pb2_grpc import RecipientServiceStub
 from dsr.v1.records_pb2_grpc import RecordServiceStub
+from dsr.v1.refusal_pb2_grpc import RefusalServiceStub
 from dsr.v1.retention_pb2_grpc import RetentionServiceStub
+from dsr.v1.transfer_pb2_grpc import TransferServiceStub
 
 if TYPE_CHECKING:  # the typed stubs exist for type checkers only
     from dsr.v1.access_pb2_grpc import AccessServiceAsyncStub
@@ -45,8 +48,11 @@ if TYPE_CHECKING:  # the typed stubs exist for type checkers only
     from dsr.v1.location_pb2_grpc import LocationServiceAsyncStub
     from dsr.v1.notifications_pb2_grpc import NotificationServiceAsyncStub
     from dsr.v1.portability_pb2_grpc import PortabilityServiceAsyncStub
+    from dsr.v1.recipient_pb2_grpc import RecipientServiceAsyncStub
     from dsr.v1.records_pb2_grpc import RecordServiceAsyncStub
+    from dsr.v1.refusal_pb2_grpc import RefusalServiceAsyncStub
     from dsr.v1.retention_pb2_grpc import RetentionServiceAsyncStub
+    from dsr.v1.transfer_pb2_grpc import TransferServiceAsyncStub
 
 SERVICES = ("access", "portability", "erasure", "governance")
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -94,6 +100,9 @@ class Platform:
     notifications: "NotificationServiceAsyncStub"
     locations: "LocationServiceAsyncStub"
     records: "RecordServiceAsyncStub"
+    transfers: "TransferServiceAsyncStub"
+    refusals: "RefusalServiceAsyncStub"
+    recipients: "RecipientServiceAsyncStub"
 
     def __init__(self, channels: Mapping[str, grpc.aio.Channel]) -> None:
         self.access = AccessServiceStub(channels["access"])
@@ -108,6 +117,9 @@ class Platform:
         self.notifications = NotificationServiceStub(channels["governance"])
         self.locations = LocationServiceStub(channels["governance"])
         self.records = RecordServiceStub(channels["governance"])
+        self.transfers = TransferServiceStub(channels["governance"])
+        self.refusals = RefusalServiceStub(channels["governance"])
+        self.recipients = RecipientServiceStub(channels["governance"])
 
     async def get(self, name: str) -> Request:
         """The request of that name, of whichever right. ValueError for a name that is none of a request."""

@@ -15,8 +15,11 @@ from dsr.v1 import (
     location_pb2,
     notifications_pb2,
     portability_pb2,
+    recipient_pb2,
     records_pb2,
+    refusal_pb2,
     retention_pb2,
+    transfer_pb2,
 )
 
 FILES: Mapping[str, Sequence[FileDescriptor]] = {
@@ -33,6 +36,9 @@ FILES: Mapping[str, Sequence[FileDescriptor]] = {
         connectors_pb2.DESCRIPTOR,
         breach_pb2.DESCRIPTOR,
         records_pb2.DESCRIPTOR,
+        refusal_pb2.DESCRIPTOR,
+        transfer_pb2.DESCRIPTOR,
+        recipient_pb2.DESCRIPTOR,
     ),
 }
 """Files that declare a public service each, by the process that serves it."""

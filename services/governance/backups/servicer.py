@@ -17,7 +17,7 @@ from dsrkit.grants import LIFETIME
 from services.governance import messages
 from services.governance.backups import domain, view
 from services.governance.gate import misplaced
-from services.governance.locations import agreements
+from services.governance.gatekeeper import ground
 from services.governance.locations.domain import BACKUPS
 from services.governance.notifications.outbox import notify
 from services.governance.tools import Tools, scope
@@ -64,7 +64,7 @@ class BackupServicer(BackupServiceServicer):
     ) -> list[dict[str, Any]]:
         store, tools = self._store, self._tools
         zone = messages.partner(await store.need(connection, "partner", "resource")).time_zone
-        known = await agreements.load(store, connection)
+        basis = await ground(tools, connection)
         found = [messages.data_source(row) for row in await store.rows(connection, "data_sources", "", 10_000)]
         sources = {source.name: source for source in found}
         current = await store.row(connection, "data_map", 0)
@@ -78,7 +78,7 @@ class BackupServicer(BackupServiceServicer):
                 raise invalid(f"snapshots[{index}].{bad[0]}", bad[1])
             custody = source.custody if source is not None else governance_pb2.DataSource.CUSTODY_UNSPECIFIED
             kept = governance_pb2.DataSource(name=one.source, custody=custody, location=one.location)
-            refusal = misplaced(kept, tools.law, known, now, tools.dpo_contact, BACKUPS)
+            refusal = misplaced(kept, basis, BACKUPS)
             rows.append(
                 {
                     "id": uuid5(base, str(index)),

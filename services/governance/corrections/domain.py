@@ -86,6 +86,21 @@ def places(
     return sorted(found & chosen)
 
 
+def touched(
+    request: pb.CorrectionRequest, places: Collection[str], data_map: governance_pb2.DataMap
+) -> dict[str, list[str]]:
+    """Collections by source of which recipients have to hear (Art. 19): those with a change, or all restricted."""
+    if request.kind == _KIND.KIND_RECTIFICATION:
+        pairs = {(change.source, change.collection) for change in request.changes}
+    elif request.kind == _KIND.KIND_RESTRICTION:
+        pairs = {(s.source, c.collection) for s in data_map.sources for c in s.collections}
+    else:
+        pairs = set()
+    return {
+        source: sorted(c for s, c in pairs if s == source) for source in sorted({s for s, _ in pairs} & set(places))
+    }
+
+
 _BASES: Mapping[int, "pb.CorrectionRequest.Effect.Consequence.ValueType"] = {
     governance_pb2.LAWFUL_BASIS_PUBLIC_TASK: _EFFECT.CONSEQUENCE_STOPS_UNLESS_COMPELLING,
     governance_pb2.LAWFUL_BASIS_LEGITIMATE_INTERESTS: _EFFECT.CONSEQUENCE_STOPS_UNLESS_COMPELLING,

@@ -22,6 +22,7 @@ from services.governance import messages
 from services.governance.corrections import domain, view
 from services.governance.digests import hold_digests
 from services.governance.notifications.outbox import notify
+from services.governance.recipients.tasks import Debt, owe
 from services.governance.tools import Tools, scope
 
 _OPENS = frozenset({"ROLE_REQUESTER"})
@@ -81,6 +82,7 @@ class CorrectionServicer(CorrectionServiceServicer):
                 key.seal(view.sealable(wanted), view.context(partner, base)),
                 now + LIFETIME if restricts else None,
                 now,
+                domain.touched(wanted, places, data_map),
             )
             for source in places:
                 await self._store.row(
@@ -209,7 +211,16 @@ class CorrectionServicer(CorrectionServiceServicer):
 
     async def _end(self, connection: Connection, identifier: UUID, name: str, state: str, now: datetime) -> None:
         row = await self._store.need(connection, "corrections.end", "resource", identifier, state, now)
+        if state == "COMPLETED":
+            await self._owe(connection, name, row)
         await self._tell(connection, name, state, row["due_time"], now)
+
+    async def _owe(self, connection: Connection, name: str, row: asyncpg.Record) -> None:
+        """Whom data was disclosed to hears of a rectification and a restriction, not of an objection (Art. 19)."""
+        if row["touched"]:
+            # No connector amends fields or sets flags: at no recipient anything was done by the request itself.
+            args = (row["kind"], row["creator"], row["due_time"], row["data_map_revision"], row["touched"], ())
+            await owe(self._tools, connection, row["partner"], Debt(name, *args))
 
     async def _tell(self, connection: Connection, name: str, state: str, due_time: datetime, now: datetime) -> None:
         """Tells who waits for the change, and has the deadline watched while the request is open."""

@@ -60,6 +60,10 @@ class Law:
                 facts.append(f"{a.decision} covers only {a.limited_to}")
         return [*facts, *([] if decisions else ["adequacy decision: none"])]
 
+    def limited(self, country: str, day: date) -> bool:
+        """Whether a decision for some recipients of a country is in force on a day."""
+        return any(a.in_force(day) and bool(a.limited_to) for a in self.adequacy.get(country, ()))
+
 
 def _read(name: str) -> Any:
     return yaml.safe_load(resources.files(__package__).joinpath(name).read_text())

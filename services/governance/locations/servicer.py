@@ -56,8 +56,10 @@ class LocationServicer(LocationServiceServicer):
                     raise invalid(f"{field}.source", "is not in the operator's custody")
             if replaces is not None:
                 old = await self._store.need(connection, "locations.get", "resource", replaces)
-                if (old["use"], old["state"], old["end_time"]) != (use, "ACCEPTED", None):
-                    raise invalid(f"{field}.replaces", "is not an agreement of that use in force")
+                kept = old["use"], old["source"], old["state"], old["end_time"]
+                if kept != (use, wanted.source, "ACCEPTED", None):
+                    # Else the move of one source could end what was agreed for all.
+                    raise invalid(f"{field}.replaces", "is not an agreement in force for the same use and source")
             args = (base, use, wanted.source, *domain.place_of(wanted.location), "PROPOSED", replaces)
             await self._store.row(
                 connection, "locations.create", *args, current_caller().principal, None, now, effective, None

@@ -84,6 +84,16 @@ async def test_bundles_move_to_another_place(world: World) -> None:
     assert "place: Amazon Web Services, Frankfurt, DE" in refused.refusal.facts
     assert await world.download("access", first.name)
 
+    # A service that doesn't say where it is gets no copy made either.
+    await world.stop("access")
+    world.bundle_location = ""
+    await world.start("access")
+    unsaid = await world.create("access")
+    assert (state(unsaid), unsaid.refusal.rule) == ("REFUSED", "LOCATION_NOT_AGREED")
+    await world.stop("access")
+    world.bundle_location = "Amazon Web Services/Frankfurt/DE"
+    await world.start("access")
+
     proposal = await propose(world, _USE.USE_BUNDLES, FRANKFURT, replaces=dublin.name)
     assert (proposal.state, proposal.contact) == (pb.LocationAgreement.STATE_PROPOSED, "dpo@agency.example")
     assert state(await world.create("access")) == "REFUSED"
@@ -129,6 +139,7 @@ async def test_a_source_moves_and_one_at_no_agreed_place_gets_no_grant(world: Wo
     assert await reason(world.governance.CreateDataSource(create, metadata=admin)) == "INSTRUCTION_REFUSED"
 
     # An agreement that ends while work is running: the next grant is refused, and the work waits.
+    await world.attest("GB")
     world.crm.gate = asyncio.Event()
     running = await world.create("access")
     dublin = next(a for a in await list_all(world) if (a.use, a.location) == (_USE.USE_BUNDLES, DUBLIN))
@@ -164,3 +175,6 @@ async def test_who_may_answer_and_what_a_proposal_must_be(world: World) -> None:
     assert await reason(propose(world, _USE.USE_BUNDLES, FRANKFURT, source=CRM)) == "FIELD_INVALID"
     assert await reason(propose(world, _USE.USE_BACKUPS, FRANKFURT, source=f"{PARTNER}/dataSources/no")) == "NOT_FOUND"
     assert await reason(propose(world, _USE.USE_BUNDLES, FRANKFURT, replaces=other.name)) == "FIELD_INVALID"
+    every = next(a for a in await list_all(world) if (a.use, a.location) == (_USE.USE_DATA_SOURCES, DUBLIN))
+    one = propose(world, _USE.USE_DATA_SOURCES, FRANKFURT, source=CRM, replaces=every.name)
+    assert await reason(one) == "FIELD_INVALID", "the move of one source ends nothing that was agreed for all"

@@ -30,8 +30,11 @@ from dsr.v1 import (
     governance_pb2,
     location_pb2,
     options_pb2,
+    recipient_pb2,
+    refusal_pb2,
     request_pb2,
     retention_pb2,
+    transfer_pb2,
 )
 from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf import descriptor_pool, json_format, message_factory
@@ -44,7 +47,7 @@ from dsrkit.interceptors import policy_of
 from dsrkit.issuer import TrustFile
 from gateway.config import Config as GatewayConfig
 from gateway.server import open_gateway
-from tests.support.services import CRM, PARTNER, World, open_world, subject, timestamp
+from tests.support.services import CRM, PARTNER, World, data_map, open_world, subject, timestamp
 
 PROCESSES = {service.full_name: process for process, found in descriptors().items() for service in found}
 METHODS: dict[str, MethodDescriptor] = {
@@ -167,11 +170,77 @@ async def _resources(world: World) -> dict[str, str]:
         metadata=admin,
     )
     names["retentionRules"], names["retentionSweeps"] = ruled.name, swept.name
+    names["transferAttestations"] = (await world.attest("GB")).name
+    clauses = transfer_pb2.TransferSafeguard(
+        recipient=PARTNER,
+        country="US",
+        instrument=transfer_pb2.TRANSFER_INSTRUMENT_STANDARD_CLAUSES,
+        document_reference="contract-1",
+        document_sha256="0" * 64,
+        begin_time=timestamp(),
+    )
+    safeguard = await world.transfers.CreateTransferSafeguard(
+        transfer_pb2.CreateTransferSafeguardRequest(
+            parent=PARTNER, transfer_safeguard=clauses, request_id=str(uuid.uuid4())
+        ),
+        metadata=world.metadata("adam", "ROLE_ADMIN"),
+    )
+    names["transferSafeguards"] = safeguard.name
+    told = refusal_pb2.SubjectRefusal(
+        right="A15",
+        reason="eu-gdpr:JustificationA12ManifestlyUnfounded",
+        received_time=timestamp(),
+        subject_told_time=timestamp(),
+        remedies=[refusal_pb2.SubjectRefusal.REMEDY_COMPLAINT, refusal_pb2.SubjectRefusal.REMEDY_JUDICIAL],
+    )
+    told.received_time.seconds -= 60
+    refused = await world.refusals.CreateSubjectRefusal(
+        refusal_pb2.CreateSubjectRefusalRequest(parent=PARTNER, subject_refusal=told, request_id=str(uuid.uuid4())),
+        metadata=world.metadata(),
+    )
+    names["refusals"] = refused.name
+    names["subProcessors"] = f"{PARTNER}/subProcessors/slack"
+    names["recipientTasks"] = await _recipient_task(world)
     for right in ("access", "portability", "erasure"):
         created = await world.create(right)
         await world.until(right, created.name, "PLANNED")
         names[f"{right}Requests"] = created.name
     return names
+
+
+async def _recipient_task(world: World) -> str:
+    """A rectification is carried out in a collection that has a recipient."""
+    told = data_map()
+    orders = told.sources[1].collections[0]
+    orders.recipients.append("DHL")
+    await world.governance.CreateDataMap(
+        governance_pb2.CreateDataMapRequest(parent=PARTNER, data_map=told, request_id=str(uuid.uuid4())),
+        metadata=world.metadata("adam", "ROLE_ADMIN"),
+    )
+    kinds = correction_pb2.CorrectionRequest
+    change = kinds.FieldChange(source=told.sources[1].source, collection="orders", field="item", value="coffee")
+    wanted = kinds(
+        kind=kinds.KIND_RECTIFICATION,
+        subject=subject([("email", "ann@example.com")]),
+        clock=request_pb2.Clock(received_time=timestamp()),
+        changes=[change],
+    )
+    made = await world.corrections.CreateCorrectionRequest(
+        correction_pb2.CreateCorrectionRequestRequest(
+            parent=PARTNER, correction_request=wanted, request_id=str(uuid.uuid4())
+        ),
+        metadata=world.metadata(),
+    )
+    await world.corrections.CompleteCorrectionTask(
+        correction_pb2.CompleteCorrectionTaskRequest(
+            name=made.name, source=change.source, evidence="e", request_id=str(uuid.uuid4())
+        ),
+        metadata=world.metadata(),
+    )
+    page = await world.recipients.ListRecipientTasks(
+        recipient_pb2.ListRecipientTasksRequest(parent=PARTNER), metadata=world.metadata()
+    )
+    return str(page.recipient_tasks[0].name)
 
 
 def collection_of(method: MethodDescriptor) -> str:

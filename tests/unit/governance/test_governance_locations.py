@@ -44,7 +44,6 @@ def test_a_move_is_done_only_once_it_was_agreed_and_its_time_has_come(state: str
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        ("", ("", "", "")),
         ("Rackspace/London/GB", ("Rackspace", "London", "GB")),
         ("A/S of Denmark/Aarhus/DK", ("A/S of Denmark", "Aarhus", "DK")),
     ],
@@ -52,6 +51,10 @@ def test_a_move_is_done_only_once_it_was_agreed_and_its_time_has_come(state: str
 def test_a_place_in_the_configuration(text: str, parts: tuple[str, str, str]) -> None:
     provider, site, country = parts
     assert parse_location(text) == governance_pb2.Location(provider=provider, site=site, country=country)
+
+
+def test_no_place_in_the_configuration() -> None:
+    assert parse_location("") is None
 
 
 @pytest.mark.parametrize(

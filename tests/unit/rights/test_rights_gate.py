@@ -9,16 +9,17 @@ from dsr.v1 import governance_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.governance.gate import GateFacts, gate
+from services.governance.gate import GateFacts, Ground, gate
 from services.governance.law.domain import Adequacy, Law
 from services.governance.locations.domain import Agreement
+from services.governance.transfers.domain import Attestation, Records
 
 LAW, DPO, DAY = Law.load(), "dpo@x", date(2026, 11, 25)
 SOURCE = governance_pb2.DataSource
 DUBLIN = ("Amazon Web Services", "Dublin", "IE")
 LONDON = ("Rackspace", "London", "GB")
 LEEDS = ("Brightbox", "Leeds", "GB")
-GB_ENDS = date(2031, 12, 19)
+GB_ENDS = date(2031, 12, 27)
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 NAME = "partners/a/dataSources/s"
 
@@ -39,6 +40,7 @@ def bundles(place: tuple[str, str, str]) -> governance_pb2.Location:
 
 
 ELSE = [agreement("BUNDLES", DUBLIN), agreement("DATA_SOURCES", LONDON)]
+ATTESTED = Records(attestations=[Attestation("GB", datetime(2026, 1, 1, tzinfo=UTC))])
 AGREED = [agreement(use, place) for use in ("DATA_SOURCES", "BUNDLES") for place in (DUBLIN, LONDON)]
 NOT_YET = datetime(2026, 11, 26, tzinfo=UTC)
 OPERATOR, PARTNER, SUB = SOURCE.CUSTODY_OPERATOR, SOURCE.CUSTODY_PARTNER, SOURCE.CUSTODY_SUB_PROCESSOR
@@ -67,7 +69,15 @@ OPERATOR, PARTNER, SUB = SOURCE.CUSTODY_OPERATOR, SOURCE.CUSTODY_PARTNER, SOURCE
             DAY,
             None,
         ),
-        ({"sources": [source(PARTNER, ("Own", "Mumbai", "IN"))]}, DAY, None),
+        ({"sources": [source(PARTNER, ("Own", "Mumbai", "IN"))]}, DAY, "TRANSFER_WITHOUT_BASIS"),
+        ({"sources": [source(PARTNER, ("Own", "Mumbai", "IN"))], "right": pb.RIGHT_ERASURE}, DAY, None),
+        ({"sources": [source(PARTNER, ("Own", "Cork", "IE"))]}, DAY, None),
+        ({"sources": [source(PARTNER, ("Own", "Hull", "GB"))]}, DAY, None),
+        ({"sources": [source(PARTNER, ("Own", "Hull", "GB"))], "records": Records()}, DAY, "TRANSFER_NOT_ATTESTED"),
+        ({"sources": [source(OPERATOR, LONDON)], "records": Records()}, DAY, "TRANSFER_NOT_ATTESTED"),
+        ({"bundle_location": bundles(LONDON), "records": Records()}, DAY, "TRANSFER_NOT_ATTESTED"),
+        ({"country": "GB", "records": Records()}, DAY, "TRANSFER_NOT_ATTESTED"),
+        ({"records": Records()}, DAY, None),
         ({"bundle_location": governance_pb2.Location()}, DAY, "LOCATION_NOT_AGREED"),
         ({"bundle_location": governance_pb2.Location(), "right": pb.RIGHT_ERASURE}, DAY, None),
         ({"bundle_location": bundles(("Own", "Cellar", "IE"))}, DAY, "LOCATION_NOT_NAMED"),
@@ -95,9 +105,12 @@ OPERATOR, PARTNER, SUB = SOURCE.CUSTODY_OPERATOR, SOURCE.CUSTODY_PARTNER, SOURCE
 @pytest.mark.policy("P12", "outside the EEA only under an adequacy decision in force on the day, as dated data")
 @pytest.mark.policy("P13", "an operator's refusal names rule, article, facts, and whom to object to")
 def test_gate(changes: dict[str, Any], day: date, rule: str | None) -> None:
-    facts: dict[str, Any] = {"right": pb.RIGHT_ACCESS, "standing": "GOOD", "country": "IE"}
-    facts |= {"sources": [source(OPERATOR, DUBLIN)], "agreements": AGREED, "bundle_location": bundles(DUBLIN)}
-    refusal = gate(GateFacts(**{**facts, **changes}), LAW, datetime(day.year, day.month, day.day, tzinfo=UTC), DPO)
+    facts: dict[str, Any] = {"right": pb.RIGHT_ACCESS, "standing": "GOOD", "partner": "partners/a", "country": "IE"}
+    facts |= {"sources": [source(OPERATOR, DUBLIN)], "bundle_location": bundles(DUBLIN)}
+    changes = dict(changes)
+    now = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    ground = Ground(LAW, now, DPO, changes.pop("agreements", AGREED), changes.pop("records", ATTESTED))
+    refusal = gate(GateFacts(**{**facts, **changes}), ground)
     assert (refusal.rule if refusal else None) == rule
     if refusal:
         assert refusal.article.startswith("GDPR Art.")

@@ -5,6 +5,7 @@ The right to erasure (Art. 17 GDPR)."""
 
 from collections import abc as _abc
 from dsr.v1 import backups_pb2 as _backups_pb2
+from dsr.v1 import recipient_pb2 as _recipient_pb2
 from dsr.v1 import request_pb2 as _request_pb2
 from dsr.v1 import subject_pb2 as _subject_pb2
 from google.protobuf import descriptor as _descriptor
@@ -358,6 +359,7 @@ class ErasureRequest(_message.Message):
         BUNDLES_ENDED_FIELD_NUMBER: _builtins.int
         SNAPSHOTS_FIELD_NUMBER: _builtins.int
         LAST_SNAPSHOT_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+        RECIPIENT_TASKS_FIELD_NUMBER: _builtins.int
         bundles_ended: _builtins.int
         """Output only. Bundles of earlier access and portability requests that this erasure ended."""
         @_builtins.property
@@ -378,6 +380,12 @@ class ErasureRequest(_message.Message):
         def last_snapshot_expire_time(self) -> _timestamp_pb2.Timestamp:
             """Output only. When the last of them expires; absent when there is none."""
 
+        @_builtins.property
+        def recipient_tasks(self) -> _containers.RepeatedCompositeFieldContainer[_recipient_pb2.RecipientTask]:
+            """Output only. What recipients have to hear of it (Art. 19), as of the end of the request: those that are not done are
+            open still, and the erasure is complete all the same. How they stand now: RecipientService.ListRecipientTasks.
+            """
+
         def __init__(
             self,
             *,
@@ -386,10 +394,11 @@ class ErasureRequest(_message.Message):
             bundles_ended: _builtins.int = ...,
             snapshots: _abc.Iterable[_backups_pb2.Snapshot] | None = ...,
             last_snapshot_expire_time: _timestamp_pb2.Timestamp | None = ...,
+            recipient_tasks: _abc.Iterable[_recipient_pb2.RecipientTask] | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["last_snapshot_expire_time", b"last_snapshot_expire_time", "verify_time", b"verify_time"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["bundles_ended", b"bundles_ended", "last_snapshot_expire_time", b"last_snapshot_expire_time", "outcomes", b"outcomes", "snapshots", b"snapshots", "verify_time", b"verify_time"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["bundles_ended", b"bundles_ended", "last_snapshot_expire_time", b"last_snapshot_expire_time", "outcomes", b"outcomes", "recipient_tasks", b"recipient_tasks", "snapshots", b"snapshots", "verify_time", b"verify_time"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

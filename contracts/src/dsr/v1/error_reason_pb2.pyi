@@ -80,7 +80,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_INSTRUCTION_REFUSED: _ErrorReason.ValueType  # 18
     """PERMISSION_DENIED. Governance refused: the instruction infringes the law or the policy the partner
-    accepted. Metadata: `rule`, `article`. Addressed to the controller; see `Refusal`.
+    accepted. Metadata: `rule`, `article`, `refusal` (the resource; see RefusalService). Addressed to the controller.
     """
     ERROR_REASON_GOVERNANCE_UNAVAILABLE: _ErrorReason.ValueType  # 19
     """UNAVAILABLE. Governance cannot be reached, so nothing may start. Retry after RetryInfo."""
@@ -229,7 +229,7 @@ Metadata: `bundle_state`.
 """
 ERROR_REASON_INSTRUCTION_REFUSED: ErrorReason.ValueType  # 18
 """PERMISSION_DENIED. Governance refused: the instruction infringes the law or the policy the partner
-accepted. Metadata: `rule`, `article`. Addressed to the controller; see `Refusal`.
+accepted. Metadata: `rule`, `article`, `refusal` (the resource; see RefusalService). Addressed to the controller.
 """
 ERROR_REASON_GOVERNANCE_UNAVAILABLE: ErrorReason.ValueType  # 19
 """UNAVAILABLE. Governance cannot be reached, so nothing may start. Retry after RetryInfo."""

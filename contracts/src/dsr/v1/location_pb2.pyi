@@ -108,7 +108,7 @@ class LocationAgreement(_message.Message):
     operator's custody. Empty: every one.
     """
     replaces: _builtins.str
-    """Optional. The agreement of the same use that ends when the move is complete."""
+    """Optional. The agreement for the same use and source that ends when the move is complete."""
     state: Global___LocationAgreement.State.ValueType
     """Output only. Where it stands."""
     proposer: _builtins.str

@@ -197,7 +197,7 @@ Global___Extension: _TypeAlias = Extension  # noqa: Y015
 
 @_typing.final
 class Refusal(_message.Message):
-    """A refusal is an outcome, not an error (Art. 28(3)(h), Art. 12(4))."""
+    """A refusal is an outcome, not an error (Art. 28(3)(h), Art. 12(4)). Governance keeps every one; see RefusalService."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -210,7 +210,9 @@ class Refusal(_message.Message):
         KIND_UNSPECIFIED: Refusal._Kind.ValueType  # 0
         """Not used."""
         KIND_INSTRUCTION: Refusal._Kind.ValueType  # 1
-        """The operator refuses the controller's instruction, because it infringes the law."""
+        """The operator refuses the controller's instruction, because it infringes the law. Addressed to the controller, never
+        to the subject.
+        """
         KIND_SUBJECT: Refusal._Kind.ValueType  # 2
         """The controller refuses the subject; the platform records it."""
 
@@ -220,7 +222,9 @@ class Refusal(_message.Message):
     KIND_UNSPECIFIED: Refusal.Kind.ValueType  # 0
     """Not used."""
     KIND_INSTRUCTION: Refusal.Kind.ValueType  # 1
-    """The operator refuses the controller's instruction, because it infringes the law."""
+    """The operator refuses the controller's instruction, because it infringes the law. Addressed to the controller, never
+    to the subject.
+    """
     KIND_SUBJECT: Refusal.Kind.ValueType  # 2
     """The controller refuses the subject; the platform records it."""
 
@@ -229,14 +233,19 @@ class Refusal(_message.Message):
     ARTICLE_FIELD_NUMBER: _builtins.int
     FACTS_FIELD_NUMBER: _builtins.int
     OBJECTION_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
     kind: Global___Refusal.Kind.ValueType
     """Output only. Who refuses whom."""
     rule: _builtins.str
-    """Output only. The rule, a stable code such as `PARTNER_NOT_IN_STANDING`."""
+    """Output only. The rule, a stable code such as `PARTNER_NOT_IN_STANDING`. KIND_SUBJECT: the reason, a term of the W3C Data
+    Privacy Vocabulary.
+    """
     article: _builtins.str
     """Output only. The article, such as `GDPR Art. 28(3)(a)`."""
     objection: _builtins.str
-    """Output only. How to object, and to whom (the data protection officer's contact)."""
+    """Output only. How to object, and to whom (the data protection officer's contact). Empty for KIND_SUBJECT."""
+    name: _builtins.str
+    """Output only. `partners/{partner}/refusals/{id}`, where governance keeps it."""
     @_builtins.property
     def facts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Output only. What was found, one typed fact a line. Never personal data."""
@@ -249,10 +258,11 @@ class Refusal(_message.Message):
         article: _builtins.str = ...,
         facts: _abc.Iterable[_builtins.str] | None = ...,
         objection: _builtins.str = ...,
+        name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["article", b"article", "facts", b"facts", "kind", b"kind", "objection", b"objection", "rule", b"rule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["article", b"article", "facts", b"facts", "kind", b"kind", "name", b"name", "objection", b"objection", "rule", b"rule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

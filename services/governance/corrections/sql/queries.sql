@@ -1,7 +1,7 @@
 -- name: create
 INSERT INTO correction (partner, id, kind, creator, capacity, received_time, time_zone, due_time, data_map_revision,
-                        data_sources, facts, sealed, effective_time, create_time, update_time)
-VALUES (dsr.current_partner(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)
+                        data_sources, facts, sealed, effective_time, create_time, update_time, touched)
+VALUES (dsr.current_partner(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14)
 
 -- name: add_task
 INSERT INTO correction_task (partner, correction, source, custody, owner)
@@ -25,7 +25,7 @@ SELECT * FROM correction_task WHERE correction = $1 ORDER BY source
 
 -- name: end
 UPDATE correction SET state = $2, sealed = NULL, update_time = $3, complete_time = $3 WHERE id = $1
-RETURNING due_time
+RETURNING *
 
 -- name: extend
 UPDATE correction SET extension = $2, due_time = $3, update_time = $4 WHERE id = $1

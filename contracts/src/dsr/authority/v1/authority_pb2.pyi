@@ -9,6 +9,7 @@ from dsr.v1 import backups_pb2 as _backups_pb2
 from dsr.v1 import erasure_pb2 as _erasure_pb2
 from dsr.v1 import error_reason_pb2 as _error_reason_pb2
 from dsr.v1 import governance_pb2 as _governance_pb2
+from dsr.v1 import recipient_pb2 as _recipient_pb2
 from dsr.v1 import request_pb2 as _request_pb2
 from dsr.v1 import subject_pb2 as _subject_pb2
 from google.protobuf import descriptor as _descriptor
@@ -168,6 +169,7 @@ class GetInstructionsRequest(_message.Message):
     IDENTITIES_FIELD_NUMBER: _builtins.int
     ERASURE_GROUND_FIELD_NUMBER: _builtins.int
     BUNDLE_LOCATION_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
     partner: _builtins.str
     """Required. `partners/{partner}`."""
     right: Global___Right.ValueType
@@ -176,6 +178,8 @@ class GetInstructionsRequest(_message.Message):
     """Required. The data map the request is pinned to."""
     erasure_ground: _erasure_pb2.ErasureRequest.Ground.ValueType
     """Optional. ERASURE: its ground. While data is restricted (Art. 18), only some grounds are the person's own demand."""
+    request: _builtins.str
+    """Optional. The request the instructions are for; a refusal names it."""
     @_builtins.property
     def data_sources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Required. The data sources of the request."""
@@ -198,10 +202,11 @@ class GetInstructionsRequest(_message.Message):
         identities: _abc.Iterable[_subject_pb2.Identity] | None = ...,
         erasure_ground: _erasure_pb2.ErasureRequest.Ground.ValueType = ...,
         bundle_location: _governance_pb2.Location | None = ...,
+        request: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["bundle_location", b"bundle_location"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_location", b"bundle_location", "data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "erasure_ground", b"erasure_ground", "identities", b"identities", "partner", b"partner", "right", b"right"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_location", b"bundle_location", "data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "erasure_ground", b"erasure_ground", "identities", b"identities", "partner", b"partner", "request", b"request", "right", b"right"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -457,7 +462,7 @@ class AuthorizeDeliveryRequest(_message.Message):
     """Required. The request whose bundle is to be handed out."""
     @_builtins.property
     def bundle_location(self) -> _governance_pb2.Location:
-        """Required. Where the bundle is."""
+        """Optional. Where the bundle is; nobody knows of one that was made before places were told, and it is refused."""
 
     def __init__(
         self,
@@ -852,6 +857,78 @@ class AcknowledgeObligationResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AcknowledgeObligationResponse: _TypeAlias = AcknowledgeObligationResponse  # noqa: Y015
+
+@_typing.final
+class OweRecipientsRequest(_message.Message):
+    """Request of OweRecipients."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    DATA_MAP_REVISION_FIELD_NUMBER: _builtins.int
+    TOUCHED_FIELD_NUMBER: _builtins.int
+    DATA_SOURCES_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    DUE_TIME_FIELD_NUMBER: _builtins.int
+    request: _builtins.str
+    """Required. The erasure request."""
+    data_map_revision: _builtins.int
+    """Required. The data map the request is pinned to."""
+    owner: _builtins.str
+    """Required. Opaque id of who sees to the tasks: the creator of the request."""
+    @_builtins.property
+    def touched(self) -> _containers.RepeatedCompositeFieldContainer[Global___Touched]:
+        """Required. What was erased or anonymised."""
+
+    @_builtins.property
+    def data_sources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Required. The data sources that the request reached."""
+
+    @_builtins.property
+    def due_time(self) -> _timestamp_pb2.Timestamp:
+        """Required. When they are due: with the request."""
+
+    def __init__(
+        self,
+        *,
+        request: _builtins.str = ...,
+        data_map_revision: _builtins.int = ...,
+        touched: _abc.Iterable[Global___Touched] | None = ...,
+        data_sources: _abc.Iterable[_builtins.str] | None = ...,
+        owner: _builtins.str = ...,
+        due_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["due_time", b"due_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "due_time", b"due_time", "owner", b"owner", "request", b"request", "touched", b"touched"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OweRecipientsRequest: _TypeAlias = OweRecipientsRequest  # noqa: Y015
+
+@_typing.final
+class OweRecipientsResponse(_message.Message):
+    """Response of OweRecipients."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[_recipient_pb2.RecipientTask]:
+        """The tasks, done ones too."""
+
+    def __init__(
+        self,
+        *,
+        tasks: _abc.Iterable[_recipient_pb2.RecipientTask] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OweRecipientsResponse: _TypeAlias = OweRecipientsResponse  # noqa: Y015
 
 @_typing.final
 class ListHoldingSnapshotsRequest(_message.Message):

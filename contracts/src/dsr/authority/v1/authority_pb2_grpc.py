@@ -85,6 +85,11 @@ class AuthorityServiceStub(object):
                 request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeObligationRequest.SerializeToString,
                 response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeObligationResponse.FromString,
                 _registered_method=True)
+        self.OweRecipients = channel.unary_unary(
+                '/dsr.authority.v1.AuthorityService/OweRecipients',
+                request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.OweRecipientsRequest.SerializeToString,
+                response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.OweRecipientsResponse.FromString,
+                _registered_method=True)
         self.ListHoldingSnapshots = channel.unary_unary(
                 '/dsr.authority.v1.AuthorityService/ListHoldingSnapshots',
                 request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListHoldingSnapshotsRequest.SerializeToString,
@@ -198,6 +203,14 @@ class AuthorityServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def OweRecipients(self, request, context):
+        """Makes the tasks that an erasure owes to recipients (Art. 19), once, and returns them: those that the data map names for
+        collections in which the person's data was touched. Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListHoldingSnapshots(self, request, context):
         """Snapshots that may still hold the person of an erasure: they exist as far as anybody knows, and are older than now.
         """
@@ -294,6 +307,11 @@ def add_AuthorityServiceServicer_to_server(servicer, server):
                     servicer.AcknowledgeObligation,
                     request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeObligationRequest.FromString,
                     response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeObligationResponse.SerializeToString,
+            ),
+            'OweRecipients': grpc.unary_unary_rpc_method_handler(
+                    servicer.OweRecipients,
+                    request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.OweRecipientsRequest.FromString,
+                    response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.OweRecipientsResponse.SerializeToString,
             ),
             'ListHoldingSnapshots': grpc.unary_unary_rpc_method_handler(
                     servicer.ListHoldingSnapshots,
@@ -597,6 +615,33 @@ class AuthorityService(object):
             '/dsr.authority.v1.AuthorityService/AcknowledgeObligation',
             dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeObligationRequest.SerializeToString,
             dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeObligationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OweRecipients(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dsr.authority.v1.AuthorityService/OweRecipients',
+            dsr_dot_authority_dot_v1_dot_authority__pb2.OweRecipientsRequest.SerializeToString,
+            dsr_dot_authority_dot_v1_dot_authority__pb2.OweRecipientsResponse.FromString,
             options,
             channel_credentials,
             insecure,

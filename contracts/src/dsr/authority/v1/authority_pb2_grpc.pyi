@@ -66,6 +66,10 @@ class AuthorityServiceStub:
     """Obligations of the calling right that are not yet fulfilled."""
     AcknowledgeObligation: _grpc.UnaryUnaryMultiCallable[_authority_pb2.AcknowledgeObligationRequest, _authority_pb2.AcknowledgeObligationResponse]
     """Says that an obligation is fulfilled. Idempotent."""
+    OweRecipients: _grpc.UnaryUnaryMultiCallable[_authority_pb2.OweRecipientsRequest, _authority_pb2.OweRecipientsResponse]
+    """Makes the tasks that an erasure owes to recipients (Art. 19), once, and returns them: those that the data map names for
+    collections in which the person's data was touched. Errors: NOT_FOUND.
+    """
     ListHoldingSnapshots: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ListHoldingSnapshotsRequest, _authority_pb2.ListHoldingSnapshotsResponse]
     """Snapshots that may still hold the person of an erasure: they exist as far as anybody knows, and are older than now."""
     ListSweepOrders: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ListSweepOrdersRequest, _authority_pb2.ListSweepOrdersResponse]
@@ -121,6 +125,10 @@ class AuthorityServiceAsyncStub(AuthorityServiceStub):
     """Obligations of the calling right that are not yet fulfilled."""
     AcknowledgeObligation: _aio.UnaryUnaryMultiCallable[_authority_pb2.AcknowledgeObligationRequest, _authority_pb2.AcknowledgeObligationResponse]  # type: ignore[assignment]
     """Says that an obligation is fulfilled. Idempotent."""
+    OweRecipients: _aio.UnaryUnaryMultiCallable[_authority_pb2.OweRecipientsRequest, _authority_pb2.OweRecipientsResponse]  # type: ignore[assignment]
+    """Makes the tasks that an erasure owes to recipients (Art. 19), once, and returns them: those that the data map names for
+    collections in which the person's data was touched. Errors: NOT_FOUND.
+    """
     ListHoldingSnapshots: _aio.UnaryUnaryMultiCallable[_authority_pb2.ListHoldingSnapshotsRequest, _authority_pb2.ListHoldingSnapshotsResponse]  # type: ignore[assignment]
     """Snapshots that may still hold the person of an erasure: they exist as far as anybody knows, and are older than now."""
     ListSweepOrders: _aio.UnaryUnaryMultiCallable[_authority_pb2.ListSweepOrdersRequest, _authority_pb2.ListSweepOrdersResponse]  # type: ignore[assignment]
@@ -233,6 +241,16 @@ class AuthorityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_authority_pb2.AcknowledgeObligationResponse, _abc.Awaitable[_authority_pb2.AcknowledgeObligationResponse]]:
         """Says that an obligation is fulfilled. Idempotent."""
+
+    @_abc_1.abstractmethod
+    def OweRecipients(
+        self,
+        request: _authority_pb2.OweRecipientsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authority_pb2.OweRecipientsResponse, _abc.Awaitable[_authority_pb2.OweRecipientsResponse]]:
+        """Makes the tasks that an erasure owes to recipients (Art. 19), once, and returns them: those that the data map names for
+        collections in which the person's data was touched. Errors: NOT_FOUND.
+        """
 
     @_abc_1.abstractmethod
     def ListHoldingSnapshots(
