@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.programs import MariaDb, RedisServer, mariadb, redis
+from tests.servers.programs import MariaDb, RedisServer, mariadb, redis, scratch
 
 _DATA = Path(__file__).parents[2] / ".data" / "servers"
 
@@ -18,7 +18,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def mariadb_server() -> Iterator[MariaDb]:
-    with tempfile.TemporaryDirectory(prefix="dsr-mariadb-") as folder, mariadb(Path(folder)) as server:
+    with tempfile.TemporaryDirectory(prefix="dsr-mariadb-", dir=scratch()) as folder, mariadb(Path(folder)) as server:
         yield server
 
 

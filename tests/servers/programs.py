@@ -17,6 +17,7 @@ from deploy.local.process import Identity, Process
 from tests.servers.typescript_certificate import certificate
 
 _START_SECONDS = 60.0
+_ROOM = 1 << 30
 
 
 def find(program: str, package: str) -> str:
@@ -28,6 +29,12 @@ def find(program: str, package: str) -> str:
             pytest.fail(message)
         pytest.skip(message)
     return found
+
+
+def scratch() -> str | None:
+    """Where servers without durability keep their data: in memory if there is room. A disk is what they wait for."""
+    memory = Path("/dev/shm")  # noqa: S108 - below it a folder of the test's own
+    return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > _ROOM else None
 
 
 def free_port() -> int:
@@ -93,7 +100,7 @@ def mariadb(folder: Path, *settings: str) -> Iterator[MariaDb]:
         "--skip-name-resolve",
         "--innodb-buffer-pool-size=64M",
     ]
-    arguments += ["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", *settings]
+    arguments += ["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--performance-schema=OFF", *settings]
     process = Process.start("mariadb", arguments, log=folder / "mariadb.log", grace=5.0)
     server = MariaDb(port, process)
     try:

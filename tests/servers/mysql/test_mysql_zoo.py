@@ -31,9 +31,10 @@ def statements(zoo: Zoo) -> Iterator[str]:
         email = ", email varchar(100) UNIQUE" if table.name == "people" else ""
         primary = f"PRIMARY KEY ({', '.join(table.key)})"
         yield f"CREATE TABLE {table.name} ({', '.join(columns)}, {TAG} varchar(40){email}, {primary})"
-        for row in table.rows:
-            values = ", ".join("NULL" if value is None else f"'{value}'" for value in row.values())
-            yield f"INSERT INTO {table.name} ({', '.join(row)}) VALUES ({values})"
+        rows = [", ".join("NULL" if v is None else f"'{v}'" for v in row.values()) for row in table.rows]
+        if rows:
+            names = ", ".join(table.rows[0])
+            yield f"INSERT INTO {table.name} ({names}) VALUES {', '.join(f'({row})' for row in rows)}"
     yield f"UPDATE people SET email = concat({TAG}, '@example.com')"
     for key in zoo.keys:
         yield (
@@ -57,7 +58,7 @@ async def tags(database: Database, zoo: Zoo) -> set[str]:
     return {tag for (tag,) in await database.fetch(" UNION ALL ".join(parts))}
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(12))
 async def test_schema(database: Database, seed: int) -> None:
     zoo = Zoo.generate(seed, RULES[:4], keyless=False)
     database.script(";\n".join(statements(zoo)))
