@@ -16,7 +16,7 @@ B ?=
 ONCE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test trials lint gen check-gen conformance chaos servers test-servers mutants bench lock images clean
+.PHONY: help run test trials lint gen check-gen conformance chaos servers test-servers mutants bench lock images deploy-test clean
 
 ##@ Use
 help: ## List the targets
@@ -75,6 +75,9 @@ check-gen: $(VENV)/.dev ## Fail if generated code isn't what protos/ says
 
 images: $(VENV)/.run ## Build the container image by podman or docker; scripts/images.sh says what can be set
 	scripts/images.sh
+
+deploy-test: $(VENV)/.dev ## Start the dev overlay by podman (as root, after make images), play the story through the edge, roll a service
+	$(BIN)/python -m tests.cluster
 
 lock: $(VENV)/.dev ## Lock requirements anew; P="name …" upgrades these, P=--upgrade all
 	$(BIN)/pip install --quiet uv

@@ -70,8 +70,9 @@ def _policies(entries: list[dict[str, Any]]) -> dict[str, Any]:
     policies = {}
     for entry in entries:
         certificate = {"authenticated": {"principal_name": {"exact": certificate_name(entry)}}}
-        path = [{"key": "token"}, {"key": "iss"}]
-        token = {"metadata": {"filter": _JWT, "path": path, "value": {"string_match": {"exact": entry["issuer"]}}}}
+        issuer = {"string_match": {"exact": entry["issuer"]}}
+        matcher = {"filter": _JWT, "path": [{"key": "token"}, {"key": "iss"}], "value": issuer}
+        token = {"sourced_metadata": {"metadata_matcher": matcher}}
         policies[entry["issuer"]] = {
             "permissions": [{"any": True}],
             "principals": [{"and_ids": {"ids": [certificate, token]}}],

@@ -20,7 +20,7 @@ async def create_shop(cluster: Cluster, name: str) -> str:
     """Makes the database `name`, anew if it exists. Returns the superuser's DSN."""
     if not cluster.has_database(TEMPLATE):
         unfinished = f"{TEMPLATE}_{secrets.token_hex(4)}"
-        await _fill(cluster.create_database(unfinished))
+        await fill(cluster.create_database(unfinished))
         cluster.rename_database(unfinished, TEMPLATE)
     cluster.drop_database(name)
     return cluster.create_database(name, template=TEMPLATE)
@@ -41,7 +41,8 @@ async def create_connector_role(dsn: str, password: str) -> None:
         await connection.close()
 
 
-async def _fill(dsn: str) -> None:
+async def fill(dsn: str) -> None:
+    """Fills an empty database."""
     connection = await asyncpg.connect(dsn)
     try:
         async with connection.transaction():

@@ -1,0 +1,1 @@
+"""The dev overlay, started by podman: `make deploy-test`."""
