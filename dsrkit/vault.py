@@ -9,6 +9,7 @@ import base64
 import hmac
 import os
 import secrets
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,10 @@ class Vault:
         """Destroys the key of a request. Idempotent."""
         await asyncio.to_thread(self._destroy, partner, request)
 
+    async def destroy_partner(self, partner: str) -> None:
+        """Destroys every key of a partner, its own first, so that the others can't be unwrapped. Idempotent."""
+        await asyncio.to_thread(self._destroy_partner, partner)
+
     async def digest(self, partner: str, data: bytes) -> bytes:
         """A keyed digest that says nothing of `data` to whoever lacks the partner's key."""
         key = await asyncio.to_thread(self._partner_key, partner)
@@ -94,6 +99,14 @@ class Vault:
                 for name in folder.glob(pattern):
                     name.unlink(missing_ok=True)
                 _sync_folder(folder)
+
+    def _destroy_partner(self, partner: str) -> None:
+        folder = self.folder / partner.split("/")[-1]
+        if folder.exists():
+            (folder / "partner.kek").unlink(missing_ok=True)
+            _sync_folder(folder)
+            shutil.rmtree(folder)
+            _sync_folder(self.folder)
 
     def _partner_key(self, partner: str) -> bytes:
         path = self.folder / partner.split("/")[-1] / "partner.kek"

@@ -48,6 +48,8 @@ _TEXTS = {
     "identity_type": "email",
     "collections": "orders",
     "purpose": "Delivery",
+    "manifest_digest": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "snapshot": "partners/acme/snapshots/0b6d9a52-6a3c-4f43-9c8e-6f4f7f0a9b10",
     "erasure": "partners/acme/erasureRequests/0b6d9a52-6a3c-4f43-9c8e-6f4f7f0a9b10",
     "url": "https://hooks.acme.example/dsr",
@@ -75,6 +77,7 @@ _IDS = {
     "transferSafeguards",
     "transferAttestations",
     "recipientTasks",
+    "terminations",
 }
 
 

@@ -184,6 +184,17 @@ class Authority:
         call = self._stub.OweRecipients(message, timeout=TIMEOUT, metadata=self._metadata())
         return (await self._call(call)).tasks
 
+    async def terminations(self) -> Sequence[str]:
+        """Terminations for which this service has to destroy what it keeps."""
+        message = pb.ListTerminationOrdersRequest(right=self._right.number)
+        call = self._stub.ListTerminationOrders(message, timeout=TIMEOUT, metadata=self._metadata())
+        return (await self._call(call)).terminations
+
+    async def emptied(self, termination: str) -> None:
+        """Says that nothing of the partner is left here."""
+        message = pb.AcknowledgeTerminationRequest(termination=termination, right=self._right.number)
+        await self._call(self._stub.AcknowledgeTermination(message, timeout=TIMEOUT, metadata=self._metadata()))
+
     async def obligations(self) -> Sequence[pb.Obligation]:
         """Open obligations of this right."""
         message = pb.ListObligationsRequest(right=self._right.number)

@@ -34,6 +34,7 @@ from dsrkit.requests.locate import Locate
 from dsrkit.requests.model import OPEN_STATES, Right
 from dsrkit.requests.servicer import Parts
 from dsrkit.requests.store import RequestStore
+from dsrkit.requests.terminations import Terminations
 from dsrkit.requests.watch import EventHub
 from dsrkit.server import RunningServer, open_server
 from dsrkit.tasks import Task, TaskStore, Worker
@@ -183,6 +184,8 @@ async def serving(
         "close": tools.close.close,
         **steps,
     }
+    parts, folders = tools.parts, (config.state_dir / "spool", config.state_dir / "bundles")
+    ended = Terminations(parts.store, parts.flow, parts.vault, parts.authority, folders)
     leftovers = Leftovers(tools.parts.store, config.state_dir / "spool", config.state_dir / "bundles")
 
     async def discard(task: Task) -> None:
@@ -195,7 +198,7 @@ async def serving(
         flow.lock,
         flow.settle,
         flow.waiting,
-        [(0.5, lambda: ship(tools)), (3600.0, leftovers.sweep), *chores],
+        [(0.5, lambda: ship(tools)), (3600.0, leftovers.sweep), (5.0, ended.run), *chores],
         heartbeat_seconds=config.heartbeat_seconds,
         discard=discard,
     )

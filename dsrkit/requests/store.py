@@ -192,6 +192,10 @@ class RequestStore:
         async with sweeper_transaction(self.pool, self.right.noun) as connection:
             return list(await connection.fetch(_SQL["watch"])), await connection.fetchval(_SQL["outbox_age"])
 
+    async def unfinished(self, connection: Connection, terminal: Sequence[str]) -> list[UUID]:
+        """Requests that are in none of these states."""
+        return [row["id"] for row in await connection.fetch(_SQL["unfinished"], list(terminal))]
+
     async def expired_bundles(self) -> list[tuple[str, UUID]]:
         """Requests whose bundle's time is over, over all partners."""
         async with sweeper_transaction(self.pool, self.right.noun) as connection:

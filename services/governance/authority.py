@@ -30,11 +30,12 @@ from services.governance.recipients import view
 from services.governance.recipients.tasks import Debt, owe
 from services.governance.retention.orders import OrderRpcs
 from services.governance.services import SERVICES, own_request, own_right, request_name, right_of
+from services.governance.termination.orders import TerminationRpcs
 from services.governance.tools import Tools, refused
 from services.governance.work import WorkRpcs, parse_id
 
 
-class AuthorityServicer(WorkRpcs, OrderRpcs):
+class AuthorityServicer(WorkRpcs, OrderRpcs, TerminationRpcs):
     """Proto to domain and back, nothing else."""
 
     def __init__(self, tools: Tools, signer: GrantSigner, partners: Authenticator) -> None:

@@ -13,6 +13,7 @@ from services.governance.recipients import FAMILY as RECIPIENTS
 from services.governance.records import FAMILY as RECORDS
 from services.governance.refusals import FAMILY as REFUSALS
 from services.governance.retention import FAMILY as RETENTION
+from services.governance.termination import FAMILY as TERMINATION
 from services.governance.tools import Family
 from services.governance.transfers import FAMILY as TRANSFERS
 
@@ -28,4 +29,5 @@ FAMILIES: Sequence[Family] = (
     REFUSALS,
     TRANSFERS,
     RECIPIENTS,
+    TERMINATION,
 )

@@ -76,6 +76,9 @@ class GovernanceServicer(GovernanceServiceServicer):
         name = scope(request.name, "name")
         standing = pb.Partner.Standing.Name(request.standing).removeprefix("STANDING_")
         async with partner_transaction(self._store.pool, name) as connection:
+            if standing == "GOOD" and await self._store.row(connection, "termination.confirmed") is not None:
+                text = "The partner's contract has ended, and its data is being destroyed."
+                raise DsrError("STATE_CONFLICT", text, state="SUSPENDED", allowed="a partner without termination")
             row = await self._store.need(connection, "set_standing", "resource", standing)
             await self._tools.record(connection)
             return messages.partner(row)

@@ -25,6 +25,7 @@ FAMILIES: Sequence[str] = (
     "refusals",
     "transfers",
     "recipients",
+    "termination",
 )
 """Folders of clause families. Their statements are named `folder.statement`, their migrations are governance's."""
 _SQL = {

@@ -26,6 +26,7 @@ from dsr.v1.portability_pb2_grpc import PortabilityServiceStub
 from dsr.v1.recipient_pb2_grpc import RecipientServiceStub
 from dsr.v1.refusal_pb2_grpc import RefusalServiceStub
 from dsr.v1.retention_pb2_grpc import RetentionServiceStub
+from dsr.v1.termination_pb2_grpc import TerminationServiceStub
 from dsr.v1.transfer_pb2_grpc import TransferServiceStub
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -76,6 +77,8 @@ class World:
     running: dict[str, AsyncExitStack] = field(default_factory=dict)
     channels: dict[str, grpc.aio.Channel] = field(default_factory=dict)
     heartbeat_seconds: float = 10.0
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    """By which governance decides."""
     tls: TlsFiles | None = None
     governance_settings: dict[str, Any] = field(default_factory=dict)
     bundle_location: str = "Amazon Web Services/Dublin/IE"
@@ -155,6 +158,10 @@ class World:
     def retention(self) -> Any:
         return RetentionServiceStub(self.channel("governance"))
 
+    @property
+    def terminations(self) -> Any:
+        return TerminationServiceStub(self.channel("governance"))
+
     def stub(self, right: str) -> Any:
         return _STUBS[right](self.channel(right))
 
@@ -175,7 +182,7 @@ class World:
                 **self.telemetry,
                 **self.governance_settings,
             )
-            await stack.enter_async_context(governance.open_service(config))
+            await stack.enter_async_context(governance.open_service(config, lambda: self.clock()))
         else:
             await stack.enter_async_context(_MODULES[name].open_service(self.config(name)))
         self.running[name] = stack

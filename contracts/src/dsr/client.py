@@ -35,6 +35,7 @@ from dsr.v1.recipient_pb2_grpc import RecipientServiceStub
 from dsr.v1.records_pb2_grpc import RecordServiceStub
 from dsr.v1.refusal_pb2_grpc import RefusalServiceStub
 from dsr.v1.retention_pb2_grpc import RetentionServiceStub
+from dsr.v1.termination_pb2_grpc import TerminationServiceStub
 from dsr.v1.transfer_pb2_grpc import TransferServiceStub
 
 if TYPE_CHECKING:  # the typed stubs exist for type checkers only
@@ -52,6 +53,7 @@ if TYPE_CHECKING:  # the typed stubs exist for type checkers only
     from dsr.v1.records_pb2_grpc import RecordServiceAsyncStub
     from dsr.v1.refusal_pb2_grpc import RefusalServiceAsyncStub
     from dsr.v1.retention_pb2_grpc import RetentionServiceAsyncStub
+    from dsr.v1.termination_pb2_grpc import TerminationServiceAsyncStub
     from dsr.v1.transfer_pb2_grpc import TransferServiceAsyncStub
 
 SERVICES = ("access", "portability", "erasure", "governance")
@@ -96,6 +98,7 @@ class Platform:
     corrections: "CorrectionServiceAsyncStub"
     backups: "BackupServiceAsyncStub"
     retention: "RetentionServiceAsyncStub"
+    terminations: "TerminationServiceAsyncStub"
     breaches: "BreachServiceAsyncStub"
     notifications: "NotificationServiceAsyncStub"
     locations: "LocationServiceAsyncStub"
@@ -113,6 +116,7 @@ class Platform:
         self.corrections = CorrectionServiceStub(channels["governance"])
         self.backups = BackupServiceStub(channels["governance"])
         self.retention = RetentionServiceStub(channels["governance"])
+        self.terminations = TerminationServiceStub(channels["governance"])
         self.breaches = BreachServiceStub(channels["governance"])
         self.notifications = NotificationServiceStub(channels["governance"])
         self.locations = LocationServiceStub(channels["governance"])

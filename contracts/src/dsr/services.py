@@ -19,6 +19,7 @@ from dsr.v1 import (
     records_pb2,
     refusal_pb2,
     retention_pb2,
+    termination_pb2,
     transfer_pb2,
 )
 
@@ -32,6 +33,7 @@ FILES: Mapping[str, Sequence[FileDescriptor]] = {
         correction_pb2.DESCRIPTOR,
         backups_pb2.DESCRIPTOR,
         retention_pb2.DESCRIPTOR,
+        termination_pb2.DESCRIPTOR,
         location_pb2.DESCRIPTOR,
         connectors_pb2.DESCRIPTOR,
         breach_pb2.DESCRIPTOR,

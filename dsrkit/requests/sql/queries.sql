@@ -80,3 +80,6 @@ GROUP BY state, due
 
 -- name: outbox_age
 SELECT extract(epoch FROM now() - min(create_time))::float8 AS seconds FROM outbox
+
+-- name: unfinished
+SELECT id FROM request WHERE state <> ALL ($1::text[]) ORDER BY id

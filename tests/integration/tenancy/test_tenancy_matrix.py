@@ -34,6 +34,7 @@ from dsr.v1 import (
     refusal_pb2,
     request_pb2,
     retention_pb2,
+    termination_pb2,
     transfer_pb2,
 )
 from google.api import annotations_pb2, field_behavior_pb2
@@ -201,6 +202,10 @@ async def _resources(world: World) -> dict[str, str]:
     names["refusals"] = refused.name
     names["subProcessors"] = f"{PARTNER}/subProcessors/slack"
     names["recipientTasks"] = await _recipient_task(world)
+    leaving = await world.terminations.CreateTermination(
+        termination_pb2.CreateTerminationRequest(parent=PARTNER, request_id=str(uuid.uuid4())), metadata=admin
+    )
+    names["terminations"] = leaving.name
     for right in ("access", "portability", "erasure"):
         created = await world.create(right)
         await world.until(right, created.name, "PLANNED")

@@ -1362,3 +1362,94 @@ class RecordSweepApprovalRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecordSweepApprovalRequest: _TypeAlias = RecordSweepApprovalRequest  # noqa: Y015
+
+@_typing.final
+class ListTerminationOrdersRequest(_message.Message):
+    """Request of ListTerminationOrders."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RIGHT_FIELD_NUMBER: _builtins.int
+    right: Global___Right.ValueType
+    """Required. The calling service's right."""
+    def __init__(
+        self,
+        *,
+        right: Global___Right.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["right", b"right"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTerminationOrdersRequest: _TypeAlias = ListTerminationOrdersRequest  # noqa: Y015
+
+@_typing.final
+class ListTerminationOrdersResponse(_message.Message):
+    """Response of ListTerminationOrders."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERMINATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def terminations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Terminations, `partners/{partner}/terminations/{id}`: all that are not certified yet, acknowledged or not. What is written in
+        between is destroyed the next time.
+        """
+
+    def __init__(
+        self,
+        *,
+        terminations: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["terminations", b"terminations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTerminationOrdersResponse: _TypeAlias = ListTerminationOrdersResponse  # noqa: Y015
+
+@_typing.final
+class AcknowledgeTerminationRequest(_message.Message):
+    """Request of AcknowledgeTermination."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERMINATION_FIELD_NUMBER: _builtins.int
+    RIGHT_FIELD_NUMBER: _builtins.int
+    termination: _builtins.str
+    """Required. The termination."""
+    right: Global___Right.ValueType
+    """Required. The calling service's right."""
+    def __init__(
+        self,
+        *,
+        termination: _builtins.str = ...,
+        right: Global___Right.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["right", b"right", "termination", b"termination"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcknowledgeTerminationRequest: _TypeAlias = AcknowledgeTerminationRequest  # noqa: Y015
+
+@_typing.final
+class AcknowledgeTerminationResponse(_message.Message):
+    """Response of AcknowledgeTermination."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcknowledgeTerminationResponse: _TypeAlias = AcknowledgeTerminationResponse  # noqa: Y015

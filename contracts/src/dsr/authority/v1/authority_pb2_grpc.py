@@ -115,6 +115,16 @@ class AuthorityServiceStub(object):
                 request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.RecordSweepApprovalRequest.SerializeToString,
                 response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.RecordApprovalResponse.FromString,
                 _registered_method=True)
+        self.ListTerminationOrders = channel.unary_unary(
+                '/dsr.authority.v1.AuthorityService/ListTerminationOrders',
+                request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListTerminationOrdersRequest.SerializeToString,
+                response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListTerminationOrdersResponse.FromString,
+                _registered_method=True)
+        self.AcknowledgeTermination = channel.unary_unary(
+                '/dsr.authority.v1.AuthorityService/AcknowledgeTermination',
+                request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeTerminationRequest.SerializeToString,
+                response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeTerminationResponse.FromString,
+                _registered_method=True)
         self.Report = channel.unary_unary(
                 '/dsr.authority.v1.AuthorityService/Report',
                 request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ReportRequest.SerializeToString,
@@ -248,6 +258,20 @@ class AuthorityServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListTerminationOrders(self, request, context):
+        """Partners whose contract has ended and whose receipt was confirmed: the calling service destroys what it keeps of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcknowledgeTermination(self, request, context):
+        """Says that the calling service has destroyed a partner's keys, bundles and spools. Idempotent. Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Report(self, request, context):
         """Takes what a service's outbox holds: processing records and state changes. Idempotent by entry id.
         """
@@ -337,6 +361,16 @@ def add_AuthorityServiceServicer_to_server(servicer, server):
                     servicer.RecordSweepApproval,
                     request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.RecordSweepApprovalRequest.FromString,
                     response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.RecordApprovalResponse.SerializeToString,
+            ),
+            'ListTerminationOrders': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTerminationOrders,
+                    request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListTerminationOrdersRequest.FromString,
+                    response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListTerminationOrdersResponse.SerializeToString,
+            ),
+            'AcknowledgeTermination': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcknowledgeTermination,
+                    request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeTerminationRequest.FromString,
+                    response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeTerminationResponse.SerializeToString,
             ),
             'Report': grpc.unary_unary_rpc_method_handler(
                     servicer.Report,
@@ -777,6 +811,60 @@ class AuthorityService(object):
             '/dsr.authority.v1.AuthorityService/RecordSweepApproval',
             dsr_dot_authority_dot_v1_dot_authority__pb2.RecordSweepApprovalRequest.SerializeToString,
             dsr_dot_authority_dot_v1_dot_authority__pb2.RecordApprovalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTerminationOrders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dsr.authority.v1.AuthorityService/ListTerminationOrders',
+            dsr_dot_authority_dot_v1_dot_authority__pb2.ListTerminationOrdersRequest.SerializeToString,
+            dsr_dot_authority_dot_v1_dot_authority__pb2.ListTerminationOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcknowledgeTermination(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dsr.authority.v1.AuthorityService/AcknowledgeTermination',
+            dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeTerminationRequest.SerializeToString,
+            dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeTerminationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -84,6 +84,10 @@ class AuthorityServiceStub:
     """Approves the plan of an erasure by the approval of its sweep: for no more people than that covers, and no collection that it
     did not show. Idempotent. Errors: NOT_FOUND, FOUR_EYES.
     """
+    ListTerminationOrders: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ListTerminationOrdersRequest, _authority_pb2.ListTerminationOrdersResponse]
+    """Partners whose contract has ended and whose receipt was confirmed: the calling service destroys what it keeps of them."""
+    AcknowledgeTermination: _grpc.UnaryUnaryMultiCallable[_authority_pb2.AcknowledgeTerminationRequest, _authority_pb2.AcknowledgeTerminationResponse]
+    """Says that the calling service has destroyed a partner's keys, bundles and spools. Idempotent. Errors: NOT_FOUND."""
     Report: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ReportRequest, _authority_pb2.ReportResponse]
     """Takes what a service's outbox holds: processing records and state changes. Idempotent by entry id."""
 
@@ -143,6 +147,10 @@ class AuthorityServiceAsyncStub(AuthorityServiceStub):
     """Approves the plan of an erasure by the approval of its sweep: for no more people than that covers, and no collection that it
     did not show. Idempotent. Errors: NOT_FOUND, FOUR_EYES.
     """
+    ListTerminationOrders: _aio.UnaryUnaryMultiCallable[_authority_pb2.ListTerminationOrdersRequest, _authority_pb2.ListTerminationOrdersResponse]  # type: ignore[assignment]
+    """Partners whose contract has ended and whose receipt was confirmed: the calling service destroys what it keeps of them."""
+    AcknowledgeTermination: _aio.UnaryUnaryMultiCallable[_authority_pb2.AcknowledgeTerminationRequest, _authority_pb2.AcknowledgeTerminationResponse]  # type: ignore[assignment]
+    """Says that the calling service has destroyed a partner's keys, bundles and spools. Idempotent. Errors: NOT_FOUND."""
     Report: _aio.UnaryUnaryMultiCallable[_authority_pb2.ReportRequest, _authority_pb2.ReportResponse]  # type: ignore[assignment]
     """Takes what a service's outbox holds: processing records and state changes. Idempotent by entry id."""
 
@@ -295,6 +303,22 @@ class AuthorityServiceServicer(metaclass=_abc_1.ABCMeta):
         """Approves the plan of an erasure by the approval of its sweep: for no more people than that covers, and no collection that it
         did not show. Idempotent. Errors: NOT_FOUND, FOUR_EYES.
         """
+
+    @_abc_1.abstractmethod
+    def ListTerminationOrders(
+        self,
+        request: _authority_pb2.ListTerminationOrdersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authority_pb2.ListTerminationOrdersResponse, _abc.Awaitable[_authority_pb2.ListTerminationOrdersResponse]]:
+        """Partners whose contract has ended and whose receipt was confirmed: the calling service destroys what it keeps of them."""
+
+    @_abc_1.abstractmethod
+    def AcknowledgeTermination(
+        self,
+        request: _authority_pb2.AcknowledgeTerminationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authority_pb2.AcknowledgeTerminationResponse, _abc.Awaitable[_authority_pb2.AcknowledgeTerminationResponse]]:
+        """Says that the calling service has destroyed a partner's keys, bundles and spools. Idempotent. Errors: NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def Report(

@@ -1,0 +1,75 @@
+"""What has to be returned and destroyed, and what may follow. Pure."""
+
+import hashlib
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import orjson
+from dsr.v1 import governance_pb2
+from dsr.v1 import termination_pb2 as pb
+
+SERVICES = frozenset({"access", "portability", "erasure"})
+"""Each keeps keys, bundles and spools of its own."""
+SHRED_AFTER = timedelta(days=4)
+"""A day more than a notice is tried for."""
+KEPT = (
+    "processing records, until a year after each (P7); they hold no personal data but the originating IP address",
+    "erasure reports and this certificate: the partner's evidence",
+)
+_LABEL = re.compile(r"[A-Za-z0-9._:/-]{1,200}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_PARTNER = governance_pb2.DataSource.CUSTODY_PARTNER
+MOST = 1_000
+
+
+@dataclass(frozen=True)
+class Item:
+    """One data source."""
+
+    source: str
+    custody: int
+    returned: bool
+    destroyed: bool
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is to be returned and destroyed. What nobody declared otherwise is in the operator's custody."""
+        return self.custody != _PARTNER
+
+
+def end_of(custody: int) -> "pb.Termination.Item.End.ValueType":
+    """What happens to a data source."""
+    return pb.Termination.Item.END_DISCONNECTED if custody == _PARTNER else pb.Termination.Item.END_DESTROYED
+
+
+def unreturned(items: Sequence[Item]) -> list[str]:
+    """What has yet to be returned before anybody may confirm the receipt."""
+    return [item.source for item in items if item.ours and not item.returned]
+
+
+def next_state(state: str, items: Sequence[Item], emptied: Collection[str], snapshots: int) -> str:
+    """Where a termination stands. Destruction never begins by itself; nothing is certified while a copy may exist."""
+    if state not in ("DESTROYING", "SNAPSHOTS_LEFT"):
+        return state
+    if any(item.ours and not item.destroyed for item in items) or not set(emptied) >= SERVICES:
+        return "DESTROYING"
+    return "SNAPSHOTS_LEFT" if snapshots else "CERTIFIED"
+
+
+def wrong_package(package: pb.Termination.Package) -> tuple[str, str] | None:
+    """What is wrong with a package, as field and reason."""
+    if not _LABEL.fullmatch(package.label):
+        return "label", "must be 1 to 200 of letters, digits and . _ : / -"
+    if package.size_bytes < 0:
+        return "size_bytes", "must not be negative"
+    if not _SHA256.fullmatch(package.sha256):
+        return "sha256", "must be 64 lower-case hexadecimal digits"
+    return None
+
+
+def digest(packages: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """SHA-256 over all packages by data source."""
+    return hashlib.sha256(orjson.dumps(packages, option=orjson.OPT_SORT_KEYS)).hexdigest()

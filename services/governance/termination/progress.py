@@ -1,0 +1,36 @@
+"""Goes on with terminations after their receipt was confirmed. Each pass begins anew: it may be killed anywhere."""
+
+from uuid import UUID
+
+from dsrkit.db import partner_transaction, sweeper_transaction
+from services.governance.notifications.outbox import notify
+from services.governance.store import SCHEMA
+from services.governance.termination import domain, state
+from services.governance.tools import Tools
+
+
+async def run(tools: Tools) -> None:
+    """Chore."""
+    async with sweeper_transaction(tools.store.pool, SCHEMA) as connection:
+        found = [(r["partner"], r["id"]) for r in await tools.store.rows(connection, "termination.unfinished")]
+    for partner, identifier in found:
+        await advance(tools, partner, identifier)
+
+
+async def advance(tools: Tools, partner: str, identifier: UUID) -> None:
+    """One termination: to its next state, and in the end governance's own keys."""
+    store, now = tools.store, tools.clock()
+    async with partner_transaction(store.pool, partner) as connection:
+        known = await state.load(store, connection, identifier, now, lock=True)
+        before = known.row["state"]
+        after = domain.next_state(before, known.items, known.emptied, len(known.snapshots))
+        if after != before:
+            certified = now if after == "CERTIFIED" else None
+            await store.row(connection, "termination.set_state", identifier, after, certified)
+            name = f"{partner}/terminations/{identifier}"
+            await notify(store, connection, now, "termination.changed", name, f"{after} {now}", state=after)
+        certify_time = known.row["certify_time"]
+    if certify_time is not None and now >= certify_time + domain.SHRED_AFTER:
+        await tools.vault.destroy_partner(partner)
+        async with partner_transaction(store.pool, partner) as connection:
+            await store.row(connection, "termination.shredded", identifier, now)

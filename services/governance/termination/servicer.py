@@ -1,0 +1,144 @@
+"""TerminationService: messages in and out."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from dsr.v1 import termination_pb2 as pb
+from dsr.v1.termination_pb2_grpc import TerminationServiceServicer
+from google.protobuf import json_format
+
+from dsrkit.auth import current_caller
+from dsrkit.db import Connection, partner_transaction
+from dsrkit.errors import DsrError, invalid
+from dsrkit.grants import LIFETIME
+from services.governance import messages
+from services.governance.notifications.outbox import notify
+from services.governance.termination import domain, progress, state
+from services.governance.tools import Tools, scope
+
+Change = Callable[[Connection, state.Known, datetime], Awaitable[None]]
+
+
+class TerminationServicer(TerminationServiceServicer):
+    """Proto to domain and back, nothing else."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._store = tools.store
+
+    async def CreateTermination(self, request: pb.CreateTerminationRequest, context: Any) -> pb.Termination:
+        partner = scope(request.parent)
+
+        async def make(connection: Connection, base: UUID) -> str:
+            await self._store.need(connection, "lock_partner", "resource")
+            row = await self._store.row(connection, "termination.open")
+            if row is not None:
+                text = "There is a termination already."
+                raise DsrError("STATE_CONFLICT", text, state=row["state"], allowed="a partner without termination")
+            caller, now = current_caller(), self._tools.clock()
+            await self._store.row(connection, "termination.create", base, caller.principal, list(caller.actors), now)
+            name = f"{partner}/terminations/{base}"
+            await notify(self._store, connection, now, "termination.changed", name, "RETURNING", state="RETURNING")
+            return name
+
+        return await self._read(await self._tools.once(partner, request, "CreateTermination", make))
+
+    async def GetTermination(self, request: pb.GetTerminationRequest, context: Any) -> pb.Termination:
+        return await self._read(request.name)
+
+    async def RecordReturn(self, request: pb.RecordReturnRequest, context: Any) -> pb.Termination:
+        if len(request.packages) > domain.MOST:
+            raise invalid("packages", f"at most {domain.MOST:,}")
+        for index, package in enumerate(request.packages):
+            bad = domain.wrong_package(package)
+            if bad is not None:
+                raise invalid(f"packages[{index}].{bad[0]}", bad[1])
+
+        async def change(connection: Connection, known: state.Known, now: datetime) -> None:
+            _need(known, "RETURNING")
+            _ours(known, request.source)
+            stored = [json_format.MessageToDict(package) for package in request.packages]
+            await self._store.row(connection, "termination.returned", known.row["id"], request.source, stored)
+
+        return await self._mutate(request, "RecordReturn", change)
+
+    async def ConfirmReceipt(self, request: pb.ConfirmReceiptRequest, context: Any) -> pb.Termination:
+        async def change(connection: Connection, known: state.Known, now: datetime) -> None:
+            _need(known, "RETURNING")
+            missing = domain.unreturned(known.items)
+            if missing:
+                text = f"{len(missing)} data sources have not been returned yet."
+                raise DsrError("STATE_CONFLICT", text, state="RETURNING", allowed="every data source returned")
+            if request.manifest_digest != known.digest:
+                text = "The packages are others by now; check them and confirm their digest."
+                raise DsrError("PLAN_STALE", text, current_plan_digest=known.digest)
+            caller = current_caller()
+            if set(caller.actors) & set(known.row["creator_actors"]):
+                raise DsrError("FOUR_EYES", "Somebody else must confirm.", why="SAME_PERSON")
+            holds = await self._store.need(connection, "holds_role", "resource", caller.principal, "ROLE_APPROVER")
+            if not holds["exists"]:
+                text = "The approver role was not granted to this person by two others."
+                raise DsrError("FOUR_EYES", text, why="ROLE_NOT_GRANTED")
+            await self._store.use_token(connection, caller.token_id, f"confirm {request.name}")
+            # No grant, no instruction, no new request from here on.
+            await self._store.need(connection, "set_standing", "resource", "SUSPENDED")
+            args = (known.row["id"], caller.principal, now, now + LIFETIME)
+            await self._store.row(connection, "termination.confirm", *args)
+            kind = "termination.changed"
+            await notify(self._store, connection, now, kind, request.name, "DESTROYING", state="DESTROYING")
+
+        return await self._mutate(request, "ConfirmReceipt", change)
+
+    async def CancelTermination(self, request: pb.CancelTerminationRequest, context: Any) -> pb.Termination:
+        async def change(connection: Connection, known: state.Known, now: datetime) -> None:
+            if known.row["state"] != "CANCELLED":
+                _need(known, "RETURNING")
+                await self._store.row(connection, "termination.set_state", known.row["id"], "CANCELLED", None)
+
+        return await self._mutate(request, "CancelTermination", change)
+
+    async def RecordDestruction(self, request: pb.RecordDestructionRequest, context: Any) -> pb.Termination:
+        if not 1 <= len(request.evidence.strip()) <= 200:
+            raise invalid("evidence", "must be a reference of 1 to 200 characters")
+
+        async def change(connection: Connection, known: state.Known, now: datetime) -> None:
+            _need(known, "DESTROYING")
+            _ours(known, request.source)
+            args = (known.row["id"], request.source, now, request.evidence.strip(), current_caller().principal)
+            await self._store.row(connection, "termination.destroyed", *args)
+
+        await self._mutate(request, "RecordDestruction", change)
+        partner, identifier = scope(request.name, "name"), _id(request.name)
+        await progress.advance(self._tools, partner, identifier)
+        return await self._read(request.name)
+
+    async def _mutate(self, request: Any, method: str, change: Change) -> pb.Termination:
+        async def make(connection: Connection, _: UUID) -> str:
+            now = self._tools.clock()
+            known = await state.load(self._store, connection, _id(request.name), now, lock=True)
+            await change(connection, known, now)
+            return str(request.name)
+
+        return await self._read(await self._tools.once(scope(request.name, "name"), request, method, make))
+
+    async def _read(self, name: str) -> pb.Termination:
+        async with partner_transaction(self._store.pool, scope(name, "name")) as connection:
+            known = await state.load(self._store, connection, _id(name), self._tools.clock())
+        return known.message(self._tools.dpo_contact)
+
+
+def _id(name: str) -> UUID:
+    return messages.child_uuid(name, "terminations", "resource")
+
+
+def _need(known: state.Known, wanted: str) -> None:
+    if known.row["state"] != wanted:
+        text = f"The termination is {known.row['state']}; this needs {wanted}."
+        raise DsrError("STATE_CONFLICT", text, state=known.row["state"], allowed=wanted)
+
+
+def _ours(known: state.Known, source: str) -> None:
+    if source not in {item.source for item in known.items if item.ours}:
+        raise invalid("source", "is not a data source of this partner in the operator's or a sub-processor's custody")

@@ -1,0 +1,52 @@
+-- name: create
+INSERT INTO termination (partner, id, creator, creator_actors, create_time)
+VALUES (dsr.current_partner(), $1, $2, $3, $4)
+
+-- name: open
+SELECT state FROM termination WHERE state <> 'CANCELLED'
+
+-- name: get
+SELECT * FROM termination WHERE id = $1
+
+-- name: lock
+SELECT * FROM termination WHERE id = $1 FOR UPDATE
+
+-- name: items
+SELECT * FROM termination_item WHERE termination = $1 ORDER BY source
+
+-- name: emptied
+SELECT service FROM termination_emptied WHERE termination = $1 ORDER BY service
+
+-- name: returned
+INSERT INTO termination_item (partner, termination, source, packages) VALUES (dsr.current_partner(), $1, $2, $3)
+ON CONFLICT (partner, termination, source) DO UPDATE SET packages = EXCLUDED.packages
+
+-- name: confirm
+UPDATE termination SET state = 'DESTROYING', confirmer = $2, confirm_time = $3, effective_time = $4 WHERE id = $1
+
+-- name: destroyed
+INSERT INTO termination_item (partner, termination, source, destroy_time, evidence, destroyer)
+VALUES (dsr.current_partner(), $1, $2, $3, $4, $5)
+ON CONFLICT (partner, termination, source) DO UPDATE
+SET destroy_time = EXCLUDED.destroy_time, evidence = EXCLUDED.evidence, destroyer = EXCLUDED.destroyer
+WHERE termination_item.destroy_time IS NULL
+
+-- name: set_state
+UPDATE termination SET state = $2, certify_time = coalesce(certify_time, $3) WHERE id = $1
+
+-- name: unfinished
+SELECT partner, id FROM termination
+WHERE state IN ('DESTROYING', 'SNAPSHOTS_LEFT') OR (state = 'CERTIFIED' AND shred_time IS NULL)
+
+-- name: shredded
+UPDATE termination SET shred_time = coalesce(shred_time, $2) WHERE id = $1
+
+-- name: orders
+SELECT partner, id FROM termination WHERE state IN ('DESTROYING', 'SNAPSHOTS_LEFT') AND effective_time <= $1
+
+-- name: add_emptied
+INSERT INTO termination_emptied (partner, termination, service, empty_time)
+VALUES (dsr.current_partner(), $1, $2, $3) ON CONFLICT DO NOTHING
+
+-- name: confirmed
+SELECT id FROM termination WHERE confirm_time IS NOT NULL

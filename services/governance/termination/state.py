@@ -1,0 +1,93 @@
+"""A termination with everything that belongs to it, read in one transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+from dsr.v1 import backups_pb2, governance_pb2
+from dsr.v1 import termination_pb2 as pb
+from google.protobuf import json_format
+
+from dsrkit.db import Connection
+from services.governance import messages
+from services.governance.backups import view as backups
+from services.governance.store import GovernanceStore
+from services.governance.termination import domain
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a termination."""
+
+    row: asyncpg.Record
+    sources: Sequence[governance_pb2.DataSource]
+    rows: Sequence[asyncpg.Record]
+    emptied: Sequence[str]
+    snapshots: Sequence[backups_pb2.Snapshot]
+
+    @property
+    def items(self) -> list[domain.Item]:
+        """For the decisions."""
+        rows = {row["source"]: row for row in self.rows}
+        found = []
+        for source in self.sources:
+            row = rows.get(source.name)
+            returned = row is not None and bool(row["packages"])
+            destroyed = row is not None and row["destroy_time"] is not None
+            found.append(domain.Item(source.name, source.custody, returned, destroyed))
+        return found
+
+    @property
+    def digest(self) -> str:
+        """Of the packages recorded."""
+        return domain.digest({row["source"]: row["packages"] for row in self.rows if row["packages"]})
+
+    def message(self, dpo: str) -> pb.Termination:
+        """The resource."""
+        row = self.row
+        message = pb.Termination(
+            name=f"{row['partner']}/terminations/{row['id']}",
+            state=pb.Termination.State.Value(f"STATE_{row['state']}"),
+            manifest_digest=self.digest,
+            emptied_services=self.emptied,
+            snapshots=self.snapshots,
+            creator=row["creator"],
+            confirmer=row["confirmer"],
+            kept=domain.KEPT,
+            contact=dpo,
+        )
+        for field in ("create_time", "confirm_time", "effective_time", "certify_time", "shred_time"):
+            if row[field] is not None:
+                getattr(message, field).FromDatetime(row[field])
+        rows = {item["source"]: item for item in self.rows}
+        for source in self.sources:
+            entry = message.items.add(source=source.name, custody=source.custody, end=domain.end_of(source.custody))
+            found = rows.get(source.name)
+            if found is None:
+                continue
+            entry.evidence, entry.destroyer = found["evidence"], found["destroyer"]
+            if found["destroy_time"] is not None:
+                entry.destroy_time.FromDatetime(found["destroy_time"])
+            for package in found["packages"]:
+                json_format.ParseDict(package, entry.packages.add())
+        return message
+
+
+async def load(
+    store: GovernanceStore, connection: Connection, identifier: UUID, now: datetime, *, lock: bool = False
+) -> Known:
+    """NOT_FOUND."""
+    statement = "termination.lock" if lock else "termination.get"
+    row = await store.need(connection, statement, "resource", identifier)
+    sources = [messages.data_source(r) for r in await store.rows(connection, "data_sources", "", 10_000)]
+    ours = [s.name for s in sources if domain.end_of(s.custody) == pb.Termination.Item.END_DESTROYED]
+    existing = [backups.snapshot(r, now) for r in await store.rows(connection, "backups.existing", ours, now)]
+    return Known(
+        row,
+        sources,
+        await store.rows(connection, "termination.items", identifier),
+        [r["service"] for r in await store.rows(connection, "termination.emptied", identifier)],
+        sorted(existing, key=lambda s: s.expire_time.ToNanoseconds(), reverse=True),
+    )

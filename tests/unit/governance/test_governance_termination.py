@@ -1,0 +1,57 @@
+"""What has to be returned and destroyed, and when a termination may be certified."""
+
+from itertools import product
+
+import pytest
+from dsr.v1 import governance_pb2
+from dsr.v1 import termination_pb2 as pb
+
+from services.governance.termination import domain
+from services.governance.termination.domain import Item
+
+CUSTODY = governance_pb2.DataSource
+OURS, THEIRS = CUSTODY.CUSTODY_OPERATOR, CUSTODY.CUSTODY_PARTNER
+
+
+def test_what_the_partner_keeps_is_disconnected_and_never_destroyed() -> None:
+    ends = pb.Termination.Item
+    assert domain.end_of(THEIRS) == ends.END_DISCONNECTED
+    for custody in (OURS, CUSTODY.CUSTODY_SUB_PROCESSOR, CUSTODY.CUSTODY_UNSPECIFIED):
+        assert domain.end_of(custody) == ends.END_DESTROYED
+
+
+@pytest.mark.policy("P14", "nothing is confirmed before every data source in custody was returned")
+def test_what_has_to_be_returned() -> None:
+    items = [Item("a", OURS, True, False), Item("b", OURS, False, False), Item("c", THEIRS, False, False)]
+    assert domain.unreturned(items) == ["b"]
+
+
+@pytest.mark.policy("P14", "destroyed is certified only when sources, keys, bundles and the last snapshot are gone")
+def test_when_it_is_certified() -> None:
+    services = ((), ("access", "portability"), ("access", "portability", "erasure"))
+    for state, destroyed, emptied, left in product(
+        ("RETURNING", "DESTROYING", "SNAPSHOTS_LEFT", "CERTIFIED", "CANCELLED"), (False, True), services, (0, 3)
+    ):
+        items = [Item("a", OURS, True, destroyed), Item("b", THEIRS, False, False)]
+        found = domain.next_state(state, items, emptied, left)
+        if state in ("RETURNING", "CERTIFIED", "CANCELLED"):
+            assert found == state
+        elif not destroyed or len(emptied) < 3:
+            assert found == "DESTROYING"
+        else:
+            assert found == ("SNAPSHOTS_LEFT" if left else "CERTIFIED")
+    assert domain.next_state("DESTROYING", [], sorted(domain.SERVICES), 0) == "CERTIFIED"
+
+
+def test_packages() -> None:
+    package = pb.Termination.Package
+    good = package(label="shop.tar", size_bytes=1, sha256="0" * 64)
+    assert domain.wrong_package(good) is None
+    for field, bad in (
+        ("label", package(label="a b", sha256="0" * 64)),
+        ("size_bytes", package(label="a", size_bytes=-1, sha256="0" * 64)),
+        ("sha256", package(label="a", sha256="A" * 64)),
+    ):
+        assert (domain.wrong_package(bad) or "")[0] == field
+    assert domain.digest({"a": [{"sha256": "0"}]}) != domain.digest({"b": [{"sha256": "0"}]})
+    assert domain.digest({"a": [], "b": []}) == domain.digest({"b": [], "a": []})
