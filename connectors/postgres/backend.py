@@ -21,6 +21,7 @@ class PostgresBackend(RelationalBackend):
 
     kind = "postgres"
     version = "1"
+    lists_inactive = True
 
     def __init__(self, config: SourceConfig) -> None:
         self._options = parse(PostgresOptions, config.options)

@@ -38,6 +38,8 @@ class RelationalBackend(ABC):
 
     kind: str
     version: str
+    lists_inactive = False
+    """Whether ListInactive has been tried on this kind of database."""
 
     def __init__(self, config: SourceConfig, options: RelationalOptions, database: Database) -> None:
         self._source = config.source
@@ -63,7 +65,8 @@ class RelationalBackend(ABC):
 
     async def describe(self) -> pb.DescribeResponse:
         compiler = await self._compiler(fresh=True)
-        return describe(compiler.model, self.kind, self.version, self._relational.max_records_per_subject)
+        most = self._relational.max_records_per_subject
+        return describe(compiler.model, self.kind, self.version, most, inactive=self.lists_inactive)
 
     async def locate(self, request: pb.LocateRequest) -> AsyncIterator[pb.LocateResponse]:
         compiler = await self._searchable()

@@ -10,7 +10,6 @@ _CAPABILITIES = (
     pb.CAPABILITY_ERASE,
     pb.CAPABILITY_ANONYMISE,
     pb.CAPABILITY_ATOMIC,
-    pb.CAPABILITY_INACTIVE,
 )
 _MATCHES = {
     "exact": pb.IdentityField.MATCH_EXACT,
@@ -19,12 +18,14 @@ _MATCHES = {
 }
 
 
-def describe(model: Model, connector: str, version: str, max_records: int) -> pb.DescribeResponse:
+def describe(
+    model: Model, connector: str, version: str, max_records: int, *, inactive: bool = False
+) -> pb.DescribeResponse:
     """Every table of the source, those without personal data and the undeclared ones included."""
     response = pb.DescribeResponse(
         connector=connector,
         version=version,
-        capabilities=_CAPABILITIES,
+        capabilities=[*_CAPABILITIES, *([pb.CAPABILITY_INACTIVE] if inactive else [])],
         findings=map(finding_message, model.findings),
         max_records_per_subject=max_records,
     )

@@ -52,6 +52,8 @@ def _resolve(compiler: Compiler, wanted: Inactivity, source: str) -> tuple[Colle
     names = [i for i in collection.identities if i.type == wanted.identity_type and i.unique]
     if len(names) != 1:
         raise _rejected(source, "the collection declares no unique identity, or several, of that type")
+    if names[0].match not in ("exact", "case_fold"):
+        raise _rejected(source, "people known by spellings that mean the same can't be told apart there")
     if not wanted.field:
         return collection, names[0], None
     column = collection.table.column.get(wanted.field)
@@ -70,10 +72,11 @@ def _people(
     values: Values,
 ) -> Sql:
     """Everybody: who, when last seen, and whether every record says so."""
-    who = compiler.dialect.text(compiler.column(_T, identity.column.name))
+    who = _folded(compiler.dialect.text(compiler.column(_T, identity.column.name)), identity)
     conditions = [fill("{who} IS NOT NULL", who=who), *compiler.scope(collection, _T, values)]
     if value:
-        conditions.append(fill("{who} = {value}", who=who, value=compiler.dialect.text(values.bind(value))))
+        wanted = _folded(compiler.dialect.text(values.bind(value)), identity)
+        conditions.append(fill("{who} = {wanted}", who=who, wanted=wanted))
     if after:
         conditions.append(fill("{who} > {after}", who=who, after=compiler.dialect.text(values.bind(after))))
     seen = compiler.column(_T, column.name) if column is not None else Sql("1")
@@ -85,6 +88,11 @@ def _people(
         table=compiler.table(collection),
         conditions=conjunction(conditions),
     )
+
+
+def _folded(text: Sql, identity: IdentityColumn) -> Sql:
+    """As Locate compares: spellings that it finds together are one person, whose last use is the latest of all."""
+    return fill("lower({text})", text=text) if identity.match == "case_fold" else text
 
 
 def _inactive(compiler: Compiler, column: Column | None, wanted: Inactivity, values: Values) -> Sql:

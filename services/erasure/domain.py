@@ -61,7 +61,7 @@ def _by_sweep(plan: Mapping[str, Any], tasks: Sequence[Task]) -> Move:
     if not asked:
         return Move("LOCATING", [NewTask("approve")], facts={"plan": plan, "approval": None})
     approval = asked[-1].result["approval"]
-    if approval is None:
+    if approval is None or approval["plan_digest"] != plan["digest"]:
         return Move("PLANNED", facts={"plan": plan, "approval": None})
     starts = datetime.fromisoformat(approval["effective_time"])
     return Move("APPROVED", [NewTask("grace", due_time=starts)], facts={"plan": plan, "approval": approval})

@@ -76,6 +76,23 @@ async def test_who_is_listed(accounts: PostgresBackend) -> None:
     assert await ask(accounts, "", count_only=True) == ([], 2005, 0)
 
 
+async def test_spellings_that_locate_finds_together_are_one_person(database: str) -> None:
+    connection = await asyncpg.connect(database)
+    await connection.execute(
+        "CREATE TABLE account (id int PRIMARY KEY, tenant int, email text, seen timestamptz);"
+        "CREATE INDEX ON account (lower(email));"
+        "INSERT INTO account VALUES (1, 1, 'Ann@x', '2020-01-01'), (2, 1, 'ann@x', '2026-11-01'),"
+        " (3, 1, 'Bob@x', '2020-01-01')"
+    )
+    await connection.close()
+    folded = {"email": {"type": "email", "unique": True, "match": "case_fold"}}
+    source = backend(database, {**OPTIONS, "collections": {"public.account": {"people": True, "identity": folded}}})
+    assert await ask(source, "seen") == (["bob@x"], 1, 0)
+    assert await ask(source, "seen", value="ANN@x") == ([], 0, 0)
+    assert await ask(source, "seen", value="BOB@X") == (["bob@x"], 1, 0)
+    await source.close()
+
+
 @pytest.mark.parametrize(
     ("field", "fields"), [("note", {}), ("none", {}), ("", {}), ("seen", {"collection": "public.none"})]
 )
