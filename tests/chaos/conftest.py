@@ -11,7 +11,7 @@ from tests.support.e2e_failpoints import install
 collect_ignore = [] if ROUNDS else ["test_chaos_long.py"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def _world() -> AsyncIterator[World]:
     async with open_world(durable=True, small=True) as world:
         # The first erasure makes the journal, which the failpoints are put on.

@@ -7,7 +7,7 @@ import pytest
 from tests.support.e2e import World, open_world
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def world() -> AsyncIterator[World]:
     """All processes, one partner, a small shop."""
     async with open_world(durable=False, small=True, watched=True) as opened:

@@ -15,12 +15,21 @@ from deploy.local.shop.witness import COLLECTIONS, Witness
 ANN = "ann.walsh@example.com"
 
 
-@pytest.fixture
-async def shop(postgres: Cluster) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(await create_shop(postgres, "test_shop"))
-    yield connection
-    await connection.close()
+@pytest.fixture(scope="module")
+async def database_of_the_shop(postgres: Cluster) -> AsyncIterator[str]:
+    yield await create_shop(postgres, "test_shop")
     postgres.drop_database("test_shop")
+
+
+@pytest.fixture
+async def shop(database_of_the_shop: str) -> AsyncIterator[asyncpg.Connection]:
+    """What a test changes is undone in the end."""
+    connection = await asyncpg.connect(database_of_the_shop)
+    undone = connection.transaction()
+    await undone.start()
+    yield connection
+    await undone.rollback()
+    await connection.close()
 
 
 async def test_it_is_as_large_as_it_says(shop: asyncpg.Connection) -> None:
@@ -81,11 +90,9 @@ async def test_what_happens_to_the_person_changes_nothing_of_the_others(shop: as
             AND subject_id IN (SELECT id FROM orders WHERE customer_id = 900001);
         DELETE FROM orders WHERE customer_id = 900001;
         DELETE FROM support_tickets WHERE customer_id = 900001;
-        BEGIN;
         DELETE FROM page_views WHERE customer_id = 900001;
         UPDATE customers SET default_address_no = NULL WHERE id = 900001;
-        DELETE FROM customers WHERE id = 900001;
-        COMMIT""")
+        DELETE FROM customers WHERE id = 900001""")
     assert await witness.others() == before
     assert await witness.counts() == {
         "public.invoices": 3,
