@@ -140,6 +140,7 @@ async def test_the_hunt_finds_what_is_in_a_table(world: World) -> None:
     assert any(place.startswith("public.customers.email") for place in found.found)
 
 
+@pytest.mark.long
 @pytest.mark.policy("P5", "a hunt through logs, tables and files finds no name in the clear")
 async def test_no_name_is_written_anywhere(world: World, tmp_path: Path) -> None:
     person = await world.person(tag="zqxjkv7wyp")
