@@ -4,14 +4,17 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import fields
 from functools import cache
 from importlib import resources
+from typing import Any, TypeVar
 
 import asyncpg
 import orjson
 
 _CLOSE_SECONDS = 5.0
 Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+D = TypeVar("D")
 
 
 async def _set_up(connection: asyncpg.Connection) -> None:
@@ -80,3 +83,10 @@ def load_sql(package: str, *folders: str) -> Mapping[str, str]:
         name, _, body = block.partition("\n")
         statements[name.strip()] = body.strip()
     return statements
+
+
+def as_dataclass(kind: type[D], row: asyncpg.Record) -> D:
+    """A row as a dataclass. Columns that it doesn't know are the next release's, whose schema may come first."""
+    known: Any = kind
+    names = {one.name for one in fields(known)}
+    return kind(**{name: value for name, value in row.items() if name in names})

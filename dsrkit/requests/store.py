@@ -11,7 +11,7 @@ from dsr.v1.governance_pb2 import ProcessingRecord
 from dsr.v1.request_pb2 import RequestState
 
 from dsrkit.auth import Caller
-from dsrkit.db import Connection, load_sql, partner_transaction, sweeper_transaction
+from dsrkit.db import Connection, as_dataclass, load_sql, partner_transaction, sweeper_transaction
 from dsrkit.errors import DsrError, not_found
 from dsrkit.metrics import REQUEST_DURATION, histogram
 from dsrkit.recording import record_effect
@@ -56,7 +56,7 @@ class RequestStore:
             request.facts,
             request.sealed,
         )
-        return _measured(Request(**dict(row))) if row else None
+        return _measured(as_dataclass(Request, row)) if row else None
 
     async def get(self, connection: Connection, request: UUID) -> Request:
         """A request. NOT_FOUND."""
@@ -78,7 +78,7 @@ class RequestStore:
         """Newest first, after the position `after`."""
         position = after or (None, None)
         rows = await connection.fetch(_SQL["list"], states, due_before, *position, limit)
-        return [Request(**dict(row)) for row in rows]
+        return [as_dataclass(Request, row) for row in rows]
 
     async def save(self, connection: Connection, request: Request) -> Request:
         """Stores what can change of a locked request."""
@@ -213,13 +213,13 @@ def _measured(request: Request) -> Request:
 def _found(row: asyncpg.Record | None) -> Request:
     if row is None:
         raise not_found("resource")
-    return Request(**dict(row))
+    return as_dataclass(Request, row)
 
 
 def _same_body(row: asyncpg.Record | None, digest: bytes) -> Request | None:
     if row is not None and row["body_digest"] != digest:
         raise _reused()
-    return Request(**dict(row)) if row else None
+    return as_dataclass(Request, row) if row else None
 
 
 def _reused() -> DsrError:

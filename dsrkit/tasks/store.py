@@ -9,14 +9,14 @@ from uuid import UUID
 import asyncpg
 from opentelemetry import propagate
 
-from dsrkit.db import Connection, load_sql, partner_transaction, sweeper_transaction
+from dsrkit.db import Connection, as_dataclass, load_sql, partner_transaction, sweeper_transaction
 from dsrkit.tasks.model import Done, NewTask, Task
 
 _SQL = load_sql("dsrkit.tasks")
 
 
 def _task(row: asyncpg.Record) -> Task:
-    return Task(**dict(row))
+    return as_dataclass(Task, row)
 
 
 class TaskStore:
