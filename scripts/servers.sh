@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Real servers for tests/servers on 127.0.0.1, on free ports, their data below .data/servers:
-#   scripts/servers.sh start [radosgw swift mariadb redis prometheus node]   installs what is missing, starts what isn't running
+#   scripts/servers.sh start [radosgw moto swift mariadb redis prometheus node]   installs what is missing, starts what isn't running
 #   scripts/servers.sh stop                                  ends them all and removes their data
 #   scripts/servers.sh status                                says what is running
 # radosgw is Ceph's S3; swift and the Keystone beside it come from PyPI into .build/swift and .build/keystone. Debian
@@ -13,13 +13,24 @@ DATA=$PWD/.data/servers
 VENV=$PWD/.build/swift
 KEYSTONE=$PWD/.build/keystone
 NODE=$PWD/.build/node
-SERVERS=(radosgw swift mariadb redis prometheus)
+SERVERS=(radosgw moto swift mariadb redis prometheus)
 ALL=("${SERVERS[@]}" node)
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "servers: $*"; exit 1; }
 
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+# Below the ports that connections get: nobody else is given it until the server has it.
+free_port() {
+  python3 -c '
+import random, socket
+while True:
+    try:
+        probe = socket.create_server(("127.0.0.1", random.randrange(15_000, 30_000)))
+    except OSError:
+        continue
+    print(probe.getsockname()[1])
+    break'
+}
 
 # until_ready SECONDS COMMAND…: waits for a command to succeed, for so long at most.
 until_ready() {
@@ -59,7 +70,7 @@ need() { # need COMMAND PACKAGE…
 
 start_radosgw() {
   need radosgw ceph-mon ceph-osd radosgw ceph-common uuid-runtime curl
-  local d=$DATA/radosgw port v1 v2 fsid c u
+  local d=$DATA/radosgw port v1 v2 fsid c u class
   port=$(free_port) v1=$(free_port) v2=$(free_port) fsid=$(uuidgen)
   mkdir -p "$d"/{mon,osd,rgw,run}
   cat >"$d/ceph.conf" <<X
@@ -118,9 +129,28 @@ X
   ceph-osd "${c[@]}" -i 0 --mkfs --osd-uuid "$u" --no-mon-config >>"$d/output.log" 2>&1
   daemon radosgw ceph-osd "${c[@]}" -i 0 -f
   until_ready 30 sh -c "timeout 3 ceph -c '$d/ceph.conf' osd stat | grep -q '1 up'" || fail "ceph-osd doesn't come up; see $d/output.log"
+  radosgw-admin "${c[@]}" -n client.rgw.a user create --uid=test --display-name=test --access-key=AKTEST --secret-key=SKTEST >/dev/null 2>>"$d/output.log"
+  # Other storage classes, though their objects are stored like all others.
+  for class in STANDARD_IA GLACIER; do
+    radosgw-admin "${c[@]}" -n client.rgw.a zonegroup placement add --rgw-zonegroup default --placement-id default-placement --storage-class $class
+    radosgw-admin "${c[@]}" -n client.rgw.a zone placement add --rgw-zone default --placement-id default-placement --storage-class $class --data-pool default.rgw.buckets.data
+  done >>"$d/output.log" 2>&1
   daemon radosgw radosgw "${c[@]}" -n client.rgw.a -f
   until_ready 60 curl -s -o /dev/null "127.0.0.1:$port" || fail "radosgw doesn't answer; see $d/output.log"
-  radosgw-admin "${c[@]}" -n client.rgw.a user create --uid=test --display-name=test --access-key=AKTEST --secret-key=SKTEST >/dev/null 2>>"$d/output.log"
+  printf 'endpoint=http://127.0.0.1:%s\naccess_key_id=AKTEST\nsecret_access_key=SKTEST\n' "$port" >"$d/address"
+}
+
+# A mock of S3, for what radosgw lacks: encryption by the service, conditions on buckets with versions, real archives.
+start_moto() {
+  local d=$DATA/moto b=$PWD/.build/moto port
+  if [ ! -x "$b/bin/moto_server" ]; then
+    say "servers: installing moto into .build/moto"
+    python3 -m venv "$b"
+    "$b/bin/pip" install --quiet --disable-pip-version-check 'moto[s3,server]>=5,<6' 2>&1 | { grep -v ^WARNING: || true; }
+  fi
+  port=$(free_port)
+  daemon moto "$b/bin/moto_server" -H 127.0.0.1 -p "$port"
+  until_ready 60 curl -s -o /dev/null "127.0.0.1:$port/moto-api/" || fail "moto doesn't answer; see $d/output.log"
   printf 'endpoint=http://127.0.0.1:%s\naccess_key_id=AKTEST\nsecret_access_key=SKTEST\n' "$port" >"$d/address"
 }
 

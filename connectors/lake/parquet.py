@@ -45,7 +45,7 @@ class Parquet:
             with pq.ParquetWriter(output, table.schema, **table.settings) as writer:
                 for group in range(table.groups):
                     rows = table.group(group)
-                    dropped = {hit.position - table.first[group] for hit in table.hits(group) if drop(hit)}
+                    dropped = {hit.position - table.first[group] for hit in table.hits(group, rows) if drop(hit)}
                     if dropped:
                         keep = pa.array([row not in dropped for row in range(rows.num_rows)], pa.bool_())
                         rows = rows.filter(keep)
@@ -118,13 +118,13 @@ class _Table:
             if not pa.types.is_timestamp(a.type) or not a.cast(b.type, safe=False).equals(b):
                 raise Unreadable("it has INT96 timestamps that can't be written again exactly")
 
-    def hits(self, group: int) -> Iterator[Hit]:
-        """Records of the people in a row group."""
+    def hits(self, group: int, rows: pa.Table | None = None) -> Iterator[Hit]:
+        """Records of the people in a row group; `rows` is the group, if it was read already."""
         first = self.first[group]
         positions: list[int] = []
         found: list[Any] = []
         at = 0
-        for batch in self._file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=self._columns):
+        for batch in self._batches(group, rows):
             mask = self._mask(batch)
             for row in pc.indices_nonzero(mask).to_pylist() if mask is not None else range(batch.num_rows):
                 owners = self._wanted.owners(_listed(batch.slice(row, 1))[0])
@@ -134,10 +134,18 @@ class _Table:
             at += batch.num_rows
         if not positions:
             return
-        whole = self._file.read_row_group(group).take(pa.array(positions, pa.int64()))
+        whole = (self._file.read_row_group(group) if rows is None else rows).take(pa.array(positions, pa.int64()))
         for position, owners, record in zip(positions, found, _listed(whole), strict=True):
             data = orjson.dumps({name: plain(value) for name, value in record.items()}, option=orjson.OPT_NON_STR_KEYS)
             yield Hit(first + position, owners.people, owners.shared, owners.names, data)
+
+    def _batches(self, group: int, rows: pa.Table | None) -> Iterator[pa.RecordBatch]:
+        """What identifies people, and at most what else stands in the same columns."""
+        if rows is None:
+            yield from self._file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=self._columns)
+            return
+        names = dict.fromkeys(path[0] for rule in self._wanted.rules for path in rule.paths)
+        yield from rows.select(list(names)).to_batches(_BATCH_ROWS)
 
     def _mask(self, batch: pa.RecordBatch) -> pa.Array | None:
         """Rows that may name somebody; None: look at each."""

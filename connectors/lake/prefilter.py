@@ -12,24 +12,27 @@ from ahocorasick_rs import BytesAhoCorasick
 from connectors.lake.identity import Rule, Wanted
 
 _NEEDS_ESCAPE = re.compile(r'["\\\x00-\x1f]')
-_BEFORE_NUMBER = (b":", b",", b"[", b" ", b"\t")
-_EXPONENT = tuple(f"{before}{e}".encode() for before in "0123456789." for e in "eE")
+_BEFORE_NUMBER = (b":", b",", b"[", b" ", b"\t", b"\r")
+# 1e2 is 100. Apart from the automaton: the same two characters stand in every digest.
+_EXPONENT = re.compile(rb"[:,\[ \t\r]-?[0-9.]+[eE]")
 _NOT_ASCII = tuple(bytes([lead]) for lead in range(0xC2, 0xF5))
 _UNICODE_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
 class Prefilter:
-    """For one search. `patterns` are bytes that pick a line."""
+    """For one search. `patterns` are bytes that pick a line; `numbers`: so does a number with an exponent."""
 
-    def __init__(self, patterns: set[bytes], wanted: Wanted, *, fold: bool) -> None:
+    def __init__(self, patterns: set[bytes], wanted: Wanted, *, fold: bool, numbers: bool = False) -> None:
         self._fold = fold
         self._wanted = wanted
         self._automaton = BytesAhoCorasick(sorted(pattern.lower() if fold else pattern for pattern in patterns))
+        self._numbers = numbers
 
     def offsets(self, data: bytes) -> Iterator[int]:
         """Where something stands that picks a line, ascending."""
-        found = self._automaton.find_matches_as_indexes(data.lower() if self._fold else data)
-        return (start for _, start, _ in found)
+        found = (start for _, start, _ in self._automaton.find_matches_as_indexes(data.lower() if self._fold else data))
+        exponents = [match.end() - 1 for match in _EXPONENT.finditer(data)] if self._numbers else []
+        return iter(sorted({*found, *exponents})) if exponents else found
 
     def mentioned(self, data: bytes) -> frozenset[int]:
         """People whose value stands in `data` as a word of its own. For what can't be parsed."""
@@ -53,7 +56,7 @@ def for_json(wanted: Wanted) -> Prefilter:
     fold = any(rule.fold for rule in wanted.rules)
     if fold:
         patterns |= set(_NOT_ASCII)
-    return Prefilter(patterns, wanted, fold=fold)
+    return Prefilter(patterns, wanted, fold=fold, numbers=any(rule.kind != "string" for rule in wanted.rules))
 
 
 def _json_forms(rule: Rule, value: str) -> set[bytes]:
@@ -65,8 +68,6 @@ def _json_forms(rule: Rule, value: str) -> set[bytes]:
         forms.add(b'%s"' % raw)
     if rule.kind != "string":
         forms |= {before + raw for before in _BEFORE_NUMBER}
-        # 1e2 is 100: what could be an exponent is worth parsing.
-        forms |= set(_EXPONENT)
     return forms
 
 

@@ -105,6 +105,15 @@ class Rewriting:
             with translated_condition(self.store.source):
                 await self.client.put_object(**self.settings, **content, **condition)
             return
+        if self.over.id != "null" and not self.store.options.compares:
+            if self.store.options.unguarded_rewrites == "block":
+                raise unguarded(
+                    self.store.source,
+                    "Versions were suspended, and the current one is from before. Turn versioning on.",
+                )
+            with translated(self.store.source):
+                await self.client.put_object(**self.settings, **content)
+            return
         etag = self.over.etag
         try:
             with translated_condition(self.store.source):

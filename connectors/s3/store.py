@@ -5,6 +5,7 @@ import re
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -141,11 +142,26 @@ class S3Store:
 
     async def guarded(self, version: Version) -> bool:
         """By history, or by conditions of the request; see `Rewriting.commit` for what neither guards."""
-        return True
+        if version.state != "CURRENT" or version.id == "null" or self.options.compares:
+            return True
+        # Where versions were suspended, what is written takes the place of a version that isn't the current one.
+        return await self.versioned()
 
     async def facts(self, version: Version) -> Facts:
         """By HeadObject."""
-        return facts_of(await self.head(version))
+        found = facts_of(await self.head(version))
+        # In a bucket with versions a rule that removes an object only hides it.
+        if version.archived and version.state == "CURRENT" and version.id == "null" and not await self.versioned():
+            return replace(found, expires=await self._expiry(version))
+        return found
+
+    async def _expiry(self, version: Version) -> datetime | None:
+        """When a lifecycle rule of the bucket removes the object. Told only where no version is asked for."""
+        client = await self.client()
+        with translated(self.source):
+            head = await client.head_object(Bucket=self.options.bucket, Key=version.key)
+        found = _EXPIRY.search(head.get("Expiration", ""))
+        return parsedate_to_datetime(found[1]).astimezone(UTC) if found and head["ETag"] == version.etag else None
 
     async def head(self, version: Version) -> Mapping[str, Any]:
         """HeadObject's answer. Gone if it is another object by now."""
@@ -304,12 +320,6 @@ def _newest_first(entries: Sequence[tuple[datetime, bool, Version]]) -> list[Ver
     return [*latest, *(version for _, _, version in rest)]
 
 
-def _expires(header: str) -> datetime | None:
-    """When a lifecycle rule of the bucket removes the object."""
-    found = _EXPIRY.search(header)
-    return parsedate_to_datetime(found[1]).astimezone(UTC) if found else None
-
-
 def facts_of(head: Mapping[str, Any]) -> Facts:
     """HeadObject's answer as facts."""
     until = head.get("ObjectLockRetainUntilDate")
@@ -320,6 +330,5 @@ def facts_of(head: Mapping[str, Any]) -> Facts:
         held_until=until.astimezone(UTC) if until is not None and until > datetime.now(UTC) else None,
         legal_hold=head.get("ObjectLockLegalHoldStatus") == "ON",
         restored='ongoing-request="false"' in head.get("Restore", ""),
-        expires=_expires(head.get("Expiration", "")),
         rewrites=metadata.get(REWRITES, ""),
     )

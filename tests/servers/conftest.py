@@ -64,3 +64,9 @@ def radosgw(server: Callable[[str], Mapping[str, str]]) -> Mapping[str, str]:
 def swift(server: Callable[[str], Mapping[str, str]]) -> Mapping[str, str]:
     """OpenStack Swift, sign-in version 1."""
     return server("swift")
+
+
+@pytest.fixture(scope="session")
+def moto(server: Callable[[str], Mapping[str, str]]) -> Mapping[str, str]:
+    """A mock of S3, for what radosgw lacks."""
+    return server("moto")

@@ -90,6 +90,14 @@ def test_escapes_and_exponents_hide_nobody() -> None:
     body = b'{"id": "\\u0061nn"}\n{"id": "anna"}\n'
     assert rewritten("jsonl", body, "ann") == b'{"id": "anna"}\n'
     assert rewritten("jsonl", b'{"id": 1e2}\n{"id": 1e3}\n', "100") == b'{"id": 1e3}\n'
+    for spelling in ("1e2", "1E2", "1.0e+2", "10.00E1", "1000e-1"):
+        for before in ("", " ", "\t", "\r", '"x": 1,', "[0,", "[ "):
+            value = f"{before}{spelling}]" if "[" in before else f"{before}{spelling}"
+            line = f'{{"id":{value}}}' if "x" not in before else f'{{"x": 1,"id":{spelling}}}'
+            kept = b'{"id":"5e1a2f1e0"}\n'
+            shared = before == "[0,"
+            left = rewritten("jsonl", kept + line.encode() + b"\n", "100")
+            assert left == (kept + line.encode() + b"\n" if shared else kept), line
 
 
 def test_gzip_stays_gzip_and_half_of_it_is_not_taken_for_all() -> None:
