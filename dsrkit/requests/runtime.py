@@ -43,6 +43,8 @@ from dsrkit.tls import TlsFiles
 from dsrkit.vault import Vault
 
 C = TypeVar("C")
+TERMINATION_SECONDS = 5.0
+"""How often governance is asked for contracts that have ended."""
 _ROUNDS = 20
 """How many batches of every partner are shipped before other chores have their turn."""
 
@@ -198,7 +200,7 @@ async def serving(
         flow.lock,
         flow.settle,
         flow.waiting,
-        [(0.5, lambda: ship(tools)), (3600.0, leftovers.sweep), (5.0, ended.run), *chores],
+        [(0.5, lambda: ship(tools)), (3600.0, leftovers.sweep), (TERMINATION_SECONDS, ended.run), *chores],
         heartbeat_seconds=config.heartbeat_seconds,
         discard=discard,
     )

@@ -54,6 +54,7 @@ SHOP, CRM = f"{PARTNER}/dataSources/shop", f"{PARTNER}/dataSources/crm"
 APPROVER = "urn:dsr:partner:acme#bob"
 DUBLIN = governance_pb2.Location(provider="Amazon Web Services", site="Dublin", country="IE")
 LEEDS = governance_pb2.Location(provider="Brightbox", site="Leeds", country="GB")
+erasure.SWEEP_SECONDS = 0.2  # nobody waits for a sweep longer than it takes
 _MODULES = {"access": access, "portability": portability, "erasure": erasure}
 _STUBS: Mapping[str, Any] = {
     "access": AccessServiceStub,
