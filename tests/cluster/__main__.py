@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,6 +64,16 @@ class ByIssuer(httpx.AsyncBaseTransport):
             await way.aclose()
 
 
+@dataclass(frozen=True)
+class OwnFiles:
+    """The pods' folders without what they were given to serve: the shop's database and files."""
+
+    root: Path
+
+    def rglob(self, pattern: str) -> Iterator[Path]:
+        return (path for path in self.root.rglob(pattern) if not {"postgres-data", "shop-files"} & set(path.parts))
+
+
 @dataclass
 class Cluster:
     """The running pods, as the story asks for a platform."""
@@ -73,8 +83,8 @@ class Cluster:
     cluster: Any = field(default_factory=lambda: SimpleNamespace(home=Path("/nonexistent")))
 
     @property
-    def folder(self) -> Path:
-        return self.pods.folder / "claims"
+    def folder(self) -> "OwnFiles":
+        return OwnFiles(self.pods.folder / "claims")
 
     @property
     def logs(self) -> Path:
