@@ -29,6 +29,10 @@ ACTOR_FORM = "must be issuer#subject, the subject an opaque id: 1 to 128 of lett
 _FORBIDDEN_HEADERS = frozenset({"jku", "x5u", "jwk", "x5c", "crit"})
 
 
+STAFF = frozenset({"ROLE_SUPPORT", "ROLE_PRIVACY_OFFICER", "ROLE_ENGINEER", "ROLE_DPO"})
+"""Roles of the operator's staff that need a grant, too, and reach every partner."""
+
+
 @dataclass(frozen=True)
 class Caller:
     """Whoever presented the credential of the current call."""
@@ -88,6 +92,8 @@ class TrustStore:
 def _parse(data: Mapping[str, Any]) -> Mapping[str, Issuer]:
     issuers = {}
     for entry in data["issuers"]:
+        if entry.get("partner") and STAFF.intersection(entry["roles"]):
+            raise ValueError("an issuer of a partner can't speak for staff")
         keys = {key["kid"]: jwt.PyJWK(key, algorithm="EdDSA").key for key in entry["keys"]}
         issuers[entry["issuer"]] = Issuer(
             name=entry["issuer"],

@@ -4,7 +4,7 @@ and what they send is complete and can be kept. One small class each."""
 import ipaddress
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -21,7 +21,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_status import rpc_status
 
 from dsrkit import log
-from dsrkit.auth import Authenticator, Caller, require_fresh_person, set_current_caller
+from dsrkit.auth import STAFF, Authenticator, Caller, require_fresh_person, set_current_caller
 from dsrkit.errors import DsrError, invalid, not_found, required
 from dsrkit.metrics import CALL_DURATION, histogram
 from dsrkit.tls import HOPS, peer_uris
@@ -148,6 +148,10 @@ def _log(method: str, start: float, outcome: str, error: Exception | None = None
         logger.info("rpc", method=method, outcome=outcome, ms=elapsed)
 
 
+StaffCheck = Callable[[str, Collection[str]], Awaitable[None]]
+"""FOUR_EYES unless two other people granted this member of staff one of these roles."""
+
+
 class AuthInterceptor(grpc.aio.ServerInterceptor):
     """Checks the caller against the policy that the RPC declares in the proto."""
 
@@ -155,9 +159,11 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
         self,
         authenticator: Authenticator,
         policies: Mapping[str, options_pb2.AuthorizationPolicy],
+        staff: StaffCheck | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._policies = policies
+        self._staff = staff
 
     async def intercept_service(self, continuation: Continuation, details: grpc.HandlerCallDetails) -> Handler | None:
         handler = await continuation(details)
@@ -171,7 +177,11 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
             ip = originating_ip(context.peer(), context.auth_context(), metadata)
             caller = replace(self._authenticator.authenticate(metadata), originating_ip=ip)
             set_current_caller(caller)  # before it is checked: who is refused is recorded, too
-            check_policy(policy, caller, request)
+            needed = check_policy(policy, caller, request)
+            if needed and self._staff is not None:
+                await self._staff(caller.principal, needed)
+            elif needed:
+                raise DsrError("ROLE_REQUIRED", "This server knows no staff.", roles=",".join(sorted(needed)))
 
         return wrap(handler, before=before)
 
@@ -198,10 +208,15 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-def check_policy(policy: options_pb2.AuthorizationPolicy, caller: Caller, request: Message) -> None:
-    """ROLE_REQUIRED, PERSON_REQUIRED, or NOT_FOUND when the named resource is another partner's."""
+def check_policy(policy: options_pb2.AuthorizationPolicy, caller: Caller, request: Message) -> frozenset[str]:
+    """ROLE_REQUIRED, PERSON_REQUIRED, or NOT_FOUND when the named resource is another partner's.
+
+    Returns the staff roles that the call rests on, which need a grant; none when the caller is no staff.
+    """
     wanted = [options_pb2.Role.Name(role) for role in policy.any_of]
-    if not caller.roles.intersection(wanted):
+    held = caller.roles.intersection(wanted)
+    staff = held if held <= STAFF else frozenset()
+    if not held:
         raise DsrError("ROLE_REQUIRED", f"This needs one of the roles {', '.join(wanted)}.", roles=",".join(wanted))
     if policy.person_only:
         require_fresh_person(caller)
@@ -209,8 +224,9 @@ def check_policy(policy: options_pb2.AuthorizationPolicy, caller: Caller, reques
         name = getattr(request, policy.partner_field)
         if not name:
             raise required(policy.partner_field)
-        if "/".join(name.split("/")[:2]) != caller.partner:
+        if "/".join(name.split("/")[:2]) != caller.partner and not staff:
             raise not_found("resource")
+    return staff
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,11 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from dsrkit.auth import STAFF
+
 PARTNER_ID = re.compile(r"[a-z0-9][a-z0-9-]{1,38}[a-z0-9]")
 _SERVICE = "urn:dsr:service:"
+STAFF_ROLES = ("ROLE_OPERATOR", *sorted(STAFF))
 PARTNER_ROLES = ("ROLE_READER", "ROLE_REQUESTER", "ROLE_APPROVER", "ROLE_ADMIN")
 
 
@@ -41,9 +44,7 @@ class TrustFile:
 
     def add_operator(self, credential: Path, *, development: bool = False) -> str:
         """Adds the operator's staff."""
-        return self._add(
-            "urn:dsr:operator", credential, partner=None, roles=("ROLE_OPERATOR",), development=development
-        )
+        return self._add("urn:dsr:operator", credential, partner=None, roles=STAFF_ROLES, development=development)
 
     def rotate(self, issuer: str, credential: Path) -> str:
         """Adds a second key to an issuer and writes it to `credential`; the old one stays until revoked."""

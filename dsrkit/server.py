@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha import reflection
 
 from dsrkit import log
 from dsrkit.auth import Authenticator
-from dsrkit.interceptors import AuthInterceptor, ErrorInterceptor, FieldsInterceptor, policy_of
+from dsrkit.interceptors import AuthInterceptor, ErrorInterceptor, FieldsInterceptor, StaffCheck, policy_of
 from dsrkit.recording import Recorder, RecordInterceptor, Write
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -85,12 +85,13 @@ async def open_server(
     health_listen: str = "",
     drain_notice_seconds: float = 0.0,
     records: Write | None = None,
+    staff: StaffCheck | None = None,
 ) -> AsyncIterator[RunningServer]:
     """Starts a server on `listen` (`host:0` takes a free port) and drains it at the end.
 
     Plaintext outside loopback is refused (policy P9): ValueError. `health_listen`: see `open_health`. When it ends, its
     health says so for `drain_notice_seconds` before calls are refused, so that who balances load looks elsewhere.
-    `records` stores the processing records of public RPCs (policy P5).
+    `records` stores the processing records of public RPCs (policy P5); `staff` says which roles were granted (P16).
     """
     loopback = is_loopback(listen)
     if tls is None and not loopback:
@@ -100,7 +101,7 @@ async def open_server(
         *interceptors,
         ErrorInterceptor(),
         *([RecordInterceptor(recorder)] if recorder is not None else []),
-        AuthInterceptor(replace(authenticator, loopback=loopback), policies(service_names)),
+        AuthInterceptor(replace(authenticator, loopback=loopback), policies(service_names), staff),
         FieldsInterceptor(),
     ]
     server = grpc.aio.server(interceptors=chain, options=list(OPTIONS))

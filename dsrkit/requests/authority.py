@@ -1,6 +1,6 @@
 """Governance, as the rights services ask it."""
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -9,6 +9,7 @@ from dsr.authority.v1 import authority_pb2 as pb
 from dsr.authority.v1.authority_pb2_grpc import AuthorityServiceStub
 from dsr.connector.v1.grant_pb2 import CollectionInstruction
 from dsr.credentials import AUTHORITY_AUDIENCE
+from dsr.v1 import options_pb2
 from dsr.v1.backups_pb2 import Snapshot
 from dsr.v1.governance_pb2 import Location
 from dsr.v1.recipient_pb2 import RecipientTask
@@ -205,6 +206,11 @@ class Authority:
         """Says that an obligation is fulfilled."""
         message = pb.AcknowledgeObligationRequest(id=obligation.id, request=obligation.request)
         await self._call(self._stub.AcknowledgeObligation(message, timeout=TIMEOUT, metadata=self._metadata()))
+
+    async def check_staff(self, principal: str, roles: Collection[str]) -> None:
+        """FOUR_EYES unless two other people granted this member of staff one of these roles."""
+        message = pb.CheckStaffRequest(principal=principal, roles=[options_pb2.Role.Value(role) for role in roles])
+        await self._call(self._stub.CheckStaff(message, timeout=TIMEOUT, metadata=self._metadata()))
 
     async def report(self, entries: Sequence[pb.ReportEntry]) -> None:
         """Hands over what the outbox holds."""

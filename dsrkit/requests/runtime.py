@@ -226,6 +226,7 @@ async def serving(
             health_listen=config.health_listen,
             drain_notice_seconds=config.drain_notice_seconds,
             records=tools.parts.store.add_records,
+            staff=tools.parts.authority.check_staff,
         ) as running,
         observing(tools.parts.right.noun, [tasks, requests], config.otlp_endpoint, config.otlp_interval_seconds),
     ):

@@ -101,7 +101,7 @@ class RequestRpcs:
             data_map_revision=answer.data_map_revision,
             data_sources=tuple(answer.data_sources),
             refusal=view.store_refusal(answer.refusal) if refused else None,
-            facts=facts,
+            facts={**facts, "policy_version": answer.policy_version},
             sealed=None,
             bundle_expire_time=None,
             next_event=1,

@@ -136,6 +136,7 @@ def fill(message: Any, right: Right, request: Request, dossier: Dossier | None, 
     if request.complete_time:
         message.complete_time.FromDatetime(request.complete_time)
     message.data_map_revision = request.data_map_revision
+    message.policy_version = request.facts.get("policy_version", 0)
     if request.refusal:
         message.refusal.CopyFrom(refusal(request.refusal))
     for task in _shown(tasks or ()):

@@ -142,6 +142,8 @@ def _after_verify(request: Request, tasks: Sequence[Task]) -> Move | None:
         "bundles_ended": finished[-1].result["bundles_ended"],
         "snapshots": finished[-1].result.get("snapshots", []),
         "recipient_tasks": finished[-1].result.get("recipient_tasks", []),
+        "operator": finished[-1].result.get("operator", ""),
+        "dpo_contact": finished[-1].result.get("dpo_contact", ""),
     }
     left = remains(report["outcomes"]) or any(r["outcome"] == "STOPPED" for r in erased.values())
     stopped = [c for r in erased.values() for c in r.get("changes", ())]

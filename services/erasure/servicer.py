@@ -199,6 +199,8 @@ def _fill_plan(message: pb.ErasureRequest.Plan, plan: Mapping[str, Any]) -> None
 def _fill_report(message: pb.ErasureRequest.Report, report: Mapping[str, Any]) -> None:
     message.verify_time.FromDatetime(datetime.fromisoformat(report["verify_time"]))
     message.bundles_ended = report["bundles_ended"]
+    message.operator = report.get("operator", "")
+    message.dpo_contact = report.get("dpo_contact", "")
     for snapshot in report.get("snapshots", ()):
         json_format.ParseDict(snapshot, message.snapshots.add())
     for owed in report.get("recipient_tasks", ()):

@@ -236,7 +236,8 @@ class ErasureSteps:
         stored = [json_format.MessageToDict(s, preserving_proto_field_name=True) for s in snapshots]
         tasks = await self._authority.owe_recipients(request, touched) if touched else ()
         owed = [json_format.MessageToDict(t, preserving_proto_field_name=True) for t in tasks]
-        return Done(result={"bundles_ended": answer.total, "snapshots": stored, "recipient_tasks": owed})
+        who = {"operator": answer.operator, "dpo_contact": answer.dpo_contact}
+        return Done(result={"bundles_ended": answer.total, "snapshots": stored, "recipient_tasks": owed, **who})
 
 
 def _stopped(changes: Sequence[Mapping[str, Any]]) -> Done:

@@ -32,6 +32,7 @@ from services.governance.keeping import know_operations
 from services.governance.law.domain import Law
 from services.governance.mail import Mail
 from services.governance.servicer import GovernanceServicer
+from services.governance.staff.check import check as check_staff
 from services.governance.store import SCHEMA, GovernanceStore
 from services.governance.tools import Clock, Tools, system_clock
 
@@ -104,6 +105,7 @@ async def open_service(config: Config, clock: Clock = system_clock) -> AsyncIter
                 health_listen=config.health_listen,
                 drain_notice_seconds=config.drain_notice_seconds,
                 records=tools.keep_records,
+                staff=partial(check_staff, tools),
             ) as running,
             observing(SCHEMA, [tasks, corrections], config.otlp_endpoint, config.otlp_interval_seconds),
         ):

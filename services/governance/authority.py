@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 from dsr.authority.v1 import authority_pb2 as pb
 from dsr.connector.v1.grant_pb2 import CollectionInstruction, Grant
-from dsr.v1 import governance_pb2, request_pb2
+from dsr.v1 import governance_pb2, options_pb2, request_pb2
 
 from dsrkit.auth import Authenticator, require_fresh_person
 from dsrkit.db import Connection, partner_transaction
@@ -26,10 +26,12 @@ from services.governance.gatekeeper import Gatekeeper
 from services.governance.keeping import keep
 from services.governance.notifications.deadlines import track
 from services.governance.notifications.outbox import notify
+from services.governance.policies.domain import not_accepted
 from services.governance.recipients import view
 from services.governance.recipients.tasks import Debt, owe
 from services.governance.retention.orders import OrderRpcs
 from services.governance.services import SERVICES, own_request, own_right, request_name, right_of
+from services.governance.staff.check import check as check_staff
 from services.governance.termination.orders import TerminationRpcs
 from services.governance.tools import Tools, refused
 from services.governance.work import WorkRpcs, parse_id
@@ -68,7 +70,10 @@ class AuthorityServicer(WorkRpcs, OrderRpcs, TerminationRpcs):
                 verification=request.verification,
             )
             touched = [messages.data_source(s) for s in sources if s["name"] in (facts.wanted or registered)]
-            refusal = refuse(facts, self._tools.dpo_contact) or await self._gatekeeper.gate(
+            policy = await self._policy(connection)
+            refusal = not_accepted(policy["in_effect"], policy["accepted"], self._tools.dpo_contact)
+            refusal = refusal or refuse(facts, self._tools.dpo_contact)
+            refusal = refusal or await self._gatekeeper.gate(
                 connection, request.right, row, touched, request.bundle_location
             )
             if refusal is not None:
@@ -78,8 +83,15 @@ class AuthorityServicer(WorkRpcs, OrderRpcs, TerminationRpcs):
             now = self._tools.clock()
             await admit(self._store, connection, request, request_id, partner.daily_request_cap, now)
         return pb.AuthorizeResponse(
-            data_map_revision=data_map.revision, partner=partner, data_sources=facts.wanted or registered
+            data_map_revision=data_map.revision,
+            partner=partner,
+            data_sources=facts.wanted or registered,
+            policy_version=policy["accepted"],
         )
+
+    async def _policy(self, connection: Connection) -> Any:
+        """Which version of the policy is in effect, and which the partner accepted."""
+        return await self._store.need(connection, "policies.standing", "resource", self._tools.clock())
 
     async def GetInstructions(self, request: pb.GetInstructionsRequest, context: Any) -> pb.GetInstructionsResponse:
         own_right(request.right)
@@ -134,6 +146,7 @@ class AuthorityServicer(WorkRpcs, OrderRpcs, TerminationRpcs):
             source, refusal = await self._permitted(connection, partner, request)
             if refusal is None:
                 approver, told = await self._granted(connection, request, source)
+                policy = await self._policy(connection)
         if refusal is not None:
             raise refused(refusal)  # after the transaction: the refusal stays on record
         grant = Grant(
@@ -145,6 +158,7 @@ class AuthorityServicer(WorkRpcs, OrderRpcs, TerminationRpcs):
             approver=approver,
             instructions=told,
             request=request.request,
+            policy_version=policy["accepted"],
         )
         signed = self._signer.sign(grant, datetime.now(UTC))
         place = source.data_source
@@ -250,6 +264,10 @@ class AuthorityServicer(WorkRpcs, OrderRpcs, TerminationRpcs):
         async with partner_transaction(self._store.pool, own_request(request.request, pb.RIGHT_ERASURE)) as connection:
             found = await serving.held(self._store, connection, touched, self._tools.clock())
         return pb.ListHoldingSnapshotsResponse(snapshots=found)
+
+    async def CheckStaff(self, request: pb.CheckStaffRequest, context: Any) -> pb.CheckStaffResponse:
+        await check_staff(self._tools, request.principal, [options_pb2.Role.Name(role) for role in request.roles])
+        return pb.CheckStaffResponse()
 
     async def Report(self, request: pb.ReportRequest, context: Any) -> pb.ReportResponse:
         if len(request.entries) > 500:

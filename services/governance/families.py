@@ -9,10 +9,12 @@ from services.governance.connectors import FAMILY as CONNECTORS
 from services.governance.corrections import FAMILY as CORRECTIONS
 from services.governance.locations import FAMILY as LOCATIONS
 from services.governance.notifications import FAMILY as NOTIFICATIONS
+from services.governance.policies import FAMILY as POLICIES
 from services.governance.recipients import FAMILY as RECIPIENTS
 from services.governance.records import FAMILY as RECORDS
 from services.governance.refusals import FAMILY as REFUSALS
 from services.governance.retention import FAMILY as RETENTION
+from services.governance.staff import FAMILY as STAFF
 from services.governance.termination import FAMILY as TERMINATION
 from services.governance.tools import Family
 from services.governance.transfers import FAMILY as TRANSFERS
@@ -30,4 +32,6 @@ FAMILIES: Sequence[Family] = (
     TRANSFERS,
     RECIPIENTS,
     TERMINATION,
+    POLICIES,
+    STAFF,
 )

@@ -26,6 +26,8 @@ FAMILIES: Sequence[str] = (
     "transfers",
     "recipients",
     "termination",
+    "policies",
+    "staff",
 )
 """Folders of clause families. Their statements are named `folder.statement`, their migrations are governance's."""
 _SQL = {
@@ -116,7 +118,7 @@ class GovernanceStore:
 
     async def purge(self) -> None:
         """Chore: used tokens and admissions end when they no longer count."""
-        for partner in await self.partners():
+        for partner in (*await self.partners(), "operators/_"):
             async with partner_transaction(self.pool, partner) as connection:
                 for statement in ("purge_tokens", "purge_admissions"):
                     await connection.execute(_SQL[statement])

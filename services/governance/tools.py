@@ -28,6 +28,8 @@ from services.governance.store import GovernanceStore
 
 Clock = Callable[[], datetime]
 """The time by which governance decides, in UTC. Decisions and statements get it as an argument: never `now()`."""
+OPERATOR = "operators/_"
+"""In whose name what belongs to no partner is written: a name that no partner can have."""
 Make = Callable[[Connection, UUID], Awaitable[str]]
 Chore = tuple[float, Callable[[], Awaitable[None]]]
 """Seconds between two runs, and what is run."""

@@ -48,7 +48,8 @@ class WorkRpcs(AuthorityServiceServicer):
         async with partner_transaction(self._store.pool, partner) as connection:
             await self._store.row(connection, "oblige", request.request)
             row = await self._store.need(connection, "obliged", "resource", request.request)
-        return pb.ObligeBundleEndResponse(open=row["open"], total=row["total"])
+        who = {"operator": self._tools.operator, "dpo_contact": self._tools.dpo_contact}
+        return pb.ObligeBundleEndResponse(open=row["open"], total=row["total"], **who)
 
     async def ListObligations(self, request: pb.ListObligationsRequest, context: Any) -> pb.ListObligationsResponse:
         own_right(request.right)

@@ -30,11 +30,13 @@ from dsr.v1.erasure_pb2_grpc import ErasureServiceStub
 from dsr.v1.governance_pb2_grpc import GovernanceServiceStub
 from dsr.v1.location_pb2_grpc import LocationServiceStub
 from dsr.v1.notifications_pb2_grpc import NotificationServiceStub
+from dsr.v1.policy_pb2_grpc import PolicyServiceStub
 from dsr.v1.portability_pb2_grpc import PortabilityServiceStub
 from dsr.v1.recipient_pb2_grpc import RecipientServiceStub
 from dsr.v1.records_pb2_grpc import RecordServiceStub
 from dsr.v1.refusal_pb2_grpc import RefusalServiceStub
 from dsr.v1.retention_pb2_grpc import RetentionServiceStub
+from dsr.v1.staff_pb2_grpc import StaffServiceStub
 from dsr.v1.termination_pb2_grpc import TerminationServiceStub
 from dsr.v1.transfer_pb2_grpc import TransferServiceStub
 
@@ -48,11 +50,13 @@ if TYPE_CHECKING:  # the typed stubs exist for type checkers only
     from dsr.v1.governance_pb2_grpc import GovernanceServiceAsyncStub
     from dsr.v1.location_pb2_grpc import LocationServiceAsyncStub
     from dsr.v1.notifications_pb2_grpc import NotificationServiceAsyncStub
+    from dsr.v1.policy_pb2_grpc import PolicyServiceAsyncStub
     from dsr.v1.portability_pb2_grpc import PortabilityServiceAsyncStub
     from dsr.v1.recipient_pb2_grpc import RecipientServiceAsyncStub
     from dsr.v1.records_pb2_grpc import RecordServiceAsyncStub
     from dsr.v1.refusal_pb2_grpc import RefusalServiceAsyncStub
     from dsr.v1.retention_pb2_grpc import RetentionServiceAsyncStub
+    from dsr.v1.staff_pb2_grpc import StaffServiceAsyncStub
     from dsr.v1.termination_pb2_grpc import TerminationServiceAsyncStub
     from dsr.v1.transfer_pb2_grpc import TransferServiceAsyncStub
 
@@ -106,6 +110,8 @@ class Platform:
     transfers: "TransferServiceAsyncStub"
     refusals: "RefusalServiceAsyncStub"
     recipients: "RecipientServiceAsyncStub"
+    policies: "PolicyServiceAsyncStub"
+    staff: "StaffServiceAsyncStub"
 
     def __init__(self, channels: Mapping[str, grpc.aio.Channel]) -> None:
         self.access = AccessServiceStub(channels["access"])
@@ -124,6 +130,8 @@ class Platform:
         self.transfers = TransferServiceStub(channels["governance"])
         self.refusals = RefusalServiceStub(channels["governance"])
         self.recipients = RecipientServiceStub(channels["governance"])
+        self.policies = PolicyServiceStub(channels["governance"])
+        self.staff = StaffServiceStub(channels["governance"])
 
     async def get(self, name: str) -> Request:
         """The request of that name, of whichever right. ValueError for a name that is none of a request."""

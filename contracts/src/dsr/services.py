@@ -14,11 +14,13 @@ from dsr.v1 import (
     governance_pb2,
     location_pb2,
     notifications_pb2,
+    policy_pb2,
     portability_pb2,
     recipient_pb2,
     records_pb2,
     refusal_pb2,
     retention_pb2,
+    staff_pb2,
     termination_pb2,
     transfer_pb2,
 )
@@ -41,6 +43,8 @@ FILES: Mapping[str, Sequence[FileDescriptor]] = {
         refusal_pb2.DESCRIPTOR,
         transfer_pb2.DESCRIPTOR,
         recipient_pb2.DESCRIPTOR,
+        policy_pb2.DESCRIPTOR,
+        staff_pb2.DESCRIPTOR,
     ),
 }
 """Files that declare a public service each, by the process that serves it."""

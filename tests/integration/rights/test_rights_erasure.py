@@ -61,6 +61,7 @@ async def test_plan_approval_erasure_and_report(world: World) -> None:
     await eventually(forgotten)
 
 
+@pytest.mark.policy("P18", "the report of an erasure names the data protection officer")
 async def test_the_report_is_a_document_without_personal_data(world: World) -> None:
     plan = await planned(world)
     stub = world.stub("erasure")
@@ -74,6 +75,7 @@ async def test_the_report_is_a_document_without_personal_data(world: World) -> N
     await world.until("erasure", plan.name)
     text = (await document()).decode()
     assert len(json.loads(text)["report"]["outcomes"]) == 3
+    assert json.loads(text)["report"]["dpoContact"] == "dpo@agency.example"
     assert "ann@" not in text
 
 

@@ -360,8 +360,14 @@ class ErasureRequest(_message.Message):
         SNAPSHOTS_FIELD_NUMBER: _builtins.int
         LAST_SNAPSHOT_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
         RECIPIENT_TASKS_FIELD_NUMBER: _builtins.int
+        OPERATOR_FIELD_NUMBER: _builtins.int
+        DPO_CONTACT_FIELD_NUMBER: _builtins.int
         bundles_ended: _builtins.int
         """Output only. Bundles of earlier access and portability requests that this erasure ended."""
+        operator: _builtins.str
+        """Output only. Who carried it out."""
+        dpo_contact: _builtins.str
+        """Output only. The operator's data protection officer (policy P18)."""
         @_builtins.property
         def outcomes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ErasureRequest.Outcome]:
             """Output only. Collection by collection."""
@@ -395,10 +401,12 @@ class ErasureRequest(_message.Message):
             snapshots: _abc.Iterable[_backups_pb2.Snapshot] | None = ...,
             last_snapshot_expire_time: _timestamp_pb2.Timestamp | None = ...,
             recipient_tasks: _abc.Iterable[_recipient_pb2.RecipientTask] | None = ...,
+            operator: _builtins.str = ...,
+            dpo_contact: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["last_snapshot_expire_time", b"last_snapshot_expire_time", "verify_time", b"verify_time"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["bundles_ended", b"bundles_ended", "last_snapshot_expire_time", b"last_snapshot_expire_time", "outcomes", b"outcomes", "recipient_tasks", b"recipient_tasks", "snapshots", b"snapshots", "verify_time", b"verify_time"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["bundles_ended", b"bundles_ended", "dpo_contact", b"dpo_contact", "last_snapshot_expire_time", b"last_snapshot_expire_time", "operator", b"operator", "outcomes", b"outcomes", "recipient_tasks", b"recipient_tasks", "snapshots", b"snapshots", "verify_time", b"verify_time"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -519,6 +527,7 @@ class ErasureRequest(_message.Message):
     REPORT_FIELD_NUMBER: _builtins.int
     PLAN_CHANGES_FIELD_NUMBER: _builtins.int
     SWEEP_FIELD_NUMBER: _builtins.int
+    POLICY_VERSION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Identifier. `partners/{partner}/erasureRequests/{id}`; the id is a UUID."""
     state: _request_pb2.RequestState.ValueType
@@ -535,6 +544,10 @@ class ErasureRequest(_message.Message):
     """Required. Why the data is to be erased (Art. 17(1))."""
     sweep: _builtins.str
     """Output only. The retention sweep that created it, `partners/{partner}/retentionSweeps/{id}`; empty: a person's request."""
+    policy_version: _builtins.int
+    """Output only. The version of the operator's policy that the partner had accepted when the request was created; 0: none was
+    in effect.
+    """
     @_builtins.property
     def subject(self) -> _subject_pb2.Subject:
         """Required. Input only. The person. Never returned; see `identities`."""
@@ -618,10 +631,11 @@ class ErasureRequest(_message.Message):
         report: Global___ErasureRequest.Report | None = ...,
         plan_changes: _abc.Iterable[Global___ErasureRequest.PlanChange] | None = ...,
         sweep: _builtins.str = ...,
+        policy_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "clock", b"clock", "complete_time", b"complete_time", "create_time", b"create_time", "plan", b"plan", "refusal", b"refusal", "report", b"report", "subject", b"subject", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "candidates", b"candidates", "capacity", b"capacity", "clock", b"clock", "complete_time", b"complete_time", "create_time", b"create_time", "creator", b"creator", "data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "ground", b"ground", "identities", b"identities", "name", b"name", "plan", b"plan", "plan_changes", b"plan_changes", "refusal", b"refusal", "report", b"report", "sources", b"sources", "state", b"state", "subject", b"subject", "sweep", b"sweep", "update_time", b"update_time", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "candidates", b"candidates", "capacity", b"capacity", "clock", b"clock", "complete_time", b"complete_time", "create_time", b"create_time", "creator", b"creator", "data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "ground", b"ground", "identities", b"identities", "name", b"name", "plan", b"plan", "plan_changes", b"plan_changes", "policy_version", b"policy_version", "refusal", b"refusal", "report", b"report", "sources", b"sources", "state", b"state", "subject", b"subject", "sweep", b"sweep", "update_time", b"update_time", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x64sr/v1/options.proto\x12\x06\x64sr.v1\x1a google/protobuf/descriptor.proto\"_\n\x13\x41uthorizationPolicy\x12\x1c\n\x06\x61ny_of\x18\x01 \x03(\x0e\x32\x0c.dsr.v1.Role\x12\x13\n\x0bperson_only\x18\x02 \x01(\x08\x12\x15\n\rpartner_field\x18\x03 \x01(\t*\x89\x01\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_READER\x10\x01\x12\x12\n\x0eROLE_REQUESTER\x10\x02\x12\x11\n\rROLE_APPROVER\x10\x03\x12\x0e\n\nROLE_ADMIN\x10\x04\x12\x11\n\rROLE_OPERATOR\x10\x05\x12\x10\n\x0cROLE_SERVICE\x10\x06:T\n\rauthorization\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x01(\x0b\x32\x1b.dsr.v1.AuthorizationPolicy:4\n\x08personal\x12\x1d.google.protobuf.FieldOptions\x18\xb6\x87\x03 \x01(\x08\x88\x01\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x64sr/v1/options.proto\x12\x06\x64sr.v1\x1a google/protobuf/descriptor.proto\"_\n\x13\x41uthorizationPolicy\x12\x1c\n\x06\x61ny_of\x18\x01 \x03(\x0e\x32\x0c.dsr.v1.Role\x12\x13\n\x0bperson_only\x18\x02 \x01(\x08\x12\x15\n\rpartner_field\x18\x03 \x01(\t*\xd6\x01\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_READER\x10\x01\x12\x12\n\x0eROLE_REQUESTER\x10\x02\x12\x11\n\rROLE_APPROVER\x10\x03\x12\x0e\n\nROLE_ADMIN\x10\x04\x12\x11\n\rROLE_OPERATOR\x10\x05\x12\x10\n\x0cROLE_SERVICE\x10\x06\x12\x10\n\x0cROLE_SUPPORT\x10\x07\x12\x18\n\x14ROLE_PRIVACY_OFFICER\x10\x08\x12\x11\n\rROLE_ENGINEER\x10\t\x12\x0c\n\x08ROLE_DPO\x10\n:T\n\rauthorization\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x01(\x0b\x32\x1b.dsr.v1.AuthorizationPolicy:4\n\x08personal\x12\x1d.google.protobuf.FieldOptions\x18\xb6\x87\x03 \x01(\x08\x88\x01\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,7 +33,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dsr.v1.options_pb2', _globa
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ROLE']._serialized_start=164
-  _globals['_ROLE']._serialized_end=301
+  _globals['_ROLE']._serialized_end=378
   _globals['_AUTHORIZATIONPOLICY']._serialized_start=66
   _globals['_AUTHORIZATIONPOLICY']._serialized_end=161
 # @@protoc_insertion_point(module_scope)

@@ -40,9 +40,20 @@ class _RoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Role.ValueType],
     ROLE_ADMIN: _Role.ValueType  # 4
     """Partner: keeps data sources, data map, holds, webhooks and role grants."""
     ROLE_OPERATOR: _Role.ValueType  # 5
-    """Operator staff: creates partners. Never sees or destroys a partner's data."""
+    """Operator staff: creates partners, grants staff roles. Never sees or destroys a partner's data."""
     ROLE_SERVICE: _Role.ValueType  # 6
     """One of the platform's own services."""
+    ROLE_SUPPORT: _Role.ValueType  # 7
+    """Operator staff: reads where requests stand, to help a partner. Sees no people and receives no bundles. Like the three
+    roles below it needs a grant that two other people recorded (`StaffService.GrantStaffRole`), reaches every partner, and
+    each of its calls stands in that partner's processing records.
+    """
+    ROLE_PRIVACY_OFFICER: _Role.ValueType  # 8
+    """Operator staff: proposes versions of the policy, reads processing records and registers."""
+    ROLE_ENGINEER: _Role.ValueType  # 9
+    """Operator staff: reads where data is and how it is connected, to keep it running."""
+    ROLE_DPO: _Role.ValueType  # 10
+    """Operator staff: the data protection officer. Signs off what the policy needs it for, reads records and registers."""
 
 class Role(_Role, metaclass=_RoleEnumTypeWrapper):
     """What a caller may be. Roles come from the credential alone (the `roles` claim of an
@@ -62,9 +73,20 @@ other people of the partner recorded (`GovernanceService.GrantRole`).
 ROLE_ADMIN: Role.ValueType  # 4
 """Partner: keeps data sources, data map, holds, webhooks and role grants."""
 ROLE_OPERATOR: Role.ValueType  # 5
-"""Operator staff: creates partners. Never sees or destroys a partner's data."""
+"""Operator staff: creates partners, grants staff roles. Never sees or destroys a partner's data."""
 ROLE_SERVICE: Role.ValueType  # 6
 """One of the platform's own services."""
+ROLE_SUPPORT: Role.ValueType  # 7
+"""Operator staff: reads where requests stand, to help a partner. Sees no people and receives no bundles. Like the three
+roles below it needs a grant that two other people recorded (`StaffService.GrantStaffRole`), reaches every partner, and
+each of its calls stands in that partner's processing records.
+"""
+ROLE_PRIVACY_OFFICER: Role.ValueType  # 8
+"""Operator staff: proposes versions of the policy, reads processing records and registers."""
+ROLE_ENGINEER: Role.ValueType  # 9
+"""Operator staff: reads where data is and how it is connected, to keep it running."""
+ROLE_DPO: Role.ValueType  # 10
+"""Operator staff: the data protection officer. Signs off what the policy needs it for, reads records and registers."""
 Global___Role: _TypeAlias = Role  # noqa: Y015
 
 @_typing.final
@@ -84,8 +106,8 @@ class AuthorizationPolicy(_message.Message):
     """
     partner_field: _builtins.str
     """The request field that holds the resource name whose `partners/{partner}` prefix
-    must be the caller's own partner. Empty for RPCs of the platform's own services,
-    whose requests name the partner explicitly.
+    must be the caller's own partner; roles of operator staff reach every partner. Empty for
+    RPCs of the platform's own services, whose requests name the partner explicitly.
     """
     @_builtins.property
     def any_of(self) -> _containers.RepeatedScalarFieldContainer[Global___Role.ValueType]:

@@ -29,7 +29,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x64sr/v1/records.proto\x12\x06\x64sr.v1\x1a\x14\x64sr/v1/options.proto\x1a\x14\x64sr/v1/request.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe2\x02\n!DownloadProcessingRegisterRequest\x12\x18\n\x06parent\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x46\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x30.dsr.v1.DownloadProcessingRegisterRequest.FormatB\x04\xe2\x41\x01\x01\x12\x34\n\nafter_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x62\x65\x66ore_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x14\n\x06offset\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x14\n\x06length\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x01\"B\n\x06\x46ormat\x12\x16\n\x12\x46ORMAT_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x46ORMAT_HTML\x10\x01\x12\x0f\n\x0b\x46ORMAT_JSON\x10\x02\"h\n\"DownloadProcessingRegisterResponse\x12$\n\x04info\x18\x01 \x01(\x0b\x32\x14.dsr.v1.DownloadInfoH\x00\x12\x14\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x42\x04\xb0\xbb\x18\x00H\x00\x42\x06\n\x04part2\xd4\x01\n\rRecordService\x12\xc2\x01\n\x1a\x44ownloadProcessingRegister\x12).dsr.v1.DownloadProcessingRegisterRequest\x1a*.dsr.v1.DownloadProcessingRegisterResponse\"K\xaa\xbb\x18\x0c\n\x02\x01\x04\x1a\x06parent\x82\xd3\xe4\x93\x02\x35\x12\x33/v1/{parent=partners/*}/processingRegister:download0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x64sr/v1/records.proto\x12\x06\x64sr.v1\x1a\x14\x64sr/v1/options.proto\x1a\x14\x64sr/v1/request.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe2\x02\n!DownloadProcessingRegisterRequest\x12\x18\n\x06parent\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x46\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x30.dsr.v1.DownloadProcessingRegisterRequest.FormatB\x04\xe2\x41\x01\x01\x12\x34\n\nafter_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x62\x65\x66ore_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x14\n\x06offset\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x14\n\x06length\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x01\"B\n\x06\x46ormat\x12\x16\n\x12\x46ORMAT_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x46ORMAT_HTML\x10\x01\x12\x0f\n\x0b\x46ORMAT_JSON\x10\x02\"h\n\"DownloadProcessingRegisterResponse\x12$\n\x04info\x18\x01 \x01(\x0b\x32\x14.dsr.v1.DownloadInfoH\x00\x12\x14\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x42\x04\xb0\xbb\x18\x00H\x00\x42\x06\n\x04part2\xd6\x01\n\rRecordService\x12\xc4\x01\n\x1a\x44ownloadProcessingRegister\x12).dsr.v1.DownloadProcessingRegisterRequest\x1a*.dsr.v1.DownloadProcessingRegisterResponse\"M\xaa\xbb\x18\x0e\n\x04\x01\x04\x08\n\x1a\x06parent\x82\xd3\xe4\x93\x02\x35\x12\x33/v1/{parent=partners/*}/processingRegister:download0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,7 +51,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DOWNLOADPROCESSINGREGISTERRESPONSE'].fields_by_name['data']._loaded_options = None
   _globals['_DOWNLOADPROCESSINGREGISTERRESPONSE'].fields_by_name['data']._serialized_options = b'\260\273\030\000'
   _globals['_RECORDSERVICE'].methods_by_name['DownloadProcessingRegister']._loaded_options = None
-  _globals['_RECORDSERVICE'].methods_by_name['DownloadProcessingRegister']._serialized_options = b'\252\273\030\014\n\002\001\004\032\006parent\202\323\344\223\0025\0223/v1/{parent=partners/*}/processingRegister:download'
+  _globals['_RECORDSERVICE'].methods_by_name['DownloadProcessingRegister']._serialized_options = b'\252\273\030\016\n\004\001\004\010\n\032\006parent\202\323\344\223\0025\0223/v1/{parent=partners/*}/processingRegister:download'
   _globals['_DOWNLOADPROCESSINGREGISTERREQUEST']._serialized_start=173
   _globals['_DOWNLOADPROCESSINGREGISTERREQUEST']._serialized_end=527
   _globals['_DOWNLOADPROCESSINGREGISTERREQUEST_FORMAT']._serialized_start=461
@@ -59,5 +59,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DOWNLOADPROCESSINGREGISTERRESPONSE']._serialized_start=529
   _globals['_DOWNLOADPROCESSINGREGISTERRESPONSE']._serialized_end=633
   _globals['_RECORDSERVICE']._serialized_start=636
-  _globals['_RECORDSERVICE']._serialized_end=848
+  _globals['_RECORDSERVICE']._serialized_end=850
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from dsr.v1 import backups_pb2 as _backups_pb2
 from dsr.v1 import erasure_pb2 as _erasure_pb2
 from dsr.v1 import error_reason_pb2 as _error_reason_pb2
 from dsr.v1 import governance_pb2 as _governance_pb2
+from dsr.v1 import options_pb2 as _options_pb2
 from dsr.v1 import recipient_pb2 as _recipient_pb2
 from dsr.v1 import request_pb2 as _request_pb2
 from dsr.v1 import subject_pb2 as _subject_pb2
@@ -126,8 +127,11 @@ class AuthorizeResponse(_message.Message):
     DATA_MAP_REVISION_FIELD_NUMBER: _builtins.int
     PARTNER_FIELD_NUMBER: _builtins.int
     DATA_SOURCES_FIELD_NUMBER: _builtins.int
+    POLICY_VERSION_FIELD_NUMBER: _builtins.int
     data_map_revision: _builtins.int
     """Allowed under this revision of the data map."""
+    policy_version: _builtins.int
+    """The version of the operator's policy that the partner accepted and the request runs under; 0: none is in effect."""
     @_builtins.property
     def refusal(self) -> _request_pb2.Refusal:
         """Refused; nothing else is set."""
@@ -147,10 +151,11 @@ class AuthorizeResponse(_message.Message):
         data_map_revision: _builtins.int = ...,
         partner: _governance_pb2.Partner | None = ...,
         data_sources: _abc.Iterable[_builtins.str] | None = ...,
+        policy_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["partner", b"partner", "refusal", b"refusal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "partner", b"partner", "refusal", b"refusal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "partner", b"partner", "policy_version", b"policy_version", "refusal", b"refusal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -721,19 +726,27 @@ class ObligeBundleEndResponse(_message.Message):
 
     OPEN_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
+    OPERATOR_FIELD_NUMBER: _builtins.int
+    DPO_CONTACT_FIELD_NUMBER: _builtins.int
     open: _builtins.int
     """Obligations that are open still."""
     total: _builtins.int
     """Obligations in all."""
+    operator: _builtins.str
+    """The operator's name, for the report."""
+    dpo_contact: _builtins.str
+    """The operator's data protection officer, for the report (policy P18)."""
     def __init__(
         self,
         *,
         open: _builtins.int = ...,
         total: _builtins.int = ...,
+        operator: _builtins.str = ...,
+        dpo_contact: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["open", b"open", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dpo_contact", b"dpo_contact", "open", b"open", "operator", b"operator", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1453,3 +1466,48 @@ class AcknowledgeTerminationResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AcknowledgeTerminationResponse: _TypeAlias = AcknowledgeTerminationResponse  # noqa: Y015
+
+@_typing.final
+class CheckStaffRequest(_message.Message):
+    """Request of CheckStaff."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRINCIPAL_FIELD_NUMBER: _builtins.int
+    ROLES_FIELD_NUMBER: _builtins.int
+    principal: _builtins.str
+    """Required. Opaque id of who calls."""
+    @_builtins.property
+    def roles(self) -> _containers.RepeatedScalarFieldContainer[_options_pb2.Role.ValueType]:
+        """Required. The roles that the credential claims and the call needs one of."""
+
+    def __init__(
+        self,
+        *,
+        principal: _builtins.str = ...,
+        roles: _abc.Iterable[_options_pb2.Role.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["principal", b"principal", "roles", b"roles"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckStaffRequest: _TypeAlias = CheckStaffRequest  # noqa: Y015
+
+@_typing.final
+class CheckStaffResponse(_message.Message):
+    """Response of CheckStaff."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckStaffResponse: _TypeAlias = CheckStaffResponse  # noqa: Y015

@@ -125,6 +125,11 @@ class AuthorityServiceStub(object):
                 request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeTerminationRequest.SerializeToString,
                 response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeTerminationResponse.FromString,
                 _registered_method=True)
+        self.CheckStaff = channel.unary_unary(
+                '/dsr.authority.v1.AuthorityService/CheckStaff',
+                request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.CheckStaffRequest.SerializeToString,
+                response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.CheckStaffResponse.FromString,
+                _registered_method=True)
         self.Report = channel.unary_unary(
                 '/dsr.authority.v1.AuthorityService/Report',
                 request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ReportRequest.SerializeToString,
@@ -272,6 +277,14 @@ class AuthorityServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckStaff(self, request, context):
+        """Does a member of the operator's staff hold one of these roles by a grant of two others? Asked for every call of staff, so
+        that a revoked grant ends at once. Errors: FOUR_EYES.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Report(self, request, context):
         """Takes what a service's outbox holds: processing records and state changes. Idempotent by entry id.
         """
@@ -371,6 +384,11 @@ def add_AuthorityServiceServicer_to_server(servicer, server):
                     servicer.AcknowledgeTermination,
                     request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeTerminationRequest.FromString,
                     response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeTerminationResponse.SerializeToString,
+            ),
+            'CheckStaff': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckStaff,
+                    request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.CheckStaffRequest.FromString,
+                    response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.CheckStaffResponse.SerializeToString,
             ),
             'Report': grpc.unary_unary_rpc_method_handler(
                     servicer.Report,
@@ -865,6 +883,33 @@ class AuthorityService(object):
             '/dsr.authority.v1.AuthorityService/AcknowledgeTermination',
             dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeTerminationRequest.SerializeToString,
             dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeTerminationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckStaff(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dsr.authority.v1.AuthorityService/CheckStaff',
+            dsr_dot_authority_dot_v1_dot_authority__pb2.CheckStaffRequest.SerializeToString,
+            dsr_dot_authority_dot_v1_dot_authority__pb2.CheckStaffResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -88,6 +88,10 @@ class AuthorityServiceStub:
     """Partners whose contract has ended and whose receipt was confirmed: the calling service destroys what it keeps of them."""
     AcknowledgeTermination: _grpc.UnaryUnaryMultiCallable[_authority_pb2.AcknowledgeTerminationRequest, _authority_pb2.AcknowledgeTerminationResponse]
     """Says that the calling service has destroyed a partner's keys, bundles and spools. Idempotent. Errors: NOT_FOUND."""
+    CheckStaff: _grpc.UnaryUnaryMultiCallable[_authority_pb2.CheckStaffRequest, _authority_pb2.CheckStaffResponse]
+    """Does a member of the operator's staff hold one of these roles by a grant of two others? Asked for every call of staff, so
+    that a revoked grant ends at once. Errors: FOUR_EYES.
+    """
     Report: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ReportRequest, _authority_pb2.ReportResponse]
     """Takes what a service's outbox holds: processing records and state changes. Idempotent by entry id."""
 
@@ -151,6 +155,10 @@ class AuthorityServiceAsyncStub(AuthorityServiceStub):
     """Partners whose contract has ended and whose receipt was confirmed: the calling service destroys what it keeps of them."""
     AcknowledgeTermination: _aio.UnaryUnaryMultiCallable[_authority_pb2.AcknowledgeTerminationRequest, _authority_pb2.AcknowledgeTerminationResponse]  # type: ignore[assignment]
     """Says that the calling service has destroyed a partner's keys, bundles and spools. Idempotent. Errors: NOT_FOUND."""
+    CheckStaff: _aio.UnaryUnaryMultiCallable[_authority_pb2.CheckStaffRequest, _authority_pb2.CheckStaffResponse]  # type: ignore[assignment]
+    """Does a member of the operator's staff hold one of these roles by a grant of two others? Asked for every call of staff, so
+    that a revoked grant ends at once. Errors: FOUR_EYES.
+    """
     Report: _aio.UnaryUnaryMultiCallable[_authority_pb2.ReportRequest, _authority_pb2.ReportResponse]  # type: ignore[assignment]
     """Takes what a service's outbox holds: processing records and state changes. Idempotent by entry id."""
 
@@ -319,6 +327,16 @@ class AuthorityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_authority_pb2.AcknowledgeTerminationResponse, _abc.Awaitable[_authority_pb2.AcknowledgeTerminationResponse]]:
         """Says that the calling service has destroyed a partner's keys, bundles and spools. Idempotent. Errors: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def CheckStaff(
+        self,
+        request: _authority_pb2.CheckStaffRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authority_pb2.CheckStaffResponse, _abc.Awaitable[_authority_pb2.CheckStaffResponse]]:
+        """Does a member of the operator's staff hold one of these roles by a grant of two others? Asked for every call of staff, so
+        that a revoked grant ends at once. Errors: FOUR_EYES.
+        """
 
     @_abc_1.abstractmethod
     def Report(

@@ -95,6 +95,7 @@ class Grant(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     INSTRUCTIONS_FIELD_NUMBER: _builtins.int
     REQUEST_FIELD_NUMBER: _builtins.int
+    POLICY_VERSION_FIELD_NUMBER: _builtins.int
     INACTIVITY_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """`partners/{partner}/dataSources/{source}`; must be the source of the call."""
@@ -110,6 +111,8 @@ class Grant(_message.Message):
     """ERASE: opaque id of the person who approved."""
     request: _builtins.str
     """The request served, `partners/{partner}/erasureRequests/{id}`, for the connector's own records."""
+    policy_version: _builtins.int
+    """The version of the operator's policy that the partner accepted and this is done under; 0: none is in effect."""
     @_builtins.property
     def issue_time(self) -> _timestamp_pb2.Timestamp:
         """When it was signed."""
@@ -139,11 +142,12 @@ class Grant(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         instructions: _abc.Iterable[Global___CollectionInstruction] | None = ...,
         request: _builtins.str = ...,
+        policy_version: _builtins.int = ...,
         inactivity: Global___Inactivity | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "inactivity", b"inactivity", "issue_time", b"issue_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approver", b"approver", "attempt", b"attempt", "expire_time", b"expire_time", "inactivity", b"inactivity", "instructions", b"instructions", "issue_time", b"issue_time", "operation", b"operation", "plan_digest", b"plan_digest", "request", b"request", "source", b"source", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approver", b"approver", "attempt", b"attempt", "expire_time", b"expire_time", "inactivity", b"inactivity", "instructions", b"instructions", "issue_time", b"issue_time", "operation", b"operation", "plan_digest", b"plan_digest", "policy_version", b"policy_version", "request", b"request", "source", b"source", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
