@@ -243,7 +243,8 @@ async def replaced_under_load(cluster: Cluster, workload: Manifest, stage: Stage
         await cluster.pods.serving(new, health_port(workload))
         await asyncio.sleep(8)  # as a rollout waits until the new pod's address is known
         stage.say("the new pod serves; the old one is told to end")
-        await asyncio.to_thread(podman, "pod", "stop", "--time", "40", old)
+        # The container, not the pod: `podman pod stop` takes the network away at once, Kubernetes after the containers.
+        await asyncio.to_thread(podman, "stop", "--time", "40", f"{old}-access")
         await asyncio.sleep(4)
         stop.set()
         await asyncio.gather(*load)
