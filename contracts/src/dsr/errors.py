@@ -50,6 +50,8 @@ NEXT_STEPS: Mapping[str, str] = MappingProxyType(
         "COPY_IN_PROGRESS": "Wait until the copy is ready.",
         "ERASURE_IN_PROGRESS": "Wait until the other erasure is done.",
         "BUNDLES_ENDING": "Wait until older bundles have ended.",
+        "CERTIFICATE_MISMATCH": "Connect with a certificate and a token of the same partner.",
+        "SERVICE_UNAVAILABLE": "Try again later.",
         "SOURCE_NOT_SERVED": "Wait: the source is being restored. Confirm its replays, then finish the restore.",
         "REPLAY_PENDING": "Carry out again each erasure that the restore lists, and confirm it.",
         "CONNECTOR_UNCONFIRMED": "Have another person confirm the connector: dsr connector confirm.",
