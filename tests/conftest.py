@@ -2,9 +2,7 @@
 
 import os
 import secrets
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +11,7 @@ from xdist.scheduler import LoadFileScheduling
 
 from deploy.local.postgres import Cluster
 from tests.support.contract import CONTRACT, Told
+from tests.support.scratch import scratch
 
 # How long one example takes says more about what else the machine does than about the code.
 settings.register_profile("project", deadline=None)
@@ -40,10 +39,8 @@ class _ByFile(LoadFileScheduling):  # type: ignore[misc]  # it comes without typ
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Cluster]:
     """A PostgreSQL 18 for the session, without durability. It ends with the test run, however that ends."""
-    with tempfile.TemporaryDirectory(prefix="dsr-test-") as folder:
-        Path(folder).chmod(0o755)  # for root the server runs as nobody, who must reach its data
-        with Cluster.start(Path(folder) / "postgres", fsync=False) as cluster:
-            yield cluster
+    with scratch("dsr-test-") as folder, Cluster.start(folder / "postgres", fsync=False) as cluster:
+        yield cluster
 
 
 @pytest.fixture

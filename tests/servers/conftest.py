@@ -1,13 +1,13 @@
 """Servers that tests share, one of each kind for the session."""
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.servers.programs import MariaDb, RedisServer, mariadb, redis, scratch
+from tests.servers.programs import MariaDb, RedisServer, mariadb, redis
+from tests.support.scratch import scratch
 
 _DATA = Path(__file__).parents[2] / ".data" / "servers"
 
@@ -18,13 +18,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def mariadb_server() -> Iterator[MariaDb]:
-    with tempfile.TemporaryDirectory(prefix="dsr-mariadb-", dir=scratch()) as folder, mariadb(Path(folder)) as server:
+    with scratch("dsr-mariadb-") as folder, mariadb(folder) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
-    with tempfile.TemporaryDirectory(prefix="dsr-redis-") as folder, redis(Path(folder)) as server:
+    with scratch("dsr-redis-") as folder, redis(folder) as server:
         yield server
 
 

@@ -18,7 +18,6 @@ from deploy.local.process import Identity, Process
 from tests.servers.typescript_certificate import certificate
 
 _START_SECONDS = 60.0
-_ROOM = 1 << 30
 
 
 def find(program: str, package: str) -> str:
@@ -30,12 +29,6 @@ def find(program: str, package: str) -> str:
             pytest.fail(message)
         pytest.skip(message)
     return found
-
-
-def scratch() -> str | None:
-    """Where servers without durability keep their data: in memory if there is room. A disk is what they wait for."""
-    memory = Path("/dev/shm")  # noqa: S108 - below it a folder of the test's own
-    return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > _ROOM else None
 
 
 def free_port() -> int:

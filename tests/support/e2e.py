@@ -26,6 +26,7 @@ from deploy.local.shop.setting import Setting, set_up_shop
 from deploy.local.shop.witness import Checksum
 from tests.support.e2e_people import LEFT, Person, add_person, shrink
 from tests.support.otlp import Collector, open_collector
+from tests.support.scratch import scratch
 
 T = TypeVar("T")
 PARTNER = sources.PARTNER
@@ -271,8 +272,9 @@ def _folder() -> Iterator[Path]:
 
 
 @contextmanager
-def _clusters(folder: Path, fsync: bool) -> Iterator[tuple[Cluster, Cluster]]:
+def _clusters(fsync: bool) -> Iterator[tuple[Cluster, Cluster]]:
     with (
+        scratch("dsr-test-") as folder,
         Cluster.start(folder / "platform-db", fsync=fsync) as own,
         Cluster.start(folder / "shop-db", fsync=fsync) as shop,
     ):
@@ -285,7 +287,7 @@ async def open_world(*, durable: bool, small: bool, watched: bool = False) -> As
     export traces and metrics."""
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(_folder())
-        own, shop = stack.enter_context(_clusters(folder, durable))
+        own, shop = stack.enter_context(_clusters(durable))
         setting = await set_up_shop(folder / "shop", shop)
         if small:
             connection = await asyncpg.connect(setting.dsn)
