@@ -113,7 +113,7 @@ def resource(response: type[Any], message: Any) -> Any:
     for name, one in fields.items():
         if one.is_repeated and one.message_type is not None and "name" in one.message_type.fields_by_name:
             for number in (1, 2):
-                _fill(getattr(answer, name).add(), f"{message.parent}/things/{number}")
+                _fill(getattr(answer, name).add(), f"{getattr(message, 'parent', PARTNER)}/things/{number}")
     if "name" in fields:
         _fill(answer, getattr(message, "name", "") or f"{PARTNER}/things/1")
     return answer

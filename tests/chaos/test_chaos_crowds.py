@@ -27,6 +27,7 @@ async def submit(world: World, person: Person, request_ids: list[str], **more: A
     return await asyncio.gather(*(send(each) for each in request_ids))
 
 
+@pytest.mark.long
 async def test_one_call_sent_a_hundred_times_is_one_request(world: World) -> None:
     person = await world.person()
     before = await world.look(person)

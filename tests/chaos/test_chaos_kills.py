@@ -45,6 +45,7 @@ async def test_the_shops_connector_is_killed_inside_and_behind_its_transaction(w
     assert all(o["replayed"] for o in await outcomes(world, behind, sources.SHOP)), "it had been committed"
 
 
+@pytest.mark.long
 async def test_a_connector_that_is_down_is_waited_for_and_named(world: World, tmp_path: Path) -> None:
     person = await world.person()
     async with failpoint(world, "access taken export files") as point:

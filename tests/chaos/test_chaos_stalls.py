@@ -74,6 +74,7 @@ async def test_the_answer_reaches_a_worker_that_slept_through_its_successors_suc
     await erased(world, name, person, before)
 
 
+@pytest.mark.long
 async def test_a_worker_that_stalls_before_the_effect_is_overtaken_at_the_source(world: World) -> None:
     person = await world.person()
     before = await world.look(person)

@@ -62,6 +62,7 @@ def test_ctrl_c_ends_everything(data: Path) -> None:
         assert process.wait(30) == 1, "the story was not finished"
 
 
+@pytest.mark.long
 def test_kill_9_ends_everything(data: Path) -> None:
     with running(data, until=STARTED) as (process, _):
         process.kill()

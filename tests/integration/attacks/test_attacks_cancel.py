@@ -32,6 +32,7 @@ async def in_the_middle(world: World, right: str, call: str) -> tuple[str, async
     return created.name, gate
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("right", "call"),
     [(right, "locate") for right in RIGHTS] + [(right, "export") for right in RIGHTS[:2]] + [("erasure", "relocate")],

@@ -54,6 +54,7 @@ async def test_somebody_else_who_appears_after_the_check_is_not_erased(world: Wo
     assert {CHANGES.Name(c.kind) for c in done.plan_changes} == {"KIND_NEW_PERSON", "KIND_NEW_IDENTITY"}
 
 
+@pytest.mark.long
 async def test_a_copy_made_while_erasing_ends_with_the_erasure(world: World) -> None:
     plan, gate = await held_while_erasing(world)
     world.crm.gate, world.crm.gated = asyncio.Event(), frozenset({"export"})
@@ -70,6 +71,7 @@ async def test_a_copy_made_while_erasing_ends_with_the_erasure(world: World) -> 
     assert reason_of(caught.value) == "BUNDLE_GONE"
 
 
+@pytest.mark.long
 async def test_a_download_under_way_ends_with_its_bundle(world: World) -> None:
     def rows() -> bytes:
         return b"".join(b'{"id": "%s"}\n' % secrets.token_hex(4000).encode() for _ in range(200))
@@ -108,6 +110,7 @@ async def test_a_download_under_way_ends_with_its_bundle(world: World) -> None:
     assert sum(got) < size / 2
 
 
+@pytest.mark.long
 async def test_an_erasure_that_finds_nothing_ends_older_copies_too(world: World) -> None:
     copy = await world.create("access")
     await world.until("access", copy.name)

@@ -95,6 +95,7 @@ async def test_root_may_keep_data_where_nobody_may_go(folder: Path) -> None:
     shutil.rmtree(home, ignore_errors=True)
 
 
+@pytest.mark.long
 def test_the_server_ends_when_its_parent_is_killed(folder: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path; from deploy.local.postgres import Cluster\n"
@@ -112,6 +113,7 @@ def test_the_server_ends_when_its_parent_is_killed(folder: Path) -> None:
     assert alive == []
 
 
+@pytest.mark.long
 def test_a_server_that_cannot_start_says_why(folder: Path) -> None:
     with Cluster.start(folder / "one", fsync=False) as one:
         with pytest.raises(ProcessEnded, match="could not bind"):

@@ -62,6 +62,7 @@ async def test_ann_walsh_is_known_row_by_row(shop: asyncpg.Connection) -> None:
     assert (await witness.records("public.customers"))[0]["full_name"] == "Ann Walsh"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "change",
     [

@@ -86,6 +86,7 @@ async def test_an_erasure_says_which_snapshots_are_left(world: World) -> None:
     assert report.snapshots[0].location == DUBLIN
 
 
+@pytest.mark.long
 @pytest.mark.policy("P7", "until every newer erasure is confirmed as replayed, a restored source gets no grant")
 async def test_a_restored_source_is_not_served_until_erasures_are_replayed(world: World) -> None:
     (taken,) = await register(world, snapshot("crm-1"))

@@ -206,6 +206,7 @@ async def test_what_one_person_proposes_is_neither_dialled_nor_trusted(club: Clu
     assert withdrawn in listed.connector_changes
 
 
+@pytest.mark.long
 async def test_whoever_takes_over_the_address_is_told_nothing(club: Club) -> None:
     """A request waits, saying why, and goes on once the right one is back; an erasure goes all the way there."""
     world, heard = club.world, len(club.backend.calls)

@@ -146,6 +146,7 @@ async def test_an_unreachable_source_makes_the_request_wait_and_say_so(world: Wo
     assert state(await world.until("access", created.name)) == "COMPLETED"
 
 
+@pytest.mark.long
 async def test_a_connector_that_lies_about_counts_is_not_believed(world: World) -> None:
     world.shop.miscounts = 1
     created = await world.create("access")
@@ -154,6 +155,7 @@ async def test_a_connector_that_lies_about_counts_is_not_believed(world: World) 
     assert state(await world.until("access", created.name)) == "COMPLETED"
 
 
+@pytest.mark.long
 async def test_without_governance_nothing_starts_and_running_work_waits(world: World) -> None:
     world.crm.gate = asyncio.Event()
     running = await world.create("access")
@@ -167,6 +169,7 @@ async def test_without_governance_nothing_starts_and_running_work_waits(world: W
     assert state(await world.until("access", running.name)) == "COMPLETED"
 
 
+@pytest.mark.long
 async def test_a_stalled_attempt_changes_nothing_after_its_successor(world: World) -> None:
     """The worker that holds attempt 1 comes back after attempt 2 is done: its result is dropped, once is once."""
     gate = world.crm.gate = asyncio.Event()
@@ -223,6 +226,7 @@ async def test_deadlines_and_their_extension(world: World) -> None:
     world.crm.gate.set()
 
 
+@pytest.mark.long
 async def test_lists_are_paged_and_filtered(world: World) -> None:
     names = [(await world.create("access")).name for _ in range(5)]
     for name in names:

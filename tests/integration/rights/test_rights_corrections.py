@@ -156,6 +156,7 @@ async def erase(world: World, ground: Any) -> Any:
     return await world.create("erasure", ground=ground)
 
 
+@pytest.mark.long
 @pytest.mark.policy("P11", "a restriction is asked before every instruction and grant (Art. 18)")
 async def test_a_restriction_stops_a_sweep_even_after_its_approval_and_not_the_person(world: World) -> None:
     ground = erasure_pb2.ErasureRequest
@@ -178,6 +179,7 @@ async def test_a_restriction_stops_a_sweep_even_after_its_approval_and_not_the_p
     assert not any(row["email"] == "ann@example.com" for row in world.crm.tables["people"].rows)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("identity", [("email", " Ann@Example.com"), ("customer_number", "7")])
 async def test_a_restriction_holds_by_any_name_and_spelling_and_for_nobody_else(
     world: World, identity: tuple[str, str]

@@ -4,10 +4,13 @@ import asyncio
 import tempfile
 from pathlib import Path
 
+import pytest
+
 from deploy.local.postgres import Cluster
 from tests.support.services import open_world
 
 
+@pytest.mark.long
 async def test_services_end_when_their_database_is_gone() -> None:
     with tempfile.TemporaryDirectory(prefix="dsr-drain-") as name:
         folder = Path(name)

@@ -126,6 +126,7 @@ async def test_nobody_grants_a_role_to_themselves(world: World) -> None:
     assert state(await world.until("erasure", plan.name)) == "COMPLETED"
 
 
+@pytest.mark.long
 @pytest.mark.policy("P16", "an approval needs a fresh sign-in, and its token is used once")
 async def test_a_token_approves_once(world: World) -> None:
     first, second = await planned(world), await planned(world, identities=[("email", "joann@example.com")])
@@ -210,6 +211,7 @@ async def test_data_that_moved_on_stops_it_before_the_first_row(world: World, ch
         assert results(done)["orders"] == "RETAINED"
 
 
+@pytest.mark.long
 async def test_growth_within_the_caps_goes_on(world: World) -> None:
     plan = await planned(world)
     world.shop.tables["orders"].rows.append({"id": "new", "customer": "7", "item": "x", "seller": "S"})
@@ -269,6 +271,7 @@ async def test_a_connector_that_miscounts_is_never_reported_done(world: World) -
     await world.until_waiting("erasure", plan.name, "SOURCE_INCONSISTENT")
 
 
+@pytest.mark.long
 async def test_a_connector_down_while_erasing_is_waited_for(world: World) -> None:
     plan = await planned(world)
     world.shop.down = True
@@ -316,6 +319,7 @@ async def test_unknown_subject_is_done_without_anything_to_approve(world: World)
     assert not done.report.outcomes
 
 
+@pytest.mark.long
 async def test_a_copy_in_progress_holds_the_erasure(world: World) -> None:
     plan = await planned(world)
     gate, world.shop.gated = asyncio.Event(), frozenset({"export"})
@@ -332,6 +336,7 @@ async def test_a_copy_in_progress_holds_the_erasure(world: World) -> None:
     assert state(await world.until("erasure", plan.name)) == "COMPLETED"
 
 
+@pytest.mark.long
 async def test_an_erasure_ends_older_bundles_for_good(world: World) -> None:
     copied = await world.until("access", (await world.create("access")).name)
     assert await world.download("access", copied.name)
@@ -346,6 +351,7 @@ async def test_an_erasure_ends_older_bundles_for_good(world: World) -> None:
     assert not list((world.folder / "keys" / "access").rglob("*.key"))
 
 
+@pytest.mark.long
 async def test_two_erasures_of_one_person_coalesce(world: World) -> None:
     first = await planned(world)
     second = await world.create("erasure", identities=[("customer_number", "7")])

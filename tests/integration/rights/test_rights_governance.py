@@ -82,6 +82,7 @@ async def create_webhook(world: World, url: str) -> pb.Webhook:
     return made
 
 
+@pytest.mark.long
 async def test_state_changes_are_told_signed_and_with_ids_only(world: World) -> None:
     async with receiver([503]) as (url, got):
         hook = await create_webhook(world, url)

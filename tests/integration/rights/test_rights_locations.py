@@ -58,6 +58,7 @@ async def reason(call: Any) -> str:
     return reason_of(caught.value)
 
 
+@pytest.mark.long
 @pytest.mark.policy("P4", "bundles move only once a person of the partner has accepted, and the old place ends")
 async def test_bundles_move_to_another_place(world: World) -> None:
     first = await world.until("access", (await world.create("access")).name)
@@ -116,6 +117,7 @@ async def test_bundles_move_to_another_place(world: World) -> None:
     assert await world.download("access", second.name)
 
 
+@pytest.mark.long
 @pytest.mark.policy("P4", "a data source is moved by agreement; running work stops while it is where it may not be")
 async def test_a_source_moves_and_one_at_no_agreed_place_gets_no_grant(world: World) -> None:
     admin = world.metadata("adam", "ROLE_ADMIN")

@@ -79,6 +79,7 @@ async def done(world: World) -> str:
     return str(request.name)
 
 
+@pytest.mark.long
 async def test_requests_are_counted_by_state_and_due_time(watched: Watched) -> None:
     world, collector = watched.world, watched.collector
     preview = await world.create("erasure", validate_only=True)
@@ -142,6 +143,7 @@ def positive(found: dict[tuple[str, ...], float]) -> dict[tuple[str, ...], float
     return {key: value for key, value in found.items() if value}
 
 
+@pytest.mark.long
 @pytest.mark.policy("P5", "no metric names a person, a partner, a request or whoever acts")
 async def test_every_metric_arrives_in_its_unit_and_names_nobody(watched: Watched) -> None:
     world, collector = watched.world, watched.collector

@@ -178,6 +178,7 @@ async def test_deadlines_are_warned_of_in_time_and_each_once(world: World) -> No
     assert [(due - n.create_time.ToDatetime(UTC)).days for n in near] == [1, 6, 13]
 
 
+@pytest.mark.long
 async def test_an_extended_deadline_is_warned_of_anew_and_a_closed_request_is_not(world: World) -> None:
     kept = await world.until("erasure", (await world.create("erasure")).name, "PLANNED")
     done = await world.until("access", (await world.create("access")).name)

@@ -51,6 +51,7 @@ async def refused_download(world: World, name: str) -> str:
     return str(info.metadata["rule"])
 
 
+@pytest.mark.long
 @pytest.mark.policy(
     "P12", "no copy for a partner outside the EEA, nor a download, without basis, attestation and notice"
 )

@@ -61,6 +61,7 @@ def chain(length: int) -> list[dict[str, str]]:
     return [{"id": str(n), "email": names[n + n % 2], "number": names[n + 1 - n % 2]} for n in range(length)]
 
 
+@pytest.mark.long
 async def test_names_too_far_away_are_said_and_block_an_erasure(world: World) -> None:
     links = Table({"email": ("email", True), "number": ("customer_number", True)})
     world.crm.tables["links"] = links

@@ -39,6 +39,7 @@ async def complete(world: World, task: Any, evidence: str = "ticket-1") -> Any:
     return await world.recipients.CompleteRecipientTask(message, metadata=world.metadata())
 
 
+@pytest.mark.long
 @pytest.mark.policy("P15", "an erasure ends with a task for each recipient of the data, and its report says which")
 async def test_an_erasure_owes_its_recipients_a_word(world: World) -> None:
     await map_recipients(world)

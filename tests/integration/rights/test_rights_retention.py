@@ -122,6 +122,7 @@ async def test_from_the_count_to_the_erasure(world: World) -> None:
     assert (again.people, again.approver) == (0, "")
 
 
+@pytest.mark.long
 @pytest.mark.policy("P6", "who is seen again after the approval is not erased")
 async def test_somebody_who_comes_back_before_the_erasure_stays(world: World) -> None:
     seen(world, {"ann@example.com": OLD, "joann@example.com": OLD})
