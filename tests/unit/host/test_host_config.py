@@ -57,7 +57,7 @@ def test_a_missing_file_says_how_to_give_it(tmp_path: Path) -> None:
     ("options", "complaint"),
     [
         ({**OPTIONS, "root": "secret-relative"}, "options.root: "),
-        ({**OPTIONS, "collections": {"a": {"pattern": "secret/{n}"}}}, "options.collections.a: "),
+        ({**OPTIONS, "collections": {"a": {"pattern": "secret/{n}"}}}, "options.collections.a.files: "),
         ({**OPTIONS, "password": "secret"}, "options.password: Extra"),
     ],
 )
