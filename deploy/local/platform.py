@@ -161,6 +161,8 @@ async def _http_ready(address: str) -> None:
     async with httpx.AsyncClient(trust_env=False) as client:
         while True:
             with suppress(httpx.TransportError):
-                if (await client.get(f"http://{address}/readyz")).status_code == 200:
+                answer = await client.get(f"http://{address}/readyz")
+                # It is ready with one service; here all of them are started, and called at once.
+                if answer.status_code == 200 and all(answer.json()["services"].values()):
                     return
             await asyncio.sleep(0.05)

@@ -17,7 +17,7 @@ import yaml
 from dsr.credentials import Credential
 from google.protobuf import json_format
 
-from deploy.local.api import Actor, Api, ApiError
+from deploy.local.api import Actor, Api
 from deploy.local.platform import Platform, open_platform
 from deploy.local.postgres import Cluster, free_port
 from deploy.local.shop import sources
@@ -118,17 +118,8 @@ class World:
     async def approve(self, name: str) -> None:
         """Approves the plan, as soon as there is one."""
         await self.in_state(name, "PLANNED")
-        plan = (await until(lambda: self._answered(name), f"{name} is answered"))["plan"]
+        plan = (await self.api.get(self.clerk, name))["plan"]
         await self.api.act(self.manager, name, "approve", planDigest=plan["digest"])
-
-    async def _answered(self, name: str) -> dict[str, Any] | None:
-        """The request; None while the service that was just killed isn't reached again."""
-        try:
-            return await self.api.get(self.clerk, name)
-        except ApiError as error:
-            if error.reason != "SERVICE_UNAVAILABLE":
-                raise
-            return None
 
     async def state(self, name: str) -> str:
         """The request's state, asked of the database: services may be down."""
