@@ -30,9 +30,9 @@ class Dialer:
     """One channel per address, opened at first use, closed together. Take one for each call: when the certificate is
     replaced, new calls get a new channel, and those under way end on the old one."""
 
-    def __init__(self, tls: TlsFiles | None, options: Sequence[tuple[str, object]] = _OPTIONS) -> None:
+    def __init__(self, tls: TlsFiles | None, more_options: Sequence[tuple[str, object]] = ()) -> None:
         self._tls = tls
-        self._options = list(options)
+        self._options = [*_OPTIONS, *more_options]
         self._stamps: tuple[int, ...] = ()
         self._open: dict[tuple[str, ...], grpc.aio.Channel] = {}
         self._stack = AsyncExitStack()

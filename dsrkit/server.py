@@ -65,7 +65,11 @@ def is_loopback(listen: str) -> bool:
     """Whether `host:port` is an address of this machine only."""
     if listen.startswith("unix:"):
         return True
-    host = listen.rsplit(":", 1)[0].strip("[]")
+    return is_loopback_host(listen.rsplit(":", 1)[0].strip("[]"))
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether a host, without brackets and port, is this machine. Of names only `localhost` is."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -18,7 +18,6 @@ from dsrkit.tls import EDGE, TlsFiles
 from gateway.problems import from_http
 from gateway.routes import Route
 
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 MAX_AUTHORIZATION = 4096 + len("Bearer ")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Metadata = tuple[tuple[str, str], ...]
@@ -68,16 +67,7 @@ async def open_upstreams(
     addresses: Mapping[str, str], tls: TlsFiles | None, service_config: str
 ) -> AsyncIterator[Upstreams]:
     """The way to the services. With `tls` None, plaintext, which goes to loopback only."""
-    options = [
-        ("grpc.service_config", service_config),
-        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-        ("grpc.keepalive_time_ms", 60_000),
-        # An absent service must be found again soon after it is back.
-        ("grpc.max_reconnect_backoff_ms", 2_000),
-        ("grpc.lb_policy_name", "round_robin"),
-        ("grpc.dns_min_time_between_resolutions_ms", 2_000),
-    ]
-    async with Dialer(tls, options) as dialer:
+    async with Dialer(tls, [("grpc.service_config", service_config)]) as dialer:
         yield Upstreams(dialer, addresses)
 
 

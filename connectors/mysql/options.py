@@ -1,6 +1,5 @@
 """Options of a MySQL or MariaDB source, and how its server is reached: encrypted and verified, or on this machine."""
 
-import ipaddress
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from connectors.relational.declaration import RelationalOptions
 from dsrkit.errors import DsrError, invalid
+from dsrkit.server import is_loopback_host
 
 _VERIFIED = "VERIFY_IDENTITY"
 
@@ -64,7 +64,7 @@ def address(options: MysqlOptions, source: str) -> Address:
         user=unquote(parts.username),
         password=unquote(parts.password or ""),
         database=database,
-        tls=_tls(options, query, here=socket is not None or _here(host), source=source),
+        tls=_tls(options, query, here=socket is not None or is_loopback_host(host), source=source),
     )
 
 
@@ -90,12 +90,3 @@ def _dsn(options: MysqlOptions) -> str:
         return (options.dsn_file or Path()).read_text().strip()
     except (OSError, UnicodeDecodeError):
         raise invalid("options.dsn_file", "it can't be read; see its path and permissions") from None
-
-
-def _here(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -1,6 +1,5 @@
 """Options of a PostgreSQL source, and how its server is reached: encrypted and verified, or on this machine."""
 
-import ipaddress
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from connectors.relational.declaration import RelationalOptions
 from dsrkit.errors import DsrError, invalid
+from dsrkit.server import is_loopback_host
 
 
 class PostgresOptions(RelationalOptions):
@@ -83,9 +83,4 @@ def _hosts(netloc: str) -> list[str]:
 
 def _here(host: str) -> bool:
     """A Unix socket or a loopback address."""
-    if host.startswith("/") or host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return host.startswith("/") or is_loopback_host(host)

@@ -1,6 +1,5 @@
 """How the server is reached: encrypted and verified, or on this machine."""
 
-import ipaddress
 import ssl
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from redis.backoff import ConstantBackoff
 
 from connectors.redis.options import Options
 from dsrkit.errors import DsrError, invalid
+from dsrkit.server import is_loopback_host
 
 _CONNECTIONS = 8
 
@@ -42,7 +42,7 @@ def pool(options: Options, source: str) -> BlockingConnectionPool:
     }
     if parts.scheme == "unix":
         return BlockingConnectionPool(connection_class=UnixDomainSocketConnection, path=unquote(parts.path), **shared)
-    if parts.scheme == "redis" and not _here(host):
+    if parts.scheme == "redis" and not is_loopback_host(host):
         message = "The connection would not be encrypted. Begin the url with rediss://."
         raise DsrError("BACKEND_UNENCRYPTED", message, source=source)
     if parts.scheme == "redis":
@@ -67,12 +67,3 @@ def _url(options: Options) -> str:
         return (options.url_file or Path()).read_text().strip()
     except (OSError, UnicodeDecodeError):
         raise invalid("options.url_file", "it can't be read; see its path and permissions") from None
-
-
-def _here(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
