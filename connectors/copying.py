@@ -12,6 +12,7 @@ from dsr.connector.v1.grant_pb2 import CollectionInstruction, Grant
 from dsrkit.errors import invalid
 
 _BLOCK = 1 << 20
+"""Bytes of one data message at most: the contract's 1 MiB."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ async def stream(
     totals.snapshot_time.FromDatetime(start)
     for instruction in grant.instructions:
         shape = shapes[instruction.collection]
-        included = _included(shape, instruction)
+        included = included_fields(shape.names, instruction)
         yield pb.ExportResponse(
             header=pb.CollectionHeader(
                 collection=instruction.collection,
@@ -60,7 +61,7 @@ async def stream(
             )
         )
         trailer, digest = pb.CollectionTrailer(), hashlib.sha256()
-        async with aclosing(_blocks(lines(instruction.collection, included))) as blocks:
+        async with aclosing(blocks_of(lines(instruction.collection, included))) as blocks:
             async for block in blocks:
                 digest.update(block)
                 trailer.records += block.count(b"\n")
@@ -74,12 +75,14 @@ async def stream(
     yield pb.ExportResponse(totals=totals)
 
 
-def _included(shape: Shape, instruction: CollectionInstruction) -> Sequence[str]:
-    wanted = set(instruction.include_fields) or set(shape.names)
-    return [name for name in shape.names if name in wanted and name not in instruction.redact_fields]
+def included_fields(names: Sequence[str], instruction: CollectionInstruction) -> Sequence[str]:
+    """Those of a collection's fields that an instruction lets out, in their order."""
+    wanted = set(instruction.include_fields) or set(names)
+    return [name for name in names if name in wanted and name not in instruction.redact_fields]
 
 
-async def _blocks(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+async def blocks_of(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """The pieces, cut and joined into blocks of one message each."""
     pending = bytearray()
     async with aclosing(pieces):
         async for piece in pieces:

@@ -1,6 +1,5 @@
 """The filesystem kind: files whose path carries a person's identity. Docs: docs/connectors/filesystem.md."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -24,10 +23,8 @@ from connectors.filesystem.walk import Watch
 from connectors.objects.find import Watch as LakeWatch
 from connectors.objects.found import Digests
 from connectors.objects.found import identities as lake_identities
+from connectors.searching import with_progress
 from dsrkit.errors import DsrError
-
-_SIGN_OF_LIFE = 5.0
-"""Seconds of searching between two `progress`."""
 
 
 class FilesystemBackend:
@@ -120,14 +117,10 @@ class FilesystemBackend:
         watch = Watch(self._source)
         search = Search(self._options, watch, subjects)
         lake_watch = LakeWatch()
-        work = asyncio.create_task(self._run(search, subjects, lake_watch))
-        try:
-            while not (await asyncio.wait({work}, timeout=_SIGN_OF_LIFE))[0]:
-                yield pb.Progress(records=watch.seen + lake_watch.seen)
-            yield work.result()
-        finally:
-            work.cancel()
-            await asyncio.wait({work})
+        work = self._run(search, subjects, lake_watch)
+        async with aclosing(with_progress(work, lambda: watch.seen + lake_watch.seen)) as steps:
+            async for step in steps:
+                yield step
 
     async def _run(self, search: Search, subjects: Sequence[pb.Subject], watch: LakeWatch) -> list[Found]:
         found = await self._threads.run(partial(self._search_files, search), search.watch.cancelled.set)

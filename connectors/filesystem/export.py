@@ -12,8 +12,9 @@ from pathlib import Path
 
 import orjson
 from dsr.connector.v1 import connector_pb2 as pb
-from dsr.connector.v1.grant_pb2 import CollectionInstruction, Grant
+from dsr.connector.v1.grant_pb2 import Grant
 
+from connectors.copying import included_fields
 from connectors.filesystem import tree
 from connectors.filesystem.found import Found, Record
 from connectors.filesystem.options import Collection, Options
@@ -78,7 +79,7 @@ async def stream(
                     async for message in messages:
                         yield message
             continue
-        included = _included(collection, instruction)
+        included = included_fields(collection.fields, instruction)
         yield pb.ExportResponse(
             header=pb.CollectionHeader(
                 collection=instruction.collection,
@@ -99,11 +100,6 @@ async def stream(
         totals.records += trailer.records
         totals.bytes += trailer.bytes
     yield pb.ExportResponse(totals=totals)
-
-
-def _included(collection: Collection, instruction: CollectionInstruction) -> Sequence[str]:
-    wanted = set(instruction.include_fields) or set(collection.fields)
-    return [name for name in collection.fields if name in wanted and name not in instruction.redact_fields]
 
 
 def _next(blocks: Iterator[bytes], digest: "hashlib._Hash") -> bytes:

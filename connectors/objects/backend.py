@@ -1,6 +1,5 @@
 """The contract's six RPCs over any object store."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import ExitStack, aclosing
 from datetime import UTC, datetime
@@ -19,9 +18,7 @@ from connectors.objects.find import Finder, Watch
 from connectors.objects.found import Digests, Found, identities
 from connectors.objects.options import Options
 from connectors.objects.store import Held, Store
-
-_SIGN_OF_LIFE = 5.0
-"""Seconds of work between two `progress`."""
+from connectors.searching import with_progress
 
 
 class ObjectsBackend:
@@ -110,14 +107,9 @@ class ObjectsBackend:
     async def _search(self, subjects: Sequence[pb.Subject]) -> AsyncGenerator[pb.Progress | list[Found], None]:
         """Signs of life, then what was found, subject by subject."""
         watch = Watch()
-        work = asyncio.create_task(self._finder.run(subjects, watch))
-        try:
-            while not (await asyncio.wait({work}, timeout=_SIGN_OF_LIFE))[0]:
-                yield pb.Progress(records=watch.seen)
-            yield work.result()
-        finally:
-            work.cancel()
-            await asyncio.wait({work})
+        async with aclosing(with_progress(self._finder.run(subjects, watch), lambda: watch.seen)) as steps:
+            async for step in steps:
+                yield step
 
     def _located(self, subject: pb.Subject, found: Found) -> pb.Located:
         return pb.Located(

@@ -14,6 +14,7 @@ import orjson
 from dsr.connector.v1 import connector_pb2 as pb
 from dsr.connector.v1.grant_pb2 import CollectionInstruction, Grant
 
+from connectors.copying import blocks_of, included_fields
 from connectors.filesystem.threads import Threads
 from connectors.lake.record import Hit, Unreadable
 from connectors.lake.search import Search
@@ -26,8 +27,6 @@ from connectors.objects.store import Facts, Gone, Store, Version
 from dsrkit import jsonlines
 from dsrkit.errors import DsrError, invalid
 
-_BLOCK = 1 << 20
-"""Bytes of one data message at most: the contract's 1 MiB."""
 _PIECE = 3 << 18
 """Bytes encoded at once: a multiple of 3, so that the pieces' base64 can be joined."""
 
@@ -93,11 +92,11 @@ class Exporter:
     ) -> AsyncGenerator[pb.ExportResponse, None]:
         """One collection, counted in `totals`."""
         collection = self.options.collections[instruction.collection]
-        included = _included(collection, instruction)
+        included = included_fields(collection.record_fields, instruction)
         yield pb.ExportResponse(header=_header(collection, instruction, included))
         trailer, digest = pb.CollectionTrailer(), hashlib.sha256()
         lines = self._lines(instruction.collection, collection, subject, found, included, trailer)
-        async with aclosing(_blocks(lines)) as blocks:
+        async with aclosing(blocks_of(lines)) as blocks:
             async for block in blocks:
                 digest.update(block)
                 trailer.bytes += len(block)
@@ -219,13 +218,6 @@ def primary_key(collection: Collection) -> list[str]:
     return [] if collection.lake else ["path", "version"]
 
 
-def _included(collection: Collection, instruction: CollectionInstruction) -> Sequence[str]:
-    wanted_fields = set(instruction.include_fields) or set(collection.record_fields)
-    return [
-        name for name in collection.record_fields if name in wanted_fields and name not in instruction.redact_fields
-    ]
-
-
 def _row(key: str, collection: Collection, hit: Hit, included: Sequence[str]) -> bytes:
     """One record as a line. Numbers keep the digits they were written with."""
     facts: dict[str, bytes] = {LAKE_FIELDS[0]: orjson.dumps(key)}
@@ -249,18 +241,5 @@ async def _whole_pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         while len(pending) >= _PIECE:
             yield bytes(pending[:_PIECE])
             del pending[:_PIECE]
-    if pending:
-        yield bytes(pending)
-
-
-async def _blocks(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """The pieces, cut and joined into blocks of one message each."""
-    pending = bytearray()
-    async with aclosing(pieces):
-        async for piece in pieces:
-            pending += piece
-            while len(pending) >= _BLOCK:
-                yield bytes(pending[:_BLOCK])
-                del pending[:_BLOCK]
     if pending:
         yield bytes(pending)

@@ -1,12 +1,12 @@
 """What is left of a person: what a search still finds in any version, and versions that stand where they stood."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 from dsr.connector.v1 import connector_pb2 as pb
 from dsr.v1.subject_pb2 import Identity
 
+from connectors import anchors as values_of
 from connectors.filesystem.judge import RETAIN, Instructions
 from connectors.objects.find import key_versions
 from connectors.objects.found import Found
@@ -15,7 +15,6 @@ from connectors.objects.store import Store
 from connectors.objects.together import at_once
 from dsrkit.errors import invalid
 
-_PER_MESSAGE = 1_000
 _REQUESTS = 16
 _PLACE = ["path", "version"]
 
@@ -26,20 +25,12 @@ Places = dict[str, set[tuple[str, str]]]
 def anchors(reference: str, found: Found) -> Iterator[pb.Anchors]:
     """Places of a person's objects, and the names by which lake records know the person."""
     for name, objects in found.objects.items():
-        yield from _messages(reference, name, _PLACE, [list(place) for place in objects])
+        yield from values_of.write(reference, name, _PLACE, [list(place) for place in objects])
     for name, rows_by_key in found.rows.items():
         told = {pair for rows in rows_by_key.values() for pair in rows.names}
         for identity in sorted({identity for identity, _ in told}):
             values = sorted(value for known, value in told if known == identity)
-            yield from _messages(reference, name, [identity], [[value] for value in values])
-
-
-def _messages(
-    reference: str, collection: str, fields: Sequence[str], values: Sequence[Sequence[str]]
-) -> Iterator[pb.Anchors]:
-    for start in range(0, len(values), _PER_MESSAGE):
-        texts = [json.dumps(value) for value in values[start : start + _PER_MESSAGE]]
-        yield pb.Anchors(subject_ref=reference, collection=collection, fields=fields, values=texts)
+            yield from values_of.write(reference, name, [identity], [[value] for value in values])
 
 
 def read_anchors(options: Options, index: int, subject: pb.VerifySubject) -> tuple[Places, pb.Subject]:
@@ -55,7 +46,7 @@ def read_anchors(options: Options, index: int, subject: pb.VerifySubject) -> tup
         if collection is None or (fields != _PLACE and (len(fields) != 1 or fields[0] not in collection.identity)):
             raise invalid(where, "it is not an anchor that this source's Locate sends")
         for text in anchor.values:
-            values = _parse(text, len(fields), where)
+            values = values_of.read(text, len(fields), where)
             if fields == _PLACE:
                 places.setdefault(anchor.collection, set()).add((values[0], values[1]))
                 continue
@@ -64,16 +55,6 @@ def read_anchors(options: Options, index: int, subject: pb.VerifySubject) -> tup
                 known.add(pair)
                 person.identities.append(Identity(type=pair[0], value=pair[1]))
     return places, person
-
-
-def _parse(text: str, length: int, where: str) -> list[str]:
-    try:
-        values = json.loads(text)
-    except ValueError:
-        values = None
-    if not isinstance(values, list) or len(values) != length or not all(isinstance(value, str) for value in values):
-        raise invalid(f"{where}.values", "a value is not a JSON array of as many texts as there are fields")
-    return values
 
 
 async def standing(store: Store, places: Places) -> Places:

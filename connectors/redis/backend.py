@@ -1,6 +1,5 @@
 """The redis kind: keys and entries that carry a person's identity. Docs: docs/connectors/redis.md."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import ExitStack, aclosing
 from datetime import UTC, datetime
@@ -22,9 +21,7 @@ from connectors.redis.export import Exporter
 from connectors.redis.find import Finder, Watch
 from connectors.redis.found import Digests, Found
 from connectors.redis.options import Options
-
-_SIGN_OF_LIFE = 5.0
-"""Seconds of searching between two `progress`."""
+from connectors.searching import with_progress
 
 
 class RedisBackend:
@@ -111,14 +108,9 @@ class RedisBackend:
     async def _search(self, subjects: Sequence[pb.Subject]) -> AsyncGenerator[pb.Progress | list[Found], None]:
         """Signs of life, then what was found, subject by subject."""
         watch = Watch()
-        work = asyncio.create_task(self._finder.run(subjects, watch))
-        try:
-            while not (await asyncio.wait({work}, timeout=_SIGN_OF_LIFE))[0]:
-                yield pb.Progress(records=watch.seen)
-            yield work.result()
-        finally:
-            work.cancel()
-            await asyncio.wait({work})
+        async with aclosing(with_progress(self._finder.run(subjects, watch), lambda: watch.seen)) as steps:
+            async for step in steps:
+                yield step
 
     def _located(self, subject: pb.Subject, found: Found) -> pb.Located:
         return pb.Located(

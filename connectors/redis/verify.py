@@ -1,11 +1,11 @@
 """What is left of a person: what a search still finds, and whatever stands where it stood."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from dsr.connector.v1 import connector_pb2 as pb
 from dsr.v1.subject_pb2 import Identity
 
+from connectors import anchors as values_of
 from connectors.filesystem.judge import RETAIN, Instructions
 from connectors.redis import content, keys
 from connectors.redis.connection import Server
@@ -13,7 +13,6 @@ from connectors.redis.found import Found, Place
 from connectors.redis.options import Options
 from dsrkit.errors import invalid
 
-_PER_MESSAGE = 1_000
 _KEY = ["key"]
 _ENTRY = ["key", "entry"]
 
@@ -26,21 +25,12 @@ def anchors(reference: str, found: Found) -> Iterator[pb.Anchors]:
     for name, records in found.records.items():
         whole = [(keys.text(key),) for key, entry in records if entry is None]
         entries = [(keys.text(key), keys.text(entry)) for key, entry in records if entry is not None]
-        yield from _messages(reference, name, _KEY, whole)
-        yield from _messages(reference, name, _ENTRY, entries)
+        yield from values_of.write(reference, name, _KEY, whole)
+        yield from values_of.write(reference, name, _ENTRY, entries)
         told = {pair for record in records.values() for pair in record.values}
         for identity in sorted({identity for identity, _ in told}):
             values = sorted(value for known, value in told if known == identity)
-            yield from _messages(reference, name, [identity], [(value,) for value in values])
-
-
-def _messages(
-    reference: str, collection: str, fields: Sequence[str], values: Sequence[tuple[str, ...]]
-) -> Iterator[pb.Anchors]:
-    for start in range(0, len(values), _PER_MESSAGE):
-        # json, not orjson: what isn't UTF-8 survives as escaped surrogates.
-        texts = [json.dumps(value) for value in values[start : start + _PER_MESSAGE]]
-        yield pb.Anchors(subject_ref=reference, collection=collection, fields=fields, values=texts)
+            yield from values_of.write(reference, name, [identity], [(value,) for value in values])
 
 
 def read_anchors(options: Options, index: int, subject: pb.VerifySubject) -> tuple[Places, pb.Subject]:
@@ -56,7 +46,7 @@ def read_anchors(options: Options, index: int, subject: pb.VerifySubject) -> tup
         if collection is None or (fields != place and (len(fields) != 1 or fields[0] not in collection.identity)):
             raise invalid(where, "it is not an anchor that this source's Locate sends")
         for text in anchor.values:
-            values = _parse(text, len(fields), where)
+            values = values_of.read(text, len(fields), where)
             if fields == place:
                 entry = keys.data(values[1]) if len(values) > 1 else None
                 places.setdefault(anchor.collection, set()).add((keys.data(values[0]), entry))
@@ -66,16 +56,6 @@ def read_anchors(options: Options, index: int, subject: pb.VerifySubject) -> tup
                 known.add(pair)
                 person.identities.append(Identity(type=pair[0], value=pair[1]))
     return places, person
-
-
-def _parse(text: str, length: int, where: str) -> list[str]:
-    try:
-        values = json.loads(text)
-    except ValueError:
-        values = None
-    if not isinstance(values, list) or len(values) != length or not all(isinstance(value, str) for value in values):
-        raise invalid(f"{where}.values", "a value is not a JSON array of as many texts as there are fields")
-    return values
 
 
 async def standing(server: Server, places: Places) -> Places:
