@@ -18,7 +18,7 @@ from dsrkit.egress import host_and_port
 from dsrkit.errors import DsrError, invalid, not_found
 from dsrkit.pages import page_size, read_token, write_token
 from dsrkit.requests.view import known_enum, parse_partner
-from services.governance import messages
+from services.governance import messages, roles
 from services.governance.digests import hold_digests
 from services.governance.domain import check_hold, check_map
 from services.governance.gate import misplaced
@@ -210,16 +210,10 @@ class GovernanceServicer(GovernanceServiceServicer):
         wanted, partner, caller = request.role_grant, scope(request.parent), current_caller()
         if wanted.role != options_pb2.ROLE_APPROVER:
             raise invalid("role_grant.role", "must be ROLE_APPROVER")
-        if not is_actor(wanted.grantee):
-            raise invalid("role_grant.grantee", ACTOR_FORM)
-        if wanted.grantee in caller.actors:
-            raise DsrError("FOUR_EYES", "Nobody grants a role to themselves.", why="GRANTEE_IS_GRANTER")
+        roles.check(wanted, caller)
 
         async def make(connection: Connection, base: UUID) -> str:
-            await self._store.use_token(connection, caller.token_id, f"grant {base}")
-            args = (base, wanted.grantee, "ROLE_APPROVER", "PROPOSED", caller.principal, list(caller.actors))
-            await self._store.need(connection, "create_role_grant", "resource", *args)
-            return str(base)
+            return await roles.propose(self._store, connection, caller, base, wanted)
 
         return await self._role_grant(partner, UUID(await self._tools.once(partner, request, "GrantRole", make)))
 
@@ -232,15 +226,7 @@ class GovernanceServicer(GovernanceServiceServicer):
         identifier = messages.child_uuid(request.name, "roleGrants", "resource")
 
         async def make(connection: Connection, _: UUID) -> str:
-            row = await self._store.need(connection, "role_grant", "resource", identifier)
-            if row["state"] != "PROPOSED":
-                text = f"The grant is {row['state']}; only a PROPOSED one can be confirmed."
-                raise DsrError("STATE_CONFLICT", text, state=row["state"], allowed="PROPOSED")
-            if {row["grantee"], *row["proposers"]} & set(caller.actors):
-                raise DsrError("FOUR_EYES", "Grantee and proposer can't confirm.", why="SAME_PERSON")
-            await self._store.use_token(connection, caller.token_id, f"confirm {identifier}")
-            await self._store.row(connection, "set_role_grant", identifier, "CONFIRMED", caller.principal)
-            return str(identifier)
+            return await roles.confirm(self._store, connection, caller, identifier)
 
         return await self._role_grant(partner, UUID(await self._tools.once(partner, request, "ConfirmRoleGrant", make)))
 

@@ -8,11 +8,11 @@ from dsr.v1 import governance_pb2, options_pb2
 from dsr.v1 import staff_pb2 as pb
 from dsr.v1.staff_pb2_grpc import StaffServiceServicer
 
-from dsrkit.auth import ACTOR_FORM, STAFF, current_caller, is_actor
+from dsrkit.auth import STAFF, current_caller
 from dsrkit.db import Connection, partner_transaction
-from dsrkit.errors import DsrError, invalid, not_found
+from dsrkit.errors import invalid, not_found
 from dsrkit.pages import page_size
-from services.governance import messages
+from services.governance import messages, roles
 from services.governance.tools import OPERATOR, Tools
 
 
@@ -28,16 +28,10 @@ class StaffServicer(StaffServiceServicer):
         role = options_pb2.Role.Name(wanted.role) if wanted.role in options_pb2.Role.values() else ""
         if role not in STAFF:
             raise invalid("role_grant.role", f"must be one of {', '.join(sorted(STAFF))}")
-        if not is_actor(wanted.grantee):
-            raise invalid("role_grant.grantee", ACTOR_FORM)
-        if wanted.grantee in caller.actors:
-            raise DsrError("FOUR_EYES", "Nobody grants a role to themselves.", why="GRANTEE_IS_GRANTER")
+        roles.check(wanted, caller)
 
         async def make(connection: Connection, base: UUID) -> str:
-            await self._store.use_token(connection, caller.token_id, f"grant {base}")
-            args = (base, wanted.grantee, role, "PROPOSED", caller.principal, list(caller.actors))
-            await self._store.need(connection, "create_role_grant", "resource", *args)
-            return str(base)
+            return await roles.propose(self._store, connection, caller, base, wanted)
 
         return await self._read(await self._tools.once(OPERATOR, request, "GrantStaffRole", make))
 
@@ -45,15 +39,7 @@ class StaffServicer(StaffServiceServicer):
         identifier, caller = _id(request.name), current_caller()
 
         async def make(connection: Connection, _: UUID) -> str:
-            row = await self._store.need(connection, "role_grant", "resource", identifier)
-            if row["state"] != "PROPOSED":
-                text = f"The grant is {row['state']}; only a PROPOSED one can be confirmed."
-                raise DsrError("STATE_CONFLICT", text, state=row["state"], allowed="PROPOSED")
-            if {row["grantee"], *row["proposers"]} & set(caller.actors):
-                raise DsrError("FOUR_EYES", "Grantee and proposer can't confirm.", why="SAME_PERSON")
-            await self._store.use_token(connection, caller.token_id, f"confirm {identifier}")
-            await self._store.row(connection, "set_role_grant", identifier, "CONFIRMED", caller.principal)
-            return str(identifier)
+            return await roles.confirm(self._store, connection, caller, identifier)
 
         return await self._read(await self._tools.once(OPERATOR, request, "ConfirmStaffRole", make))
 
