@@ -111,6 +111,19 @@ class MysqlDialect:
         """A value as `json_array` spells it."""
         return self.text(as_bytes(column, expression))
 
+    def identity_text(self, expression: Sql, column: Column) -> Sql:
+        return self._spelling(column, expression)
+
+    def moment(self, expression: Sql, column: Column) -> Sql:
+        # 0000-00-00, and dates of which a part is zero: older servers and sql_modes let them in.
+        said = (
+            fill("{part}({value}) > 0", part=Sql(part), value=expression) for part in ("YEAR", "MONTH", "DAYOFMONTH")
+        )
+        return fill("CASE WHEN {said} THEN {value} END", said=join(" AND ", said), value=expression)
+
+    def zoned(self, column: Column) -> bool:
+        return column.kind == "timestamp"
+
     def phone_tail(self, expression: Sql) -> Sql:
         template = "RIGHT(REGEXP_REPLACE(REGEXP_REPLACE({text}, '(?s)[xX#;,].*$', ''), '[^0-9]', ''), 5)"
         return fill(template, text=self.text(expression))

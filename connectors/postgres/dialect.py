@@ -88,6 +88,15 @@ class PostgresDialect:
             return expression
         return fill("({expression}) COLLATE {collation}", expression=expression, collation=column.collation)
 
+    def identity_text(self, expression: Sql, column: Column) -> Sql:
+        return self.text(expression)
+
+    def moment(self, expression: Sql, column: Column) -> Sql:
+        return fill("CASE WHEN isfinite({value}) THEN {value} END", value=expression)
+
+    def zoned(self, column: Column) -> bool:
+        return column.native_type.startswith("timestamptz") or "with time zone" in column.native_type
+
     def phone_tail(self, expression: Sql) -> Sql:
         template = "right(regexp_replace(regexp_replace({text}, '[xX#;,].*$', ''), '[^0-9]', '', 'g'), 5)"
         return fill(template, text=self.text(expression))

@@ -51,6 +51,18 @@ class Dialect(Protocol):
         """`left`, an identity column, names the person as `text` does. E.164 has been resolved to spellings before."""
         ...
 
+    def identity_text(self, expression: Sql, column: Column) -> Sql:
+        """An identity column's value, as a request that `matches` it exactly spells it."""
+        ...
+
+    def moment(self, expression: Sql, column: Column) -> Sql:
+        """The time in a column of times or dates; null where it says none, such as 0000-00-00 or infinity."""
+        ...
+
+    def zoned(self, column: Column) -> bool:
+        """Whether a column of times knows which instant it means."""
+        ...
+
     def phone_tail(self, expression: Sql) -> Sql:
         """The last five digits of a telephone number, an extension left out."""
         ...

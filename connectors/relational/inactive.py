@@ -1,7 +1,7 @@
 """ListInactive: people by when their records were last used, on one snapshot, one aggregate a page."""
 
 from collections.abc import AsyncGenerator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 
 from dsr.connector.v1 import connector_pb2 as pb
 from dsr.connector.v1.grant_pb2 import Inactivity
@@ -18,6 +18,8 @@ PAGE = 1_000
 _T = Sql("t")
 _WITHOUT_ZONE = timedelta(days=1)
 """No zone is further than 14 hours from UTC."""
+_FORMATS = {"date": "%Y-%m-%d", "datetime": "%Y-%m-%d %H:%M:%S.%f"}
+"""As databases read them; sessions are in UTC."""
 
 
 async def list_inactive(
@@ -57,7 +59,7 @@ def _resolve(compiler: Compiler, wanted: Inactivity, source: str) -> tuple[Colle
     if not wanted.field:
         return collection, names[0], None
     column = collection.table.column.get(wanted.field)
-    if column is None or column.schema_type not in ("datetime", "date"):
+    if column is None or column.schema_type not in _FORMATS:
         raise _rejected(source, "the field is no time and no date of the collection")
     return collection, names[0], column
 
@@ -72,14 +74,16 @@ def _people(
     values: Values,
 ) -> Sql:
     """Everybody: who, when last seen, and whether every record says so."""
-    who = _folded(compiler.dialect.text(compiler.column(_T, identity.column.name)), identity)
+    who = _folded(compiler.dialect.identity_text(compiler.column(_T, identity.column.name), identity.column), identity)
     conditions = [fill("{who} IS NOT NULL", who=who), *compiler.scope(collection, _T, values)]
     if value:
         wanted = _folded(compiler.dialect.text(values.bind(value)), identity)
         conditions.append(fill("{who} = {wanted}", who=who, wanted=wanted))
     if after:
         conditions.append(fill("{who} > {after}", who=who, after=compiler.dialect.text(values.bind(after))))
-    seen = compiler.column(_T, column.name) if column is not None else Sql("1")
+    seen = Sql("1")
+    if column is not None:
+        seen = compiler.dialect.moment(compiler.column(_T, column.name), column)
     return fill(
         "SELECT {who} AS who, max({seen}) AS seen, count(*) - count({seen}) AS silent FROM {table} t"
         " WHERE {conditions} GROUP BY {who}",
@@ -98,15 +102,11 @@ def _folded(text: Sql, identity: IdentityColumn) -> Sql:
 def _inactive(compiler: Compiler, column: Column | None, wanted: Inactivity, values: Values) -> Sql:
     if column is None:
         return TRUE
-    cutoff = compiler.dialect.constant(column, values.bind(cutoff_text(column, wanted.before.ToDatetime(UTC))))
-    return fill("p.silent = 0 AND p.seen < {cutoff}", cutoff=cutoff)
-
-
-def cutoff_text(column: Column, before: datetime) -> str:
-    """The time as the database reads it; sessions are in UTC."""
-    if "with time zone" not in column.native_type and not column.native_type.startswith("timestamptz"):
+    before = wanted.before.ToDatetime(UTC)
+    if not compiler.dialect.zoned(column):
         before -= _WITHOUT_ZONE
-    return before.strftime("%Y-%m-%d" if column.schema_type == "date" else "%Y-%m-%d %H:%M:%S.%f")
+    cutoff = compiler.dialect.constant(column, values.bind(before.strftime(_FORMATS[column.schema_type])))
+    return fill("p.silent = 0 AND p.seen < {cutoff}", cutoff=cutoff)
 
 
 def _counts(
