@@ -22,7 +22,7 @@ SCHEMA = """
 CREATE TABLE countries (code text PRIMARY KEY);
 CREATE TABLE customers (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, number text UNIQUE, email text,
-    country text REFERENCES countries
+    country text REFERENCES countries, seen timestamptz
 );
 CREATE INDEX ON customers (lower(email));
 CREATE TABLE orders (
@@ -40,8 +40,9 @@ CREATE INDEX ON messages (sender);
 CREATE TABLE invoices (id bigint PRIMARY KEY, customer_number text, address text);
 CREATE INDEX ON invoices (customer_number);
 INSERT INTO countries VALUES ('IE');
-INSERT INTO customers (number, email, country)
-SELECT 'C-' || n, 'person' || n || '@example.com', 'IE' FROM generate_series(1, 30) n;
+INSERT INTO customers (number, email, country, seen)
+SELECT 'C-' || n, 'person' || n || '@example.com', 'IE', CASE n WHEN 20 THEN timestamptz '2020-01-01'
+WHEN 21 THEN NULL ELSE '2026-11-01' END FROM generate_series(1, 30) n;
 INSERT INTO orders
 SELECT s, c.id * 10 + o, c.id, 9.99 FROM customers c, generate_series(1, 2) s, generate_series(1, 2) o;
 INSERT INTO items SELECT shop, id, l, 'thing' FROM orders, generate_series(1, 3) l;
@@ -80,6 +81,15 @@ MATERIAL = {
         "instructions": {"public.invoices": "RETAIN", "public.messages": {"anonymise": {"sender": None, "body": "-"}}},
     },
     "unreachable": DOWN,
+    "inactive": {
+        "collection": "public.customers",
+        "field": "seen",
+        "identity_type": "customer_number",
+        "before": "2026-01-01T00:00:00Z",
+        "unused": "C-20",
+        "used": "C-1",
+        "unknown": "C-21",
+    },
 }
 
 

@@ -21,7 +21,7 @@ SCHEMA = """
 CREATE TABLE countries (code char(2) PRIMARY KEY);
 CREATE TABLE customers (
     id bigint unsigned AUTO_INCREMENT PRIMARY KEY, number varchar(40) UNIQUE, email varchar(200),
-    country char(2), INDEX (email), CONSTRAINT customers_country FOREIGN KEY (country) REFERENCES countries (code)
+    country char(2), seen datetime, INDEX (email), CONSTRAINT customers_country FOREIGN KEY (country) REFERENCES countries (code)
 );
 CREATE TABLE orders (
     shop int, id bigint, customer_id bigint unsigned NOT NULL, total decimal(10, 2), PRIMARY KEY (shop, id),
@@ -36,8 +36,9 @@ CREATE TABLE invoices (
     id bigint PRIMARY KEY, customer_number varchar(40) COLLATE utf8mb4_bin, address text, INDEX (customer_number)
 );
 INSERT INTO countries VALUES ('IE');
-INSERT INTO customers (number, email, country)
-SELECT concat('C-', seq), concat('person', seq, '@example.com'), 'IE' FROM seq_1_to_30;
+INSERT INTO customers (number, email, country, seen)
+SELECT concat('C-', seq), concat('person', seq, '@example.com'), 'IE', CASE seq WHEN 20 THEN '2020-01-01'
+WHEN 21 THEN NULL ELSE '2026-11-01' END FROM seq_1_to_30;
 INSERT INTO orders SELECT s.seq, c.id * 10 + o.seq, c.id, 9.99 FROM customers c, seq_1_to_2 s, seq_1_to_2 o;
 INSERT INTO items SELECT shop, id, l.seq, 'thing' FROM orders, seq_1_to_3 l;
 INSERT INTO messages SELECT c.id, c.number, 'C-1', 'hello' FROM customers c;
@@ -78,6 +79,15 @@ def material(database: str) -> dict[str, Any]:
             },
         },
         "unreachable": DOWN,
+        "inactive": {
+            "collection": f"{database}.customers",
+            "field": "seen",
+            "identity_type": "customer_number",
+            "before": "2026-01-01T00:00:00Z",
+            "unused": "C-20",
+            "used": "C-1",
+            "unknown": "C-21",
+        },
     }
 
 

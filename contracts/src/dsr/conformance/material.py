@@ -13,11 +13,20 @@ A YAML file:
       instructions:                           # optional; every other collection is deleted
         letters: RETAIN                       # or {anonymise: {field: constant or null}}
     unreachable: partners/acme/dataSources/x  # optional: a source of this connector whose backend is down
+    inactive:                                 # needed where INACTIVE is declared: three people of one collection
+      collection: customers
+      field: last_seen                        # says when a record was last used
+      identity_type: customer_number          # by which people are known there; unique
+      before: 2026-01-01T00:00:00Z
+      unused: C-20                            # every record was last used before
+      used: C-1                               # some record was used since
+      unknown: C-21                           # some record doesn't say; optional
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +56,19 @@ class Person:
 
 
 @dataclass(frozen=True)
+class Unused:
+    """Three people by their last use, as one collection tells it."""
+
+    collection: str
+    field: str
+    identity_type: str
+    before: datetime
+    unused: str
+    used: str
+    unknown: str = ""
+
+
+@dataclass(frozen=True)
 class Material:
     """The whole file."""
 
@@ -54,6 +76,7 @@ class Material:
     absent: Person
     disposable: Person | None = None
     unreachable: str = ""
+    inactive: Unused | None = None
 
     @classmethod
     def load(cls, path: Path) -> "Material":
@@ -69,7 +92,7 @@ class Material:
     @classmethod
     def parse(cls, data: Any) -> "Material":
         """Parses the file's content."""
-        _known(data, "material", {"present", "absent", "disposable", "unreachable"})
+        _known(data, "material", {"present", "absent", "disposable", "unreachable", "inactive"})
         for name in ("present", "absent"):
             if name not in data:
                 raise MaterialError(f"{name} is missing: the run needs a person who is {name}")
@@ -78,6 +101,7 @@ class Material:
             absent=_person(data["absent"], "absent"),
             disposable=_person(data["disposable"], "disposable") if "disposable" in data else None,
             unreachable=str(data.get("unreachable", "")),
+            inactive=_unused(data["inactive"]) if "inactive" in data else None,
         )
         for name, person in (("present", material.present), ("disposable", material.disposable)):
             if person is not None and not any(person.records.values()):
@@ -101,6 +125,30 @@ def _person(data: Any, path: str) -> Person:
             str(name): _instruction(str(name), what, f"{path}.instructions.{name}")
             for name, what in instructions.items()
         },
+    )
+
+
+def _unused(data: Any) -> Unused:
+    needed = ("collection", "field", "identity_type", "unused", "used")
+    _known(data, "inactive", {*needed, "before", "unknown"})
+    for name in needed:
+        if not data.get(name):
+            raise MaterialError(f"inactive.{name} is missing")
+    before = data.get("before")
+    if isinstance(before, str):
+        try:
+            before = datetime.fromisoformat(before)
+        except ValueError:
+            before = None
+    if not isinstance(before, datetime):
+        raise MaterialError("inactive.before must be a time, as in 2026-01-01T00:00:00Z")
+    before = before if before.tzinfo else before.replace(tzinfo=UTC)
+    return Unused(
+        *(str(data[name]) for name in needed[:3]),
+        before,
+        str(data["unused"]),
+        str(data["used"]),
+        str(data.get("unknown", "")),
     )
 
 

@@ -1,9 +1,9 @@
-"""Every rule, in the order in which they run: what changes nothing comes first, the one real erasure late."""
+"""Every rule, in the order in which they run and are specified: the one real erasure comes late."""
 
 from collections.abc import Sequence
 
 from dsr.conformance.check import Check
-from dsr.conformance.checks import calls, describe, erase, export, grants, locate, probe, subjects, verify
+from dsr.conformance.checks import calls, describe, erase, export, grants, inactive, locate, probe, subjects, verify
 
 SECTIONS: dict[str, Sequence[Check]] = {
     "Every call": calls.CHECKS,
@@ -11,10 +11,11 @@ SECTIONS: dict[str, Sequence[Check]] = {
     "Probe": probe.CHECKS,
     "Subjects of Locate, Erase and Verify": subjects.CHECKS,
     "Locate": locate.CHECKS,
-    "Grants of Export and Erase": grants.CHECKS,
+    "Grants": grants.CHECKS,
     "Export": export.CHECKS,
     "Erase": erase.CHECKS,
     "Verify": verify.CHECKS,
+    "ListInactive": inactive.CHECKS,
     "Every error": calls.ERROR_CHECKS,
 }
 """Heading of the table in docs/connector-spec.md to its rows."""

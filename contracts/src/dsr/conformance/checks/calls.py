@@ -31,16 +31,20 @@ def _of_source(bench: Bench, source: str) -> dict[str, Message]:
     }
 
 
-def _of_all(bench: Bench) -> dict[str, Message]:
-    """A request of each RPC, for calls that must fail before it is looked at."""
+async def _of_all(bench: Bench) -> dict[str, Message]:
+    """A request of each RPC, for calls that must fail before it is looked at. RPCs that came later: if declared."""
+    later: dict[str, Message] = {}
     grant = bench.grant(Grant.OPERATION_EXPORT, [])
     signed = SignedGrant(grant=grant.SerializeToString(), key_id="nobody", signature=b"\0" * 64)
     person = bench.material.present
     subjects = requests.harmless(bench, person, [requests.instruct("any")])
+    if await bench.declares(pb.CAPABILITY_INACTIVE):
+        later["ListInactive"] = pb.ListInactiveRequest(grant=signed)
     return {
         **_of_source(bench, bench.source),
         "Export": requests.export(signed, person),
         "Erase": pb.EraseRequest(grant=signed, subjects=subjects),
+        **later,
     }
 
 
@@ -58,7 +62,7 @@ class _TokenCheck(Check):
 
     async def run(self, bench: Bench) -> None:
         """Every RPC must refuse it."""
-        for rpc, request in _of_all(bench).items():
+        for rpc, request in (await _of_all(bench)).items():
             requests.refused(await bench.call(rpc, request, token=self.token(bench)), self, rpc)
 
 
@@ -128,7 +132,7 @@ class NoRole(Check):
     async def run(self, bench: Bench) -> None:
         """Every RPC must refuse it."""
         token = bench.credential.token(bench.source, roles=[])
-        for rpc, request in _of_all(bench).items():
+        for rpc, request in (await _of_all(bench)).items():
             requests.refused(await bench.call(rpc, request, token=token), self, rpc)
 
 

@@ -17,6 +17,8 @@ _OPERATIONS = (
     ("Export", pb.CAPABILITY_EXPORT, Grant.OPERATION_EXPORT),
     ("Erase", pb.CAPABILITY_ERASE, Grant.OPERATION_ERASE),
 )
+_OTHERS = (("ListInactive", pb.CAPABILITY_INACTIVE, Grant.OPERATION_LIST_INACTIVE),)
+"""What carries no instructions."""
 
 
 class _GrantCheck(Check):
@@ -33,19 +35,21 @@ class _GrantCheck(Check):
     async def run(self, bench: Bench) -> None:
         """Every declared operation must refuse it, and nothing may have happened."""
         tried = False
-        for rpc, capability, operation in _OPERATIONS:
+        for rpc, capability, operation in (*_OPERATIONS, *_OTHERS):
             if await bench.declares(capability):
                 tried = True
                 grant = bench.grant(operation, [requests.instruct(name) for name in await bench.personal()])
                 request = self._request(bench, rpc, self.spoil(bench, grant), grant)
                 requests.refused(await bench.call(rpc, request), self, rpc)
         if not tried:
-            raise NotApplicable("neither EXPORT nor ERASE is declared")
+            raise NotApplicable("nothing that needs a grant is declared")
 
     def _request(self, bench: Bench, rpc: str, signed: SignedGrant | None, grant: Grant) -> Message:
         person = bench.material.present
         if rpc == "Export":
             return pb.ExportRequest(grant=signed, subject=person.subject("one"))
+        if rpc == "ListInactive":
+            return pb.ListInactiveRequest(grant=signed, count_only=True)
         return pb.EraseRequest(grant=signed, subjects=requests.harmless(bench, person, list(grant.instructions)))
 
 
