@@ -21,7 +21,8 @@ SCHEMA = """
 CREATE TABLE countries (code char(2) PRIMARY KEY);
 CREATE TABLE customers (
     id bigint unsigned AUTO_INCREMENT PRIMARY KEY, number varchar(40) UNIQUE, email varchar(200),
-    country char(2), seen datetime, INDEX (email), CONSTRAINT customers_country FOREIGN KEY (country) REFERENCES countries (code)
+    country char(2), seen datetime, INDEX (email),
+    CONSTRAINT customers_country FOREIGN KEY (country) REFERENCES countries (code)
 );
 CREATE TABLE orders (
     shop int, id bigint, customer_id bigint unsigned NOT NULL, total decimal(10, 2), PRIMARY KEY (shop, id),

@@ -143,13 +143,9 @@ def _unused(data: Any) -> Unused:
     if not isinstance(before, datetime):
         raise MaterialError("inactive.before must be a time, as in 2026-01-01T00:00:00Z")
     before = before if before.tzinfo else before.replace(tzinfo=UTC)
-    return Unused(
-        *(str(data[name]) for name in needed[:3]),
-        before,
-        str(data["unused"]),
-        str(data["used"]),
-        str(data.get("unknown", "")),
-    )
+    collection, field, identity_type = (str(data[name]) for name in needed[:3])
+    unknown = str(data.get("unknown", ""))
+    return Unused(collection, field, identity_type, before, str(data["unused"]), str(data["used"]), unknown)
 
 
 def _instruction(collection: str, what: Any, path: str) -> CollectionInstruction:

@@ -142,12 +142,8 @@ class One(_InactiveCheck):
     async def run(self, bench: Bench) -> None:
         """Unused, used, and somebody who isn't there."""
         people = await self.people(bench)
-        for value, number in (
-            (people.unused, 1),
-            (people.used, 0),
-            (f"{people.unused}-nobody", 0),
-            (people.unknown, 0),
-        ):
+        expected = {people.unused: 1, people.used: 0, people.unknown: 0, f"{people.unused}-nobody": 0}
+        for value, number in expected.items():
             if value:
                 found = (await _count(bench, _wanted(people), value)).people
                 require(found == number, f"{found} of one person are counted who should be {number}")
