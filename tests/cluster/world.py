@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import yaml
-
 from deploy.certificates import PROCESSES, Authority, make
 from deploy.database import SCHEMAS
 from deploy.local.shop.database import CONNECTOR_ROLE
@@ -99,15 +97,12 @@ class World:
         return found
 
     def _sources(self) -> bytes:
-        """Both sources of the shop, by one host."""
-        places = {
+        """The shop's database and files, by one host."""
+        places: dict[str, Path | str] = {
             "grant_keys": Path("/etc/dsr/grant-keys/grant_keys.json"),
             "dsn_file": Path("/etc/dsr/connectors/shop.dsn"),
             "root": Path("/var/lib/dsr/state/shop-files"),
         }
-        merged: dict[str, object] = {}
-        for name in ("shop", "files"):
-            write_config(name, self.folder / f"{name}.yaml", places)
-            part = yaml.safe_load((self.folder / f"{name}.yaml").read_text())
-            merged = {**merged, **part, "sources": {**dict(merged.get("sources", {})), **part["sources"]}}  # type: ignore[call-overload]
-        return yaml.safe_dump(merged).encode()
+        target = self.folder / "sources.yaml"
+        write_config(["shop", "files"], target, places)
+        return target.read_bytes()

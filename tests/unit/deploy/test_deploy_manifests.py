@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
-from connectors.config import HostConfig
+from connectors.config import HostConfig, load
 from deploy.edge import configuration
 from deploy.kubernetes import OVERLAYS, Manifest, render
 from dsrkit.requests.runtime import Config as RightConfig
 from gateway.config import Config as GatewayConfig
 from services.governance.config import Config as GovernanceConfig
+from tests.cluster.world import World
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -156,6 +157,28 @@ def test_pods_are_restricted(manifests: list[Manifest]) -> None:
         assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
+def referred_to(workload: Manifest) -> set[str]:
+    """The ConfigMaps and Secrets that a workload's pods need."""
+    environment = [entry for one in containers(workload) for entry in one.get("env", [])]
+    volumes = pod(workload).get("volumes", [])
+    return {
+        *(v["secret"]["secretName"] for v in volumes if "secret" in v),
+        *(e["valueFrom"]["secretKeyRef"]["name"] for e in environment if "secretKeyRef" in e.get("valueFrom", {})),
+        *(v["configMap"]["name"] for v in volumes if "configMap" in v),
+    }
+
+
+def test_the_trial_brings_all_that_the_overlay_names(dev: list[Manifest], tmp_path: Path) -> None:
+    world = World(tmp_path, "127.0.0.1", "127.0.0.2")
+    world.make()
+    values = world.values()
+    own = {one["metadata"]["name"] for one in of(dev, "ConfigMap")}
+    assert set().union(*(referred_to(one) for one in workloads(dev))) - own == set(values)
+    sources = tmp_path / "served.yaml"
+    sources.write_bytes(values["connectors-sources"]["sources.yaml"])
+    assert len(load(sources).sources) == 2
+
+
 @pytest.mark.policy("P16", "manifests hold no secret, they name them")
 def test_secrets_are_named_and_documented(manifests: list[Manifest]) -> None:
     assert not list(of(manifests, "Secret"))
@@ -167,11 +190,7 @@ def test_secrets_are_named_and_documented(manifests: list[Manifest]) -> None:
         for entry in environment:
             secret = any(word in entry["name"] for word in ("PASSWORD", "DATABASE_URL", "TOKEN"))
             assert "value" not in entry or not secret, entry
-        named = {v["secret"]["secretName"] for v in pod(workload).get("volumes", []) if "secret" in v}
-        named |= {
-            e["valueFrom"]["secretKeyRef"]["name"] for e in environment if "secretKeyRef" in e.get("valueFrom", {})
-        }
-        named |= {v["configMap"]["name"] for v in pod(workload).get("volumes", []) if "configMap" in v} - own
+        named = referred_to(workload) - own
         for name in named:
             assert f"`{name}`" in text, f"docs/kubernetes.md doesn't say how {name} is made"
             assert not certificates or not name.endswith("-tls") or name in certificates
