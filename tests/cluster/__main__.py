@@ -37,6 +37,7 @@ from deploy.local.shop.sources import PARTNER as ACME
 from deploy.local.shop.witness import Witness
 from deploy.local.stage import Stage
 from deploy.local.story import HERO, Story
+from tests.cluster import measure
 from tests.cluster.pods import POD_USER, Failed, Pods, podman
 from tests.cluster.world import OPERATOR, PARTNER, World
 
@@ -239,8 +240,9 @@ async def replaced_under_load(cluster: Cluster, workload: Manifest, stage: Stage
     with stage.chapter("A service is replaced while calls go on") as chapter:
         load = [asyncio.create_task(over_http()), asyncio.create_task(over_grpc())]
         await asyncio.sleep(2)
-        new = await asyncio.to_thread(cluster.pods.start, workload, "access", name="access-api-next", image=image)
-        await cluster.pods.serving(new, health_port(workload))
+        with stage.doing("a pod of the new image, until it serves"):
+            new = await asyncio.to_thread(cluster.pods.start, workload, "access", name="access-api-next", image=image)
+            await cluster.pods.serving(new, health_port(workload))
         await asyncio.sleep(8)  # as a rollout waits until the new pod's address is known
         stage.say("the new pod serves; the old one is told to end")
         # The container, not the pod: `podman pod stop` takes the network away at once, Kubernetes after the containers.
@@ -273,6 +275,8 @@ async def run(folder: Path, stage: KillingStage) -> None:
         platform: Any = cluster
         await Story(platform, setting, api, stage, witness, folder / "packages").tell()
         stage.expect("a worker was killed in the middle", stage.kill is None)
+        with stage.chapter("What it took"):
+            measure.show(stage, cluster.pods, workloads)
         await replaced_under_load(cluster, workloads["access-api"], stage, api)
         stage.finished = True
 
