@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import NamedTuple
 
+from babel import Locale
 from dsr.v1.governance_pb2 import DataSource, LawfulBasis, Origin
 from dsr.v1.subject_pb2 import RequesterCapacity
-from phonenumbers.geodata.locale import LOCALE_DATA
 
 _EEA = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IS IT LI LT LU LV MT NL NO PL PT RO SE SI SK"
 EEA = frozenset(_EEA.split())
@@ -61,6 +61,8 @@ _CUSTODIES: Mapping[DataSource.Custody.ValueType, str] = {
     DataSource.CUSTODY_PARTNER: "run by the controller itself",
     DataSource.CUSTODY_SUB_PROCESSOR: "run by a further service provider",
 }
+
+_ENGLISH = Locale("en")
 
 _BEHALF: Mapping[RequesterCapacity.ValueType, str] = {
     RequesterCapacity.REQUESTER_CAPACITY_GUARDIAN: "a parent or guardian",
@@ -134,10 +136,7 @@ def on_behalf(value: RequesterCapacity.ValueType) -> str:
 
 def country(code: str) -> str:
     """English name of a country; the code itself when it is none."""
-    # CLDR's names, as the telephone number library ships them; `*aa` says "as under aa".
-    names = LOCALE_DATA.get(code, {})
-    name = names.get("en", code)
-    return names.get(name[1:], code) if name.startswith("*") else name
+    return str(_ENGLISH.territories.get(code, code))
 
 
 def in_eea(code: str) -> bool:
