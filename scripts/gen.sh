@@ -14,4 +14,5 @@ cp "$google"/{annotations,http,field_behavior}.proto .build/googleapis/google/ap
 for package in dsr/v1 dsr/connector dsr/connector/v1 dsr/authority dsr/authority/v1; do touch "$out/$package/__init__.py"; done
 if [ $# -eq 0 ]; then
   "$bin/python" scripts/openapi.py
+  "$bin/python" scripts/manual.py
 fi

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from google.protobuf.descriptor import MethodDescriptor
 
 from dsr.credentials import PLATFORM_AUDIENCE, Credential
 from dsr.downloads import Download, Progress
@@ -132,6 +133,11 @@ class Platform:
         self.recipients = RecipientServiceStub(channels["governance"])
         self.policies = PolicyServiceStub(channels["governance"])
         self.staff = StaffServiceStub(channels["governance"])
+        self._stubs = {type(stub).__name__.removesuffix("Stub"): stub for stub in vars(self).values()}
+
+    def method(self, rpc: MethodDescriptor) -> Any:
+        """The typed stubs' method for a public RPC, by its descriptor."""
+        return getattr(self._stubs[rpc.containing_service.name], rpc.name)
 
     async def get(self, name: str) -> Request:
         """The request of that name, of whichever right. ValueError for a name that is none of a request."""
@@ -195,15 +201,7 @@ class Platform:
         connection or an earlier call left is resumed, and the file appears only when its SHA-256 is right. It is
         readable by its owner alone. DsrRpcError; ValueError when the bytes are not those announced.
         """
-        download = Download(lambda offset: self._download(name, offset), to, on_progress)
-        attempts = 0
-        while True:
-            before = download.received
-            try:
-                return await download.run()
-            except DsrRpcError as error:
-                attempts = 1 if download.received > before else attempts + 1
-                await _pause(error, attempts)
+        return await receive(lambda offset: self._download(name, offset), to, on_progress)
 
     def _watch(self, name: str, after_event: int) -> Any:
         match right_of(name):
@@ -242,6 +240,7 @@ async def connect(
     *,
     credential: Credential | None = None,
     actor: str = "",
+    role: str = "",
     audience: str = PLATFORM_AUDIENCE,
     token: TokenSource | None = None,
     root_certificates: bytes | None = None,
@@ -249,7 +248,8 @@ async def connect(
 ) -> AsyncIterator[Platform]:
     """Opens the services at `target`: one `host:port` for all, or one for each of `SERVICES`.
 
-    Every call carries a token of its own: made from `credential` for `actor` (see `Speaker`), or got from `token`.
+    Every call carries a token of its own: made from `credential` for `actor` (in `role`: see `Speaker`), or got from
+    `token`.
     TLS is checked against `root_certificates` (PEM; the system's when absent). `certificate` is the PEM chain that the
     platform asks for, and its key. Plaintext goes to loopback only, and not there either when one of both is given.
     ValueError when a target or both ways to a token are missing.
@@ -257,7 +257,7 @@ async def connect(
     if token is None:
         if credential is None:
             raise ValueError("give a credential, or a source of tokens")
-        token = Speaker(credential, actor, audience).token
+        token = Speaker(credential, actor, audience, role).token
     addresses = {name: target for name in SERVICES} if isinstance(target, str) else dict(target)
     missing = [name for name in SERVICES if not addresses.get(name)]
     if missing:
@@ -300,6 +300,19 @@ def _is_loopback(address: str) -> bool:
     with suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
     return host == "localhost"
+
+
+async def receive(open_stream: Callable[[int], Any], to: Path, on_progress: Progress | None = None) -> Path:
+    """Downloads what the call opened at an offset sends, as `Platform.download` does, and returns the file's path."""
+    download = Download(open_stream, to, on_progress)
+    attempts = 0
+    while True:
+        before = download.received
+        try:
+            return await download.run()
+        except DsrRpcError as error:
+            attempts = 1 if download.received > before else attempts + 1
+            await _pause(error, attempts)
 
 
 async def _pause(error: DsrRpcError, attempts: int) -> None:

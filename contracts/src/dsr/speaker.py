@@ -1,7 +1,7 @@
 """Puts a fresh token on every call, with no more than the call needs, and turns failures into `DsrRpcError`."""
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,9 @@ from dsr.credentials import PLATFORM_AUDIENCE, Credential
 from dsr.errors import DsrRpcError
 from dsr.v1 import options_pb2
 
+PARTNER_ISSUER = "urn:dsr:partner:"
+"""What a partner's own issuer begins with; any other speaks for the operator's people."""
+STAFF_ROLES = frozenset({"ROLE_OPERATOR", "ROLE_SUPPORT", "ROLE_PRIVACY_OFFICER", "ROLE_ENGINEER", "ROLE_DPO"})
 _OPAQUE = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -19,20 +22,22 @@ _OPAQUE = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 class Speaker:
     """For whom tokens are made.
 
-    A credential that names its subject and roles speaks for them. One that doesn't, as a partner's, speaks for
-    whom `actor` names, with the one role that the call asks for, and as a person where the call asks for one: by
-    giving `actor` the holder of the credential vouches that this person signed in just now.
+    A credential that names its subject and roles speaks for them. One that doesn't, as a partner's and the operator's,
+    speaks for whom `actor` names, with the one role that the call asks for, and as a person where the call asks for
+    one: by giving `actor` the holder of the credential vouches that this person signed in just now. `role` says which,
+    where a call asks for one of several.
     """
 
     credential: Credential
     actor: str = ""
     audience: str = PLATFORM_AUDIENCE
+    role: str = ""
 
     def token(self, path: str) -> str:
         """A token for the RPC at `path` (`/dsr.v1.AccessService/GetAccessRequest`)."""
         method = descriptor_pool.Default().FindMethodByName(path.strip("/").replace("/", "."))
         policy = method.GetOptions().Extensions[options_pb2.authorization]
-        roles = self.credential.roles or tuple(options_pb2.Role.Name(role) for role in policy.any_of[:1])
+        roles = self.credential.roles or self._role([options_pb2.Role.Name(role) for role in policy.any_of])
         subject = self.credential.subject or self.actor
         if not subject:
             raise ValueError("the credential names no subject: say who acts (an opaque id, not a name)")
@@ -42,6 +47,13 @@ class Speaker:
         return self.credential.token(
             self.audience, subject=subject, roles=roles, actor_type="person" if person else None
         )
+
+    def _role(self, any_of: Sequence[str]) -> tuple[str, ...]:
+        if self.role:
+            return (self.role,)
+        staff = not self.credential.issuer.startswith(PARTNER_ISSUER)
+        fitting = [role for role in any_of if (role in STAFF_ROLES) == staff]
+        return tuple((fitting or any_of)[:1])
 
 
 TokenSource = Callable[[str], str]

@@ -1,22 +1,29 @@
 """The `dsr` command."""
 
 import importlib.metadata
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dsr.cli import connectors, governance, requests, snapshots
+from dsr.cli import calls, connectors, governance, panels, requests, snapshots
+from dsr.cli.commands import NOUNS
 from dsr.cli.terminal import CommandError, Terminal
 from dsr.credentials import PLATFORM_AUDIENCE
 
 PLUGINS = "dsr.commands"
 """Entry points through which other packages add commands: each is a `typer.Typer` (a group) or a function."""
 
+_COMPLETION = "_DSR_COMPLETE"
+"""Set by a shell that asks how a word might go on."""
+
 _COMMON = {
-    **dict.fromkeys(("--target", "--credential", "--actor", "--partner", "--ca", "--certificate", "--key"), 1),
+    **dict.fromkeys(
+        ("--target", "--credential", "--actor", "--partner", "--ca", "--certificate", "--key", "--as-role"), 1
+    ),
     "--json": 0,
 }
 
@@ -27,13 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = hoist(list(sys.argv[1:] if arguments is None else arguments))
     terminal.as_json = "--json" in words
     try:
-        build(terminal)(words, obj=terminal, prog_name="dsr")
+        wanted = None if _COMPLETION in os.environ else set(words)
+        build(terminal, wanted)(words, obj=terminal, prog_name="dsr")
     except Exception as error:
         terminal.fail(error)
 
 
-def build(terminal: Terminal) -> typer.Typer:
-    """The command with its plugins."""
+def build(terminal: Terminal, wanted: Collection[str] | None = None) -> typer.Typer:
+    """The command with its plugins. `wanted`: only these groups need their commands, which takes less time."""
     app = typer.Typer(
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -42,15 +50,19 @@ def build(terminal: Terminal) -> typer.Typer:
         epilog="The options above may stand anywhere in the command.",
     )
     app.callback()(_common)
+    groups = {noun: typer.Typer(no_args_is_help=True, help=about.about) for noun, about in NOUNS.items()}
+    groups["datamap"].command("put")(governance.put_data_map)
+    groups["datamap"].command("get")(governance.get_data_map)
+    groups["connector"].command("propose")(connectors.propose)
+    groups["hold"].command("place")(governance.place_hold)
+    groups["snapshot"].command("scan")(snapshots.scan)
+    calls.add_to({noun: group for noun, group in groups.items() if wanted is None or noun in wanted})
     for right in requests.RIGHTS:
-        app.add_typer(requests.group(right), name=right.name)
-    app.add_typer(governance.data_map, name="datamap")
-    app.add_typer(governance.source, name="source")
-    app.add_typer(connectors.connector, name="connector")
-    app.add_typer(governance.hold, name="hold")
-    app.add_typer(snapshots.snapshot, name="snapshot")
+        app.add_typer(requests.group(right), name=right.name, rich_help_panel=panels.REQUESTS)
+    for noun, group in groups.items():
+        app.add_typer(group, name=noun, rich_help_panel=NOUNS[noun].panel)
     app.command()(token)
-    taken = {*(right.name for right in requests.RIGHTS), "datamap", "source", "connector", "hold", "snapshot", "token"}
+    taken = {*(right.name for right in requests.RIGHTS), *groups, "token"}
     for entry in sorted(importlib.metadata.entry_points(group=PLUGINS), key=lambda entry: entry.name):
         if entry.name in taken:
             terminal.err.print(
@@ -118,6 +130,9 @@ def _common(
         Path | None, typer.Option(envvar="DSR_CERTIFICATE", help="Your own PEM certificate chain, for mutual TLS.")
     ] = None,
     key: Annotated[Path | None, typer.Option(envvar="DSR_KEY", help="The certificate's PEM key.")] = None,
+    as_role: Annotated[
+        str, typer.Option(envvar="DSR_AS_ROLE", help="As which role, where several may do it, such as dpo.")
+    ] = "",
     json: Annotated[bool, typer.Option("--json", help="Answers and errors as JSON.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
@@ -126,7 +141,7 @@ def _common(
     terminal: Terminal = context.obj
     terminal.target, terminal.credential_path, terminal.actor = target, credential, actor
     terminal.partner_id, terminal.ca, terminal.as_json = partner, ca, json
-    terminal.certificate, terminal.key = certificate, key
+    terminal.certificate, terminal.key, terminal.as_role = certificate, key, as_role
 
 
 def token(

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import yaml
 from google.protobuf import json_format
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -96,6 +97,16 @@ def time(text: str, option: str) -> Timestamp:
         raise CommandError(f"{option} is not a time.", "Write it as 2026-01-31T12:00+01:00, or `now`.") from None
     stamp.FromDatetime(parsed.astimezone(UTC))
     return stamp
+
+
+def duration(text: str, option: str) -> Duration:
+    """A duration in seconds, as the JSON of the contract has it: `86400s`."""
+    found = Duration()
+    try:
+        found.FromJsonString(text)
+    except ValueError:
+        raise CommandError(f"{option} is not a duration.", "Write it in seconds, as 86400s.") from None
+    return found
 
 
 def choice(enum: Any, text: str, option: str) -> Any:

@@ -6,13 +6,12 @@ from typing import Annotated, Any
 
 import typer
 from google.protobuf import json_format
-from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 
-from dsr.cli import documents, erasure, output
+from dsr.cli import documents, erasure, output, subjects
 from dsr.cli.rights import ERASURE, PORTABILITY, RIGHTS, Right
 from dsr.cli.terminal import CommandError, Terminal, pages
 from dsr.client import TERMINAL, UNDECIDED, Platform
-from dsr.v1 import portability_pb2, request_pb2, subject_pb2
+from dsr.v1 import portability_pb2, request_pb2
 
 __all__ = ["RIGHTS", "group"]
 
@@ -47,16 +46,11 @@ def _create(right: Right) -> Any:
         file: Annotated[
             str, typer.Argument(help="JSON or YAML with the request's fields; `-` reads standard input.")
         ] = "",
-        identity: Annotated[
-            list[str] | None,
-            typer.Option(help="type=value, such as email=…; may be repeated. Other users of this machine may see it."),
-        ] = None,
-        capacity: Annotated[str, typer.Option(help="Who asks: self, guardian, agent or heir.")] = "",
-        verified_by: Annotated[str, typer.Option(help="Opaque id of who verified the requester.")] = "",
-        verification: Annotated[
-            str, typer.Option(help="account-login, contact-confirmed, in-person, electronic-id or document.")
-        ] = "",
-        verified_at: Annotated[str, typer.Option(help="When that was; ISO 8601, or `now`.")] = "",
+        identity: subjects.Identities = None,
+        capacity: subjects.Capacity = "",
+        verified_by: subjects.Verifier = "",
+        verification: subjects.Method = "",
+        verified_at: subjects.VerifiedAt = "",
         received_at: Annotated[
             str, typer.Option(help="When the controller received the request. Starts the clock.")
         ] = "",
@@ -75,7 +69,7 @@ def _create(right: Right) -> Any:
     ) -> None:
         terminal: Terminal = context.obj
         request: Any = documents.read(file, right.message) if file else right.message()
-        _fill_subject(request.subject, identity or [], capacity, verified_by, verification, verified_at)
+        subjects.fill(request.subject, identity, capacity, verified_by, verification, verified_at)
         if received_at:
             request.clock.received_time.CopyFrom(documents.time(received_at, "--received-at"))
         request.data_sources.extend(terminal.name("dataSources", source) for source in data_source or [])
@@ -95,25 +89,6 @@ def _create(right: Right) -> Any:
     others use the machine: a file, or `-` for standard input, shows them to nobody.
     """
     return create
-
-
-def _fill_subject(
-    subject: subject_pb2.Subject, identities: list[str], capacity: str, verifier: str, method: str, when: str
-) -> None:
-    for text in identities:
-        kind, equals, value = text.partition("=")
-        if not equals or not kind or not value:
-            raise CommandError("--identity must be type=value, such as email=….")
-        subject.identities.add(type=kind, value=value)
-    if capacity:
-        subject.capacity = documents.choice(subject_pb2.RequesterCapacity, capacity, "--capacity")
-    if verifier:
-        subject.verification.verifier = verifier
-    if method:
-        methods = subject_pb2.IdentityVerification.Method
-        subject.verification.method = documents.choice(methods, method, "--verification")
-    if when:
-        subject.verification.verify_time.CopyFrom(documents.time(when, "--verified-at"))
 
 
 def _get(right: Right) -> Any:
@@ -249,18 +224,7 @@ def _download(right: Right) -> Any:
     ) -> None:
         """Downloads the bundle (of an erasure, its report), resuming what broke off, and checks it."""
         terminal: Terminal = context.obj
-        columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
-        with Progress(*columns, console=terminal.err, disable=terminal.as_json, transient=True) as progress:
-            task = progress.add_task("downloading", total=None)
-
-            def tell(received: int, size: int) -> None:
-                progress.update(task, completed=received, total=size)
-
-            full = terminal.name(right.collection, name)
-            path = terminal.run(lambda p: p.download(full, to, on_progress=tell))
-        if terminal.as_json:
-            terminal.print_json({"path": str(path), "sizeBytes": path.stat().st_size})
-        else:
-            terminal.out.print(str(path), markup=False, highlight=False)
+        full = terminal.name(right.collection, name)
+        terminal.receive(lambda p, tell: p.download(full, to, on_progress=tell))
 
     return download

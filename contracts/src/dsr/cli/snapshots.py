@@ -1,4 +1,4 @@
-"""`dsr snapshot`."""
+"""`dsr snapshot scan`."""
 
 import json
 import sys
@@ -10,16 +10,15 @@ from typing import Annotated, Any
 
 import typer
 
+from dsr.cli.commands import COMMANDS
 from dsr.cli.terminal import CommandError, Terminal, pages
 from dsr.client import Platform
 from dsr.v1 import backups_pb2, governance_pb2
 
-snapshot = typer.Typer(no_args_is_help=True, help="Snapshots of data sources: which there are, and until when.")
 _PAGE = 500
-_COLUMNS = ("name", "source", "label", "state", "snapshot_time", "expire_time")
+_COLUMNS = COMMANDS["ListSnapshots"].columns
 
 
-@snapshot.command("scan")
 def scan(
     context: typer.Context,
     folder: Annotated[
@@ -71,18 +70,6 @@ def scan(
         return await _every(platform, parent, name, len(known) + len(fresh))
 
     terminal.show_all(terminal.run(work), _COLUMNS)
-
-
-@snapshot.command("list")
-def list_snapshots(
-    context: typer.Context,
-    source: Annotated[str, typer.Option(help="Only of this data source.")] = "",
-    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 500,
-) -> None:
-    """Lists the snapshots, those registered last first."""
-    terminal: Terminal = context.obj
-    name = terminal.name("dataSources", source) if source else ""
-    terminal.show_all(terminal.run(lambda p: _every(p, terminal.partner(), name, limit)), _COLUMNS)
 
 
 async def _every(platform: Platform, parent: str, source: str, limit: int) -> list[Any]:

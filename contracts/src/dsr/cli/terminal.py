@@ -8,21 +8,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+import typer
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, TransferSpeedColumn
+from rich.progress import Progress as Bar
 from rich.text import Text
 
 from dsr.cli import output
 from dsr.client import SERVICES, Platform, connect
 from dsr.credentials import Credential
+from dsr.downloads import Progress
 from dsr.errors import DsrRpcError
+from dsr.speaker import PARTNER_ISSUER
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
 Page = Callable[[int, str], Awaitable[tuple[list[M], str]]]
 """Gives a page of that size, from that token on, and the next page's token."""
-_PARTNER_ISSUER = "urn:dsr:partner:"
 
 
 class CommandError(Exception):
@@ -44,7 +48,10 @@ class Terminal:
     ca: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
+    as_role: str = ""
     as_json: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)
+    """How the command that runs is told each field of its request: `--url`, by the field's path."""
     out: Console = field(default_factory=Console)
     err: Console = field(default_factory=lambda: Console(stderr=True))
 
@@ -62,11 +69,11 @@ class Terminal:
         partner = self.partner_id
         if not partner:
             issuer = self.credential().issuer
-            if not issuer.startswith(_PARTNER_ISSUER):
+            if not issuer.startswith(PARTNER_ISSUER):
                 raise CommandError(
                     "It isn't clear which partner this is about.", "Use --partner ID or set DSR_PARTNER."
                 )
-            partner = issuer.removeprefix(_PARTNER_ISSUER)
+            partner = issuer.removeprefix(PARTNER_ISSUER)
         return f"partners/{partner.removeprefix('partners/')}"
 
     def name(self, collection: str, text: str) -> str:
@@ -101,6 +108,7 @@ class Terminal:
             arguments: dict[str, Any] = {
                 "credential": self.credential(),
                 "actor": self.actor,
+                "role": f"ROLE_{self.as_role.upper().replace('-', '_').removeprefix('ROLE_')}" if self.as_role else "",
                 "root_certificates": self.ca.read_bytes() if self.ca else None,
                 "certificate": pair,
             }
@@ -108,6 +116,29 @@ class Terminal:
                 return await work(platform)
 
         return asyncio.run(connected())
+
+    def receive(self, work: Callable[[Platform, Progress], Awaitable[Path]]) -> None:
+        """Connects, shows how far a download is, and says where it is in the end."""
+        columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        with Bar(*columns, console=self.err, disable=self.as_json, transient=True) as bar:
+            task = bar.add_task("downloading", total=None)
+
+            def tell(received: int, size: int) -> None:
+                bar.update(task, completed=received, total=size)
+
+            path = self.run(lambda platform: work(platform, tell))
+        if self.as_json:
+            self.print_json({"path": str(path), "sizeBytes": path.stat().st_size})
+        else:
+            self.out.print(str(path), markup=False, highlight=False)
+
+    def agree(self, question: str, subject: Message | None) -> None:
+        """Shows what it is about and asks. CommandError where nobody can be asked."""
+        if self.as_json or not self.err.is_terminal:
+            raise CommandError(f"{question} Nobody can be asked here.", "Say --yes to agree.")
+        if subject is not None:
+            self.err.print(output.render(subject))
+        typer.confirm(question, abort=True, err=True)
 
     def show(self, message: Message) -> None:
         """Writes an answer: as JSON, or for reading."""
@@ -149,7 +180,8 @@ class Terminal:
             case DsrRpcError():
                 reason = error.reason or error.code().name
                 content = {"reason": reason, "detail": error.details() or "", "metadata": dict(error.metadata)}
-                hint = error.next_step
+                how = self.options.get(error.metadata.get("field", ""))
+                hint = f"{error.next_step} It is given by {how}." if how else error.next_step
             case CommandError():
                 content, hint = {"reason": "COMMAND", "detail": str(error), "metadata": {}}, error.hint
             case ValueError() | OSError():
