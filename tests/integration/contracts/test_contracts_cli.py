@@ -106,6 +106,8 @@ async def test_get_and_list(dsr: Dsr, platform: Platform) -> None:
     assert (await dsr("hold", "list")).status == 0
     sources = (await dsr("source", "list")).out.splitlines()
     assert [line.split()[0] for line in sources] == ["name", "1", "2"]
+    fewer = await dsr("source", "list", "--limit", "1")
+    assert (len(fewer.out.splitlines()), "--limit" in fewer.err) == (2, True)
 
 
 async def test_list_reads_all_pages(dsr: Dsr, platform: Platform) -> None:
@@ -249,6 +251,46 @@ async def test_a_connector_of_ones_own(dsr: Dsr, platform: Platform, tmp_path: P
     secret = await dsr(*address, *known)
     assert (secret.status, "private key" in secret.err) == (1, True)
     assert len(platform.calls) == heard, "neither was sent"
+
+
+async def test_what_cannot_be_taken_back_is_asked(
+    dsr: Dsr, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = await dsr("sweep", "approve", "1")
+    assert (alone.status, "--yes" in alone.err) == (1, True), "nobody is there to be asked"
+    assert platform.calls == []
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    declined = await dsr("sweep", "approve", "1", stdin="n\n")
+    assert (declined.status, "can't be undone" in declined.err) == (1, True)
+    assert [call.rpc for call in platform.calls] == ["GetRetentionSweep"], "what it is about is shown first"
+    assert (await dsr("sweep", "approve", "1", stdin="y\n")).status == 0
+    assert (await dsr("sweep", "approve", "1", "--yes", "--json")).status == 0
+    assert [call.rpc for call in platform.calls][-3:] == ["GetRetentionSweep", *["ApproveRetentionSweep"] * 2]
+
+
+async def test_what_is_personal_is_asked_for_or_read(
+    dsr: Dsr, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    absent = await dsr("contacts", "set")
+    assert "It is given by FILE." in absent.err
+    monkeypatch.setattr("dsr.cli.terminal.Terminal.is_attended", True)
+    assert (await dsr("contacts", "set", stdin="jane@example.org\n")).status == 0
+    assert platform.calls[-1].message.contacts.primary_email == "jane@example.org"
+    on_the_line = await dsr("contacts", "set", "--primary-email", "jane@example.org")
+    assert on_the_line.status == 2
+
+
+async def test_a_field_that_is_wrong_is_told_by_its_option(dsr: Dsr, platform: Platform) -> None:
+    refused = DsrError("FIELD_INVALID", "webhook.url: no.", field="webhook.url", why="no")
+
+    def refuse(message: Any) -> Any:
+        raise refused
+
+    platform.answers["CreateWebhook"] = refuse
+    result = await dsr("webhook", "create", "--url", "x")
+    assert "Correct the field and send it again. It is given by --url." in result.err
+    unknown = await dsr("staff", "grant", "--grantee", "a", "--role", "king")
+    assert (unknown.status, "privacy-officer" in unknown.err) == (2, True)
 
 
 async def test_token(dsr: Dsr, platform: Platform) -> None:

@@ -7,7 +7,6 @@ or the first word of the RPC; its options are the fields of its request, its hel
 
 import inspect
 import re
-import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -115,7 +114,7 @@ class Call:
     def _run(self, terminal: Terminal, given: dict[str, Any]) -> None:
         message = self._message(terminal, given)
         if self._command.ask and not given["yes"]:
-            terminal.agree(self._command.ask, self._current(terminal, message))
+            terminal.agree(self._command.ask, lambda: self._current(terminal, message))
         if "request_id" in self._fields:
             terminal.note(f"request id {message.request_id}")
         if self._method.server_streaming:
@@ -134,7 +133,7 @@ class Call:
             option.put(message, given[option.key], terminal)
         if self._options.has_subject:
             subjects.fill(body.subject, **{key: given[key] for key in subjects.OPTIONS})
-        if not given.get("file") and sys.stdin.isatty():
+        if not given.get("file") and terminal.is_attended:
             options.ask_for(self._options, message)
         if self._pattern:
             message.name = _full(terminal, self._pattern, given.get("name", ""))

@@ -87,6 +87,7 @@ NOUNS: Mapping[str, Noun] = {
 }
 
 _ROLE_COLUMNS = ("name", "grantee", "role", "state", "proposer", "confirmer", "create_time")
+_DIGEST = "0" * 64
 _PLACE = "--provider 'Amazon Web Services' --site Dublin --country IE"
 
 COMMANDS: Mapping[str, Command] = {
@@ -197,7 +198,7 @@ COMMANDS: Mapping[str, Command] = {
     "CompleteLocationChange": Command("{locationAgreements} --partner acme"),
     "CreateTransferSafeguard": Command(
         "--recipient partners/acme --country US --instrument standard-clauses --document-reference DMS-17 "
-        f"--document-sha256 {'0' * 64} --begin-at now"
+        f"--document-sha256 {_DIGEST} --begin-at now"
     ),
     "GetTransferSafeguard": Command("{transferSafeguards}"),
     "ListTransferSafeguards": Command(
@@ -205,7 +206,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "EndTransferSafeguard": Command("{transferSafeguards}"),
     "CreateTransferAttestation": Command(
-        f"--country GB --compliant --subjects-told-at now --notice-reference NOTICE-4 --notice-sha256 {'0' * 64}"
+        f"--country GB --compliant --subjects-told-at now --notice-reference NOTICE-4 --notice-sha256 {_DIGEST}"
     ),
     "GetTransferAttestation": Command("{transferAttestations}"),
     "ListTransferAttestations": Command(
@@ -216,7 +217,7 @@ COMMANDS: Mapping[str, Command] = {
     "ObjectToSubProcessor": Command("slack --reference LETTER-5"),
     "WithdrawSubProcessorObjection": Command("slack"),
     "ProposePolicyVersion": Command(
-        f"--text-url https://agency.example/policy --text-sha256 {'0' * 64} --changes 'Adds a data centre in Dublin.' "
+        f"--text-url https://agency.example/policy --text-sha256 {_DIGEST} --changes 'Adds a data centre in Dublin.' "
         "--effective-at {day} --answer-deadline {day}"
     ),
     "PublishPolicyVersion": Command("{policyVersions}", ask="Publish this version, and tell every partner?"),
@@ -228,12 +229,12 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "GetPolicyAgreement": Command("{policyAgreements}"),
     "AcceptPolicyVersion": Command(
-        f"{{policyAgreements}} --text-sha256 {'0' * 64}", ask="Accept this version? It can't be taken back."
+        f"{{policyAgreements}} --text-sha256 {_DIGEST}", ask="Accept this version? It can't be taken back."
     ),
     "RejectPolicyVersion": Command("{policyAgreements}"),
     # breaches and records
     "ReportBreach": Command(
-        "breach.yaml --nature confidentiality --data-source crm --begin-at 2026-01-31T09:00Z --aware-at now",
+        "breach.yaml --nature confidentiality --data-source crm --begin-at 2026-01-31T09:00Z",
         file="description: A backup of the register was readable for a night.",
     ),
     "DeclareBreach": Command(
@@ -288,10 +289,10 @@ COMMANDS: Mapping[str, Command] = {
     "GetTermination": Command("{terminations}"),
     "RecordReturn": Command(
         "{terminations} packages.yaml --source crm --partner acme",
-        file=f"packages:\n- {{label: crm.tar, sizeBytes: 1024, sha256: {'0' * 64}}}",
+        file=f"packages:\n- {{label: crm.tar, sizeBytes: 1024, sha256: '{_DIGEST}'}}",
     ),
     "ConfirmReceipt": Command(
-        f"{{terminations}} --manifest-digest {'0' * 64}",
+        f"{{terminations}} --manifest-digest {_DIGEST}",
         ask="Destroy every copy that the operator keeps? It can't be undone.",
     ),
     "CancelTermination": Command("{terminations}"),

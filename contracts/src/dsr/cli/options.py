@@ -155,8 +155,9 @@ def _walk(
         if ours or (not outer and field.name in _CALLS_OWN):
             continue
         path, needed = (*outer, field.name), required and field_behavior_pb2.REQUIRED in behaviour
-        if _is_object(field) and not field.is_repeated and field.message_type.full_name != "dsr.v1.Subject":
-            yield from _walk(field.message_type, path, needed)
+        inner = None if field.is_repeated else field.message_type
+        if inner is not None and _is_object(field) and inner.full_name != "dsr.v1.Subject":
+            yield from _walk(inner, path, needed)
         else:
             yield path, field, needed
 

@@ -132,11 +132,16 @@ class Terminal:
         else:
             self.out.print(str(path), markup=False, highlight=False)
 
-    def agree(self, question: str, subject: Message | None) -> None:
+    @property
+    def is_attended(self) -> bool:
+        """Whether a person sits there who can be asked for something."""
+        return sys.stdin.isatty() and not self.as_json
+
+    def agree(self, question: str, about: Callable[[], Message | None]) -> None:
         """Shows what it is about and asks. CommandError where nobody can be asked."""
         if self.as_json or not self.err.is_terminal:
             raise CommandError(f"{question} Nobody can be asked here.", "Say --yes to agree.")
-        if subject is not None:
+        if (subject := about()) is not None:
             self.err.print(output.render(subject))
         typer.confirm(question, abort=True, err=True)
 
@@ -180,7 +185,7 @@ class Terminal:
             case DsrRpcError():
                 reason = error.reason or error.code().name
                 content = {"reason": reason, "detail": error.details() or "", "metadata": dict(error.metadata)}
-                how = self.options.get(error.metadata.get("field", ""))
+                how = self._given_by(error.metadata.get("field", ""))
                 hint = f"{error.next_step} It is given by {how}." if how else error.next_step
             case CommandError():
                 content, hint = {"reason": "COMMAND", "detail": str(error), "metadata": {}}, error.hint
@@ -203,6 +208,10 @@ class Terminal:
             if hint:
                 self.tell(hint, "dim")
         sys.exit(1)
+
+    def _given_by(self, field: str) -> str:
+        inside = {how for path, how in self.options.items() if field and f"{path}.".startswith(f"{field}.")}
+        return ", ".join(sorted(inside))
 
 
 async def pages(limit: int, page: Page[M]) -> list[M]:
