@@ -59,4 +59,22 @@ class ListsInactive(Protocol):
         ...
 
 
+@runtime_checkable
+class GivesBack(Protocol):
+    """A backend that declares RETURN."""
+
+    def give_back(self, request: pb.ReturnRequest, grant: Grant) -> AsyncIterator[pb.ExportResponse]:
+        """`grant` has been verified."""
+        ...
+
+
+@runtime_checkable
+class Destroys(Protocol):
+    """A backend that declares DESTROY."""
+
+    def destroy(self, request: pb.DestroyRequest, grant: Grant) -> AsyncIterator[pb.DestroyResponse]:
+        """`grant` has been verified. Idempotent by `grant.task`; an older `grant.attempt` gets ATTEMPT_SUPERSEDED."""
+        ...
+
+
 BackendFactory = Callable[[SourceConfig], Backend]

@@ -11,7 +11,7 @@ from dsr.connector.v1.grant_pb2 import CollectionInstruction, Grant, SignedGrant
 
 from connectors import meter
 from connectors.attempts import Attempts, Relay
-from connectors.backend import Backend, ListsInactive
+from connectors.backend import Backend, Destroys, GivesBack, ListsInactive
 from connectors.limits import check_expected, check_instructions, check_subject, check_subjects, check_value
 from dsrkit.auth import current_caller
 from dsrkit.errors import DsrError, not_found
@@ -118,6 +118,34 @@ class ConnectorHost(ConnectorServiceServicer):
             raise TypeError("a backend that declares INACTIVE has list_inactive")
         check_value(request.value, "value")
         async for message in self._read(Relay(source.backend.list_inactive(request, grant)), context):
+            yield message
+
+    async def Return(self, request: pb.ReturnRequest, context: Any) -> AsyncIterator[pb.ExportResponse]:
+        source = self._source(current_caller().audience)
+        grant = self._grant(request.grant, source, Grant.OPERATION_RETURN)
+        await source.require(pb.CAPABILITY_RETURN, "RETURN")
+        backend = source.backend
+        if not isinstance(backend, GivesBack):
+            raise TypeError("a backend that declares RETURN has give_back")
+        relay = await self._attempts.start(
+            source.name, f"return {grant.task}", grant.attempt, lambda: backend.give_back(request, grant)
+        )
+        kind = self.kinds.get(source.name, "unknown")
+        async for message in self._read(relay, context):
+            meter.exported(kind, message)
+            yield message
+
+    async def Destroy(self, request: pb.DestroyRequest, context: Any) -> AsyncIterator[pb.DestroyResponse]:
+        source = self._source(current_caller().audience)
+        grant = self._grant(request.grant, source, Grant.OPERATION_DESTROY)
+        await source.require(pb.CAPABILITY_DESTROY, "DESTROY")
+        backend = source.backend
+        if not isinstance(backend, Destroys):
+            raise TypeError("a backend that declares DESTROY has destroy")
+        relay = await self._attempts.start(
+            source.name, f"destroy {grant.task}", grant.attempt, lambda: backend.destroy(request, grant)
+        )
+        async for message in self._read(relay, context):
             yield message
 
     async def close(self) -> None:

@@ -64,6 +64,8 @@ CODES: dict[str, grpc.StatusCode] = {
     "REPLAY_PENDING": _C.FAILED_PRECONDITION,
     "CONNECTOR_UNCONFIRMED": _C.FAILED_PRECONDITION,
     "CONNECTOR_UNTRUSTED": _C.UNAVAILABLE,
+    "DESTRUCTION_BLOCKED": _C.FAILED_PRECONDITION,
+    "RETURN_OUTDATED": _C.FAILED_PRECONDITION,
 }
 """gRPC code of every `ErrorReason`, by the value's name without its prefix."""
 

@@ -15,7 +15,7 @@ from connectors.relational.backend import RelationalBackend
 from connectors.relational.build import build
 from connectors.relational.catalogue import Catalogue
 from connectors.relational.compiler import Compiler
-from connectors.relational.declaration import parse
+from connectors.relational.declaration import RelationalOptions, parse
 from connectors.relational.sql import Statement
 from dsrkit.errors import DsrError
 
@@ -59,11 +59,10 @@ class MysqlBackend(RelationalBackend):
         catalogue, self._dialect = await self._database.catalogue()
         return catalogue
 
-    def _compile(self, catalogue: Catalogue) -> Compiler:
+    def _compile(self, catalogue: Catalogue, options: RelationalOptions) -> Compiler:
         address = self._database.address
         if not isinstance(catalogue, MysqlCatalogue) or self._dialect is None or address is None:
             raise AssertionError("the catalogue was read by this backend")
-        options = self._options
         if options.schemas is None:  # a server has many databases; the others are somebody else's
             options = options.model_copy(update={"schemas": (address.database,)})
         self._check_keys(catalogue)

@@ -7,7 +7,7 @@ from dsr.connector.v1 import connector_pb2 as pb
 from connectors.relational.journal import Journal, Runs, superseded
 from connectors.relational.sql import Statement
 
-STATEMENTS = ("claim", "hold", "recall", "record")
+STATEMENTS = ("claim", "hold", "recall", "record", "progress")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from connectors.relational.backend import RelationalBackend
 from connectors.relational.build import build
 from connectors.relational.catalogue import Catalogue
 from connectors.relational.compiler import Compiler
-from connectors.relational.declaration import parse
+from connectors.relational.declaration import RelationalOptions, parse
 from dsrkit.errors import DsrError
 
 
@@ -58,5 +58,5 @@ class PostgresBackend(RelationalBackend):
     async def _catalogue(self) -> Catalogue:
         return await self._database.catalogue()
 
-    def _compile(self, catalogue: Catalogue) -> Compiler:
-        return Compiler(build(catalogue, self._options, self._source), self._dialect)
+    def _compile(self, catalogue: Catalogue, options: RelationalOptions) -> Compiler:
+        return Compiler(build(catalogue, options, self._source), self._dialect)

@@ -136,7 +136,7 @@ class PostgresDatabase:
                     async with connection.transaction():
                         await connection.execute("SELECT pg_advisory_xact_lock($1)", _JOURNAL_LOCK)
                         await connection.execute(fill(script("journal_create.sql"), journal=schema))
-            names = ("claim", "serialise", "hold", "recall", "record")
+            names = ("claim", "serialise", "hold", "recall", "record", "progress")
             statements = {name: fill(script(f"journal_{name}.sql"), journal=schema) for name in names}
             self._journal = Journal(self._source, self._key, statements)
         return self._journal

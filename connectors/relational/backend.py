@@ -1,4 +1,4 @@
-"""The contract's six methods over a relational database; a kind of database adds how it is reached and described."""
+"""The contract's methods over a relational database; a kind of database adds how it is reached and described."""
 
 import asyncio
 import contextlib
@@ -14,23 +14,28 @@ from connectors.relational.catalogue import Catalogue
 from connectors.relational.compiler import Compiler
 from connectors.relational.declaration import RelationalOptions
 from connectors.relational.describe import describe
+from connectors.relational.destroy import Destroyer
 from connectors.relational.dialect import Database
 from connectors.relational.erase import Eraser
 from connectors.relational.export import export
+from connectors.relational.giveback import give_back
 from connectors.relational.inactive import list_inactive
 from connectors.relational.locate import locate
 from connectors.relational.progress import with_signs_of_life
 from connectors.relational.verify import verify
+from connectors.relational.whole import declared_whole, scoped
 from dsrkit.errors import DsrError
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Known:
     """What was last learnt of the database, and when (the loop's clock)."""
 
     catalogue: Catalogue
     compiler: Compiler
     time: float
+    whole: Compiler | None = None
+    """Of the whole source, once somebody wanted it."""
 
 
 class RelationalBackend(ABC):
@@ -54,8 +59,8 @@ class RelationalBackend(ABC):
         """What the database says about itself now."""
 
     @abstractmethod
-    def _compile(self, catalogue: Catalogue) -> Compiler:
-        """The model of a catalogue, ready to be searched. SOURCE_REJECTED where the declaration doesn't fit."""
+    def _compile(self, catalogue: Catalogue, options: RelationalOptions) -> Compiler:
+        """The model under these options, ready to be searched. SOURCE_REJECTED where the declaration doesn't fit."""
 
     @abstractmethod
     async def probe(self) -> pb.ProbeResponse: ...
@@ -110,6 +115,34 @@ class RelationalBackend(ABC):
             async for message in messages:
                 yield message
 
+    async def give_back(self, request: pb.ReturnRequest, grant: Grant) -> AsyncIterator[pb.ExportResponse]:
+        compiler = await self._whole()
+        messages = give_back(self._searched, compiler, grant.source, self._relational.export_max_age)
+        async with contextlib.aclosing(messages):
+            async for message in messages:
+                yield message
+
+    async def destroy(self, request: pb.DestroyRequest, grant: Grant) -> AsyncIterator[pb.DestroyResponse]:
+        compiler = await self._whole()
+        destroyer = Destroyer(self._searched, compiler, await self._searched.journal(), grant)
+        done = destroyer.run(count_only=request.count_only)
+        sign = pb.DestroyResponse(progress=pb.Progress())
+        async with contextlib.aclosing(with_signs_of_life(done, sign)) as messages:
+            async for message in messages:
+                yield message
+
+    async def _whole(self) -> Compiler:
+        """The whole source's compiler, of the database as it is now."""
+        await self._searchable(fresh=True)
+        known = self._known
+        if known is None:
+            raise AssertionError("it was learnt just now")
+        if known.whole is None:
+            catalogue, options = known.catalogue, self._relational
+            compiler = self._compile(catalogue, declared_whole(catalogue, options))
+            known.whole = Compiler(scoped(compiler.model, options, self._source), compiler.dialect)
+        return known.whole
+
     async def _searchable(self, *, fresh: bool = False) -> Compiler:
         """The compiler, if every declared collection may be read: a search that leaves one out would look complete."""
         compiler = await self._compiler(fresh=fresh)
@@ -131,8 +164,11 @@ class RelationalBackend(ABC):
             if known is None or fresh or now - known.time > self._relational.catalogue_max_age.total_seconds():
                 catalogue = await self._catalogue()
                 unchanged = known is not None and known.catalogue == catalogue
-                compiler = known.compiler if known is not None and unchanged else self._compile(catalogue)
-                self._known = known = _Known(catalogue, compiler, now)
+                if known is not None and unchanged:
+                    known.time = now
+                else:
+                    known = _Known(catalogue, self._compile(catalogue, self._relational), now)
+                self._known = known
             return known.compiler
 
     def _add_privileges(self, response: pb.ProbeResponse, compiler: Compiler) -> None:

@@ -179,6 +179,22 @@ class Compiler:
             conditions=conjunction(conditions),
         )
 
+    def strangers(self, inbound: Inbound, covered: Collection | None, values: Values) -> Sql:
+        """Rows outside of the scope that refer to rows of `inbound.target` within it.
+
+        `covered`: the referring collection, if it is in the source; its rows within the scope are no strangers.
+        """
+        target, parent = self.model.collections[inbound.target], Sql("p")
+        conditions = [self._pair(inbound, _T, inbound.table, parent, target.table), *self.scope(target, parent, values)]
+        if covered is not None:
+            conditions.append(fill("({mine}) IS NOT TRUE", mine=conjunction(self.scope(covered, _T, values))))
+        return fill(
+            "SELECT 1 FROM {target} p JOIN {table} t ON {conditions} LIMIT 1",
+            target=self.table(target),
+            table=self.dialect.table(inbound.table),
+            conditions=conjunction(conditions),
+        )
+
     def _with_parent(self, target: Collection, keys: Sql, columns: Sequence[str]) -> Sql:
         known = {column.name for column in target.address}
         if known.issuperset(columns):
@@ -196,7 +212,7 @@ class Compiler:
             found.append(self.dialect.equal(left, column, right, other, enforced=reference.enforced))
         return conjunction(found)
 
-    def _pair(self, reference: Reference, child: Sql, table: Table, parent: Sql, target: Table) -> Sql:
+    def _pair(self, reference: Reference | Inbound, child: Sql, table: Table, parent: Sql, target: Table) -> Sql:
         return conjunction(
             self.dialect.equal(
                 self.column(parent, theirs),

@@ -14,7 +14,7 @@ from connectors.relational.compiler import Compiler
 from connectors.relational.describe import field_message
 from connectors.relational.dialect import Database, Session
 from connectors.relational.instructions import by_collection, exported
-from connectors.relational.sql import Sql
+from connectors.relational.sql import Sql, fill
 from dsrkit.errors import DsrError
 
 PIECE = 1 << 20
@@ -38,7 +38,7 @@ async def export(
         for name, number in records.items():
             if name not in instructions:
                 continue
-            messages = _collection(session, compiler, name, number, instructions[name], grant.source)
+            messages = copied(session, compiler, name, number, instructions[name], grant.source)
             async with aclosing(messages):
                 async for message in messages:
                     if asyncio.get_running_loop().time() > deadline:
@@ -52,9 +52,17 @@ async def export(
     yield pb.ExportResponse(totals=totals)
 
 
-async def _collection(
-    session: Session, compiler: Compiler, name: str, number: int, instruction: CollectionInstruction, source: str
+async def copied(
+    session: Session,
+    compiler: Compiler,
+    name: str,
+    number: int,
+    instruction: CollectionInstruction,
+    source: str,
+    *,
+    whole: bool = False,
 ) -> AsyncGenerator[pb.ExportResponse, None]:
+    """The messages of one collection: the rows whose keys were found, or the `whole` table."""
     collection = compiler.model.collections[name]
     columns, withheld = exported(collection, instruction)
     shown = {column.name for column in columns}
@@ -67,7 +75,9 @@ async def _collection(
     )
     yield pb.ExportResponse(header=header)
     # Without parameters: the keys are in the session's table already, their scope with them.
-    found = compiler.found(collection, Sql(str(number)))
+    found = fill("{table} t", table=compiler.table(collection))
+    if not whole:
+        found = compiler.found(collection, Sql(str(number)))
     sql = compiler.dialect.json_lines(columns, found)
     trailer, digest = pb.CollectionTrailer(), hashlib.sha256()
     # Closed at once when nobody reads on: the session's connection goes back to others.

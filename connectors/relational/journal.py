@@ -24,7 +24,7 @@ class Runs(Protocol):
 
 @dataclass(frozen=True)
 class Journal:
-    """The journal of one source. `statements`: claim, hold, serialise, recall, record, in the database's dialect."""
+    """The journal of one source. `statements`: claim, hold, serialise, recall, record, progress, in its dialect."""
 
     source: str
     key: bytes
@@ -69,6 +69,15 @@ class Journal:
             ]
         )
         await session.rows(Statement(self.statements["record"], (self.source, task, subject, attempt, counts)))
+
+    async def progress(self, session: Runs, task: str) -> dict[str, int]:
+        """How much of each collection a task has deleted so far."""
+        rows = await session.rows(Statement(self.statements["progress"], (self.source, task)))
+        deleted: dict[str, int] = {}
+        for (counts,) in rows:
+            for one in json.loads(counts):
+                deleted[one["collection"]] = deleted.get(one["collection"], 0) + one["deleted"]
+        return deleted
 
     def subject(self, subject: pb.Subject) -> bytes:
         """A keyed digest of the subject's reference, which stays with the task whatever else a retry brings."""

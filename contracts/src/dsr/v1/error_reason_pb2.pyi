@@ -163,6 +163,15 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     protocol. Nothing was sent. Metadata: `source`. The partner mends the certificate, or confirms a change; the platform
     retries by itself.
     """
+    ERROR_REASON_DESTRUCTION_BLOCKED: _ErrorReason.ValueType  # 54
+    """Not an error of a call: why a data source isn't destroyed at the end of a contract. Its connector found something that
+    forbids it, such as records outside of the partner's slice that refer to records within. Nothing was destroyed. The
+    operator mends that, and the platform tries again; or destroys by hand and records it.
+    """
+    ERROR_REASON_RETURN_OUTDATED: _ErrorReason.ValueType  # 55
+    """Not an error of a call: why a data source isn't destroyed at the end of a contract. It holds more records than were
+    returned. Nothing was destroyed. The operator hands the rest over, then destroys by hand and records it.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The `reason` of the `google.rpc.ErrorInfo` that accompanies every error, with domain
@@ -311,5 +320,14 @@ ERROR_REASON_CONNECTOR_UNTRUSTED: ErrorReason.ValueType  # 50
 """UNAVAILABLE. Who answers at the connector's address is not who was confirmed: TLS failed, by certificate, name or
 protocol. Nothing was sent. Metadata: `source`. The partner mends the certificate, or confirms a change; the platform
 retries by itself.
+"""
+ERROR_REASON_DESTRUCTION_BLOCKED: ErrorReason.ValueType  # 54
+"""Not an error of a call: why a data source isn't destroyed at the end of a contract. Its connector found something that
+forbids it, such as records outside of the partner's slice that refer to records within. Nothing was destroyed. The
+operator mends that, and the platform tries again; or destroys by hand and records it.
+"""
+ERROR_REASON_RETURN_OUTDATED: ErrorReason.ValueType  # 55
+"""Not an error of a call: why a data source isn't destroyed at the end of a contract. It holds more records than were
+returned. Nothing was destroyed. The operator hands the rest over, then destroys by hand and records it.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -69,6 +69,7 @@ class PortabilityRequest(_message.Message):
     BUNDLE_FIELD_NUMBER: _builtins.int
     FORMATS_FIELD_NUMBER: _builtins.int
     POLICY_VERSION_FIELD_NUMBER: _builtins.int
+    TERMINATION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Identifier. `partners/{partner}/portabilityRequests/{id}`; the id is a UUID."""
     state: _request_pb2.RequestState.ValueType
@@ -82,6 +83,10 @@ class PortabilityRequest(_message.Message):
     policy_version: _builtins.int
     """Output only. The version of the operator's policy that the partner had accepted when the request was created; 0: none was
     in effect.
+    """
+    termination: _builtins.str
+    """Output only. `partners/{partner}/terminations/{id}`: set when this is no person's request, but the return of a whole data
+    source at the end of a contract, which the platform created itself. It has no subject and no identities.
     """
     @_builtins.property
     def subject(self) -> _subject_pb2.Subject:
@@ -154,10 +159,11 @@ class PortabilityRequest(_message.Message):
         bundle: _request_pb2.Bundle | None = ...,
         formats: _abc.Iterable[Global___PortabilityRequest.Format.ValueType] | None = ...,
         policy_version: _builtins.int = ...,
+        termination: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "clock", b"clock", "complete_time", b"complete_time", "create_time", b"create_time", "refusal", b"refusal", "subject", b"subject", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "candidates", b"candidates", "capacity", b"capacity", "clock", b"clock", "complete_time", b"complete_time", "create_time", b"create_time", "creator", b"creator", "data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "formats", b"formats", "identities", b"identities", "name", b"name", "policy_version", b"policy_version", "refusal", b"refusal", "sources", b"sources", "state", b"state", "subject", b"subject", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "candidates", b"candidates", "capacity", b"capacity", "clock", b"clock", "complete_time", b"complete_time", "create_time", b"create_time", "creator", b"creator", "data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "formats", b"formats", "identities", b"identities", "name", b"name", "policy_version", b"policy_version", "refusal", b"refusal", "sources", b"sources", "state", b"state", "subject", b"subject", "termination", b"termination", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -141,7 +141,8 @@ class PortabilityServiceServicer(object):
 
     def DownloadPortabilityBundle(self, request, context):
         """Streams the package: first its size, tag and checksum, then the bytes asked for in pieces of at most
-        1 MiB. Errors: NOT_FOUND, BUNDLE_GONE, OUT_OF_RANGE, STREAM_ENDED.
+        1 MiB. One person's needs ROLE_REQUESTER; that of a whole data source (`termination` is set) ROLE_ADMIN.
+        Errors: NOT_FOUND, BUNDLE_GONE, OUT_OF_RANGE, STREAM_ENDED, ROLE_REQUIRED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

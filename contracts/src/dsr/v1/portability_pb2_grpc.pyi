@@ -63,7 +63,8 @@ class PortabilityServiceStub:
     """
     DownloadPortabilityBundle: _grpc.UnaryStreamMultiCallable[_portability_pb2.DownloadPortabilityBundleRequest, _portability_pb2.DownloadPortabilityBundleResponse]
     """Streams the package: first its size, tag and checksum, then the bytes asked for in pieces of at most
-    1 MiB. Errors: NOT_FOUND, BUNDLE_GONE, OUT_OF_RANGE, STREAM_ENDED.
+    1 MiB. One person's needs ROLE_REQUESTER; that of a whole data source (`termination` is set) ROLE_ADMIN.
+    Errors: NOT_FOUND, BUNDLE_GONE, OUT_OF_RANGE, STREAM_ENDED, ROLE_REQUIRED.
     """
 
 @_typing.type_check_only
@@ -101,7 +102,8 @@ class PortabilityServiceAsyncStub(PortabilityServiceStub):
     """
     DownloadPortabilityBundle: _aio.UnaryStreamMultiCallable[_portability_pb2.DownloadPortabilityBundleRequest, _portability_pb2.DownloadPortabilityBundleResponse]  # type: ignore[assignment]
     """Streams the package: first its size, tag and checksum, then the bytes asked for in pieces of at most
-    1 MiB. Errors: NOT_FOUND, BUNDLE_GONE, OUT_OF_RANGE, STREAM_ENDED.
+    1 MiB. One person's needs ROLE_REQUESTER; that of a whole data source (`termination` is set) ROLE_ADMIN.
+    Errors: NOT_FOUND, BUNDLE_GONE, OUT_OF_RANGE, STREAM_ENDED, ROLE_REQUIRED.
     """
 
 class PortabilityServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -184,7 +186,8 @@ class PortabilityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_portability_pb2.DownloadPortabilityBundleResponse], _abc.AsyncIterator[_portability_pb2.DownloadPortabilityBundleResponse]]:
         """Streams the package: first its size, tag and checksum, then the bytes asked for in pieces of at most
-        1 MiB. Errors: NOT_FOUND, BUNDLE_GONE, OUT_OF_RANGE, STREAM_ENDED.
+        1 MiB. One person's needs ROLE_REQUESTER; that of a whole data source (`termination` is set) ROLE_ADMIN.
+        Errors: NOT_FOUND, BUNDLE_GONE, OUT_OF_RANGE, STREAM_ENDED, ROLE_REQUIRED.
         """
 
 def add_PortabilityServiceServicer_to_server(servicer: PortabilityServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -23,6 +23,7 @@ _sym_db = _symbol_database.Default()
 
 
 from dsr.v1 import backups_pb2 as dsr_dot_v1_dot_backups__pb2
+from dsr.v1 import error_reason_pb2 as dsr_dot_v1_dot_error__reason__pb2
 from dsr.v1 import governance_pb2 as dsr_dot_v1_dot_governance__pb2
 from dsr.v1 import options_pb2 as dsr_dot_v1_dot_options__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
@@ -30,13 +31,17 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x64sr/v1/termination.proto\x12\x06\x64sr.v1\x1a\x14\x64sr/v1/backups.proto\x1a\x17\x64sr/v1/governance.proto\x1a\x14\x64sr/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd2\t\n\x0bTermination\x12\x16\n\x04name\x18\x01 \x01(\tB\x08\xe2\x41\x01\x08\xb0\xbb\x18\x00\x12.\n\x05state\x18\x02 \x01(\x0e\x32\x19.dsr.v1.Termination.StateB\x04\xe2\x41\x01\x03\x12-\n\x05items\x18\x03 \x03(\x0b\x32\x18.dsr.v1.Termination.ItemB\x04\xe2\x41\x01\x03\x12!\n\x0fmanifest_digest\x18\x04 \x01(\tB\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\x12\"\n\x10\x65mptied_services\x18\x05 \x03(\tB\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\x12)\n\tsnapshots\x18\x06 \x03(\x0b\x32\x10.dsr.v1.SnapshotB\x04\xe2\x41\x01\x03\x12\x19\n\x07\x63reator\x18\x07 \x01(\tB\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\x12\x1b\n\tconfirmer\x18\x08 \x01(\tB\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\x12\x35\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x36\n\x0c\x63onfirm_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x38\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x36\n\x0c\x63\x65rtify_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nshred_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x16\n\x04kept\x18\x0e \x03(\tB\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\x12\x19\n\x07\x63ontact\x18\x0f \x01(\tB\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\x1a\xef\x02\n\x04Item\x12\x18\n\x06source\x18\x01 \x01(\tB\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\x12\x31\n\x07\x63ustody\x18\x02 \x01(\x0e\x32\x1a.dsr.v1.DataSource.CustodyB\x04\xe2\x41\x01\x03\x12/\n\x03\x65nd\x18\x03 \x01(\x0e\x32\x1c.dsr.v1.Termination.Item.EndB\x04\xe2\x41\x01\x03\x12\x33\n\x08packages\x18\x04 \x03(\x0b\x32\x1b.dsr.v1.Termination.PackageB\x04\xe2\x41\x01\x03\x12\x36\n\x0c\x64\x65stroy_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1a\n\x08\x65vidence\x18\x06 \x01(\tB\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\x12\x1b\n\tdestroyer\x18\x07 \x01(\tB\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\"C\n\x03\x45nd\x12\x13\n\x0f\x45ND_UNSPECIFIED\x10\x00\x12\x11\n\rEND_DESTROYED\x10\x01\x12\x14\n\x10\x45ND_DISCONNECTED\x10\x02\x1aV\n\x07Package\x12\x17\n\x05label\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x18\n\nsize_bytes\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x18\n\x06sha256\x18\x03 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\"\x8d\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTATE_RETURNING\x10\x01\x12\x14\n\x10STATE_DESTROYING\x10\x02\x12\x18\n\x14STATE_SNAPSHOTS_LEFT\x10\x03\x12\x13\n\x0fSTATE_CERTIFIED\x10\x04\x12\x13\n\x0fSTATE_CANCELLED\x10\x05\"R\n\x18\x43reateTerminationRequest\x12\x18\n\x06parent\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\"/\n\x15GetTerminationRequest\x12\x16\n\x04name\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\"\x9a\x01\n\x13RecordReturnRequest\x12\x16\n\x04name\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x18\n\x06source\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x33\n\x08packages\x18\x03 \x03(\x0b\x32\x1b.dsr.v1.Termination.PackageB\x04\xe2\x41\x01\x02\x12\x1c\n\nrequest_id\x18\x04 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\"p\n\x15\x43onfirmReceiptRequest\x12\x16\n\x04name\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12!\n\x0fmanifest_digest\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\"P\n\x18\x43\x61ncelTerminationRequest\x12\x16\n\x04name\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\"\x86\x01\n\x18RecordDestructionRequest\x12\x16\n\x04name\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x18\n\x06source\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x1a\n\x08\x65vidence\x18\x03 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x1c\n\nrequest_id\x18\x04 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x32\xed\x06\n\x12TerminationService\x12\x8a\x01\n\x11\x43reateTermination\x12 .dsr.v1.CreateTerminationRequest\x1a\x13.dsr.v1.Termination\">\xaa\xbb\x18\x0b\n\x01\x04\x1a\x06parent\x82\xd3\xe4\x93\x02)\"$/v1/{parent=partners/*}/terminations:\x01*\x12\x82\x01\n\x0eGetTermination\x12\x1d.dsr.v1.GetTerminationRequest\x1a\x13.dsr.v1.Termination\"<\xaa\xbb\x18\x0c\n\x04\x01\x02\x03\x04\x1a\x04name\x82\xd3\xe4\x93\x02&\x12$/v1/{name=partners/*/terminations/*}\x12\x85\x01\n\x0cRecordReturn\x12\x1b.dsr.v1.RecordReturnRequest\x1a\x13.dsr.v1.Termination\"C\xaa\xbb\x18\x03\n\x01\x05\x82\xd3\xe4\x93\x02\x36\"1/v1/{name=partners/*/terminations/*}:recordReturn:\x01*\x12\x93\x01\n\x0e\x43onfirmReceipt\x12\x1d.dsr.v1.ConfirmReceiptRequest\x1a\x13.dsr.v1.Termination\"M\xaa\xbb\x18\x0b\n\x01\x03\x10\x01\x1a\x04name\x82\xd3\xe4\x93\x02\x38\"3/v1/{name=partners/*/terminations/*}:confirmReceipt:\x01*\x12\x8f\x01\n\x11\x43\x61ncelTermination\x12 .dsr.v1.CancelTerminationRequest\x1a\x13.dsr.v1.Termination\"C\xaa\xbb\x18\t\n\x01\x04\x1a\x04name\x82\xd3\xe4\x93\x02\x30\"+/v1/{name=partners/*/terminations/*}:cancel:\x01*\x12\x94\x01\n\x11RecordDestruction\x12 .dsr.v1.RecordDestructionRequest\x1a\x13.dsr.v1.Termination\"H\xaa\xbb\x18\x03\n\x01\x05\x82\xd3\xe4\x93\x02;\"6/v1/{name=partners/*/terminations/*}:recordDestruction:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x64sr/v1/termination.proto\x12\x06\x64sr.v1\x1a\x14\x64sr/v1/backups.proto\x1a\x19\x64sr/v1/error_reason.proto\x1a\x17\x64sr/v1/governance.proto\x1a\x14\x64sr/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x0c\n\x0bTermination\x12\x16\n\x04name\x18\x01 \x01(\tB\x08\xe2\x41\x01\x08\xb0\xbb\x18\x00\x12.\n\x05state\x18\x02 \x01(\x0e\x32\x19.dsr.v1.Termination.StateB\x04\xe2\x41\x01\x03\x12-\n\x05items\x18\x03 \x03(\x0b\x32\x18.dsr.v1.Termination.ItemB\x04\xe2\x41\x01\x03\x12!\n\x0fmanifest_digest\x18\x04 \x01(\tB\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\x12\"\n\x10\x65mptied_services\x18\x05 \x03(\tB\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\x12)\n\tsnapshots\x18\x06 \x03(\x0b\x32\x10.dsr.v1.SnapshotB\x04\xe2\x41\x01\x03\x12\x19\n\x07\x63reator\x18\x07 \x01(\tB\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\x12\x1b\n\tconfirmer\x18\x08 \x01(\tB\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\x12\x35\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x36\n\x0c\x63onfirm_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x38\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x36\n\x0c\x63\x65rtify_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nshred_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x16\n\x04kept\x18\x0e \x03(\tB\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\x12\x19\n\x07\x63ontact\x18\x0f \x01(\tB\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\x1a\xa7\x05\n\x04Item\x12\x18\n\x06source\x18\x01 \x01(\tB\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\x12\x31\n\x07\x63ustody\x18\x02 \x01(\x0e\x32\x1a.dsr.v1.DataSource.CustodyB\x04\xe2\x41\x01\x03\x12/\n\x03\x65nd\x18\x03 \x01(\x0e\x32\x1c.dsr.v1.Termination.Item.EndB\x04\xe2\x41\x01\x03\x12\x33\n\x08packages\x18\x04 \x03(\x0b\x32\x1b.dsr.v1.Termination.PackageB\x04\xe2\x41\x01\x03\x12\x36\n\x0c\x64\x65stroy_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1a\n\x08\x65vidence\x18\x06 \x01(\tB\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\x12\x1b\n\tdestroyer\x18\x07 \x01(\tB\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\x12 \n\x0ereturn_request\x18\x08 \x01(\tB\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\x12\x42\n\x08returned\x18\t \x03(\x0b\x32*.dsr.v1.Termination.Item.CollectionRecordsB\x04\xe2\x41\x01\x03\x12\x1f\n\x11\x64\x65stroyed_records\x18\n \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x31\n\x0ereturn_failure\x18\x0b \x01(\x0e\x32\x13.dsr.v1.ErrorReasonB\x04\xe2\x41\x01\x03\x12\x32\n\x0f\x64\x65stroy_failure\x18\x0c \x01(\x0e\x32\x13.dsr.v1.ErrorReasonB\x04\xe2\x41\x01\x03\x1aH\n\x11\x43ollectionRecords\x12\x1c\n\ncollection\x18\x01 \x01(\tB\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\x12\x15\n\x07records\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\"C\n\x03\x45nd\x12\x13\n\x0f\x45ND_UNSPECIFIED\x10\x00\x12\x11\n\rEND_DESTROYED\x10\x01\x12\x14\n\x10\x45ND_DISCONNECTED\x10\x02\x1aV\n\x07Package\x12\x17\n\x05label\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x18\n\nsize_bytes\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x18\n\x06sha256\x18\x03 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\"\x8d\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTATE_RETURNING\x10\x01\x12\x14\n\x10STATE_DESTROYING\x10\x02\x12\x18\n\x14STATE_SNAPSHOTS_LEFT\x10\x03\x12\x13\n\x0fSTATE_CERTIFIED\x10\x04\x12\x13\n\x0fSTATE_CANCELLED\x10\x05\"R\n\x18\x43reateTerminationRequest\x12\x18\n\x06parent\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\"/\n\x15GetTerminationRequest\x12\x16\n\x04name\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\"\x9a\x01\n\x13RecordReturnRequest\x12\x16\n\x04name\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x18\n\x06source\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x33\n\x08packages\x18\x03 \x03(\x0b\x32\x1b.dsr.v1.Termination.PackageB\x04\xe2\x41\x01\x02\x12\x1c\n\nrequest_id\x18\x04 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\"p\n\x15\x43onfirmReceiptRequest\x12\x16\n\x04name\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12!\n\x0fmanifest_digest\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\"P\n\x18\x43\x61ncelTerminationRequest\x12\x16\n\x04name\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\"\x86\x01\n\x18RecordDestructionRequest\x12\x16\n\x04name\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x18\n\x06source\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x1a\n\x08\x65vidence\x18\x03 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x1c\n\nrequest_id\x18\x04 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x32\xed\x06\n\x12TerminationService\x12\x8a\x01\n\x11\x43reateTermination\x12 .dsr.v1.CreateTerminationRequest\x1a\x13.dsr.v1.Termination\">\xaa\xbb\x18\x0b\n\x01\x04\x1a\x06parent\x82\xd3\xe4\x93\x02)\"$/v1/{parent=partners/*}/terminations:\x01*\x12\x82\x01\n\x0eGetTermination\x12\x1d.dsr.v1.GetTerminationRequest\x1a\x13.dsr.v1.Termination\"<\xaa\xbb\x18\x0c\n\x04\x01\x02\x03\x04\x1a\x04name\x82\xd3\xe4\x93\x02&\x12$/v1/{name=partners/*/terminations/*}\x12\x85\x01\n\x0cRecordReturn\x12\x1b.dsr.v1.RecordReturnRequest\x1a\x13.dsr.v1.Termination\"C\xaa\xbb\x18\x03\n\x01\x05\x82\xd3\xe4\x93\x02\x36\"1/v1/{name=partners/*/terminations/*}:recordReturn:\x01*\x12\x93\x01\n\x0e\x43onfirmReceipt\x12\x1d.dsr.v1.ConfirmReceiptRequest\x1a\x13.dsr.v1.Termination\"M\xaa\xbb\x18\x0b\n\x01\x03\x10\x01\x1a\x04name\x82\xd3\xe4\x93\x02\x38\"3/v1/{name=partners/*/terminations/*}:confirmReceipt:\x01*\x12\x8f\x01\n\x11\x43\x61ncelTermination\x12 .dsr.v1.CancelTerminationRequest\x1a\x13.dsr.v1.Termination\"C\xaa\xbb\x18\t\n\x01\x04\x1a\x04name\x82\xd3\xe4\x93\x02\x30\"+/v1/{name=partners/*/terminations/*}:cancel:\x01*\x12\x94\x01\n\x11RecordDestruction\x12 .dsr.v1.RecordDestructionRequest\x1a\x13.dsr.v1.Termination\"H\xaa\xbb\x18\x03\n\x01\x05\x82\xd3\xe4\x93\x02;\"6/v1/{name=partners/*/terminations/*}:recordDestruction:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dsr.v1.termination_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_TERMINATION_ITEM_COLLECTIONRECORDS'].fields_by_name['collection']._loaded_options = None
+  _globals['_TERMINATION_ITEM_COLLECTIONRECORDS'].fields_by_name['collection']._serialized_options = b'\342A\001\003\260\273\030\000'
+  _globals['_TERMINATION_ITEM_COLLECTIONRECORDS'].fields_by_name['records']._loaded_options = None
+  _globals['_TERMINATION_ITEM_COLLECTIONRECORDS'].fields_by_name['records']._serialized_options = b'\342A\001\003'
   _globals['_TERMINATION_ITEM'].fields_by_name['source']._loaded_options = None
   _globals['_TERMINATION_ITEM'].fields_by_name['source']._serialized_options = b'\342A\001\003\260\273\030\000'
   _globals['_TERMINATION_ITEM'].fields_by_name['custody']._loaded_options = None
@@ -51,6 +56,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TERMINATION_ITEM'].fields_by_name['evidence']._serialized_options = b'\342A\001\003\260\273\030\000'
   _globals['_TERMINATION_ITEM'].fields_by_name['destroyer']._loaded_options = None
   _globals['_TERMINATION_ITEM'].fields_by_name['destroyer']._serialized_options = b'\342A\001\003\260\273\030\000'
+  _globals['_TERMINATION_ITEM'].fields_by_name['return_request']._loaded_options = None
+  _globals['_TERMINATION_ITEM'].fields_by_name['return_request']._serialized_options = b'\342A\001\003\260\273\030\000'
+  _globals['_TERMINATION_ITEM'].fields_by_name['returned']._loaded_options = None
+  _globals['_TERMINATION_ITEM'].fields_by_name['returned']._serialized_options = b'\342A\001\003'
+  _globals['_TERMINATION_ITEM'].fields_by_name['destroyed_records']._loaded_options = None
+  _globals['_TERMINATION_ITEM'].fields_by_name['destroyed_records']._serialized_options = b'\342A\001\003'
+  _globals['_TERMINATION_ITEM'].fields_by_name['return_failure']._loaded_options = None
+  _globals['_TERMINATION_ITEM'].fields_by_name['return_failure']._serialized_options = b'\342A\001\003'
+  _globals['_TERMINATION_ITEM'].fields_by_name['destroy_failure']._loaded_options = None
+  _globals['_TERMINATION_ITEM'].fields_by_name['destroy_failure']._serialized_options = b'\342A\001\003'
   _globals['_TERMINATION_PACKAGE'].fields_by_name['label']._loaded_options = None
   _globals['_TERMINATION_PACKAGE'].fields_by_name['label']._serialized_options = b'\342A\001\002\260\273\030\000'
   _globals['_TERMINATION_PACKAGE'].fields_by_name['size_bytes']._loaded_options = None
@@ -131,28 +146,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TERMINATIONSERVICE'].methods_by_name['CancelTermination']._serialized_options = b'\252\273\030\t\n\001\004\032\004name\202\323\344\223\0020\"+/v1/{name=partners/*/terminations/*}:cancel:\001*'
   _globals['_TERMINATIONSERVICE'].methods_by_name['RecordDestruction']._loaded_options = None
   _globals['_TERMINATIONSERVICE'].methods_by_name['RecordDestruction']._serialized_options = b'\252\273\030\003\n\001\005\202\323\344\223\002;\"6/v1/{name=partners/*/terminations/*}:recordDestruction:\001*'
-  _globals['_TERMINATION']._serialized_start=202
-  _globals['_TERMINATION']._serialized_end=1436
-  _globals['_TERMINATION_ITEM']._serialized_start=837
-  _globals['_TERMINATION_ITEM']._serialized_end=1204
-  _globals['_TERMINATION_ITEM_END']._serialized_start=1137
-  _globals['_TERMINATION_ITEM_END']._serialized_end=1204
-  _globals['_TERMINATION_PACKAGE']._serialized_start=1206
-  _globals['_TERMINATION_PACKAGE']._serialized_end=1292
-  _globals['_TERMINATION_STATE']._serialized_start=1295
-  _globals['_TERMINATION_STATE']._serialized_end=1436
-  _globals['_CREATETERMINATIONREQUEST']._serialized_start=1438
-  _globals['_CREATETERMINATIONREQUEST']._serialized_end=1520
-  _globals['_GETTERMINATIONREQUEST']._serialized_start=1522
-  _globals['_GETTERMINATIONREQUEST']._serialized_end=1569
-  _globals['_RECORDRETURNREQUEST']._serialized_start=1572
-  _globals['_RECORDRETURNREQUEST']._serialized_end=1726
-  _globals['_CONFIRMRECEIPTREQUEST']._serialized_start=1728
-  _globals['_CONFIRMRECEIPTREQUEST']._serialized_end=1840
-  _globals['_CANCELTERMINATIONREQUEST']._serialized_start=1842
-  _globals['_CANCELTERMINATIONREQUEST']._serialized_end=1922
-  _globals['_RECORDDESTRUCTIONREQUEST']._serialized_start=1925
-  _globals['_RECORDDESTRUCTIONREQUEST']._serialized_end=2059
-  _globals['_TERMINATIONSERVICE']._serialized_start=2062
-  _globals['_TERMINATIONSERVICE']._serialized_end=2939
+  _globals['_TERMINATION']._serialized_start=229
+  _globals['_TERMINATION']._serialized_end=1775
+  _globals['_TERMINATION_ITEM']._serialized_start=864
+  _globals['_TERMINATION_ITEM']._serialized_end=1543
+  _globals['_TERMINATION_ITEM_COLLECTIONRECORDS']._serialized_start=1402
+  _globals['_TERMINATION_ITEM_COLLECTIONRECORDS']._serialized_end=1474
+  _globals['_TERMINATION_ITEM_END']._serialized_start=1476
+  _globals['_TERMINATION_ITEM_END']._serialized_end=1543
+  _globals['_TERMINATION_PACKAGE']._serialized_start=1545
+  _globals['_TERMINATION_PACKAGE']._serialized_end=1631
+  _globals['_TERMINATION_STATE']._serialized_start=1634
+  _globals['_TERMINATION_STATE']._serialized_end=1775
+  _globals['_CREATETERMINATIONREQUEST']._serialized_start=1777
+  _globals['_CREATETERMINATIONREQUEST']._serialized_end=1859
+  _globals['_GETTERMINATIONREQUEST']._serialized_start=1861
+  _globals['_GETTERMINATIONREQUEST']._serialized_end=1908
+  _globals['_RECORDRETURNREQUEST']._serialized_start=1911
+  _globals['_RECORDRETURNREQUEST']._serialized_end=2065
+  _globals['_CONFIRMRECEIPTREQUEST']._serialized_start=2067
+  _globals['_CONFIRMRECEIPTREQUEST']._serialized_end=2179
+  _globals['_CANCELTERMINATIONREQUEST']._serialized_start=2181
+  _globals['_CANCELTERMINATIONREQUEST']._serialized_end=2261
+  _globals['_RECORDDESTRUCTIONREQUEST']._serialized_start=2264
+  _globals['_RECORDDESTRUCTIONREQUEST']._serialized_end=2398
+  _globals['_TERMINATIONSERVICE']._serialized_start=2401
+  _globals['_TERMINATIONSERVICE']._serialized_end=3278
 # @@protoc_insertion_point(module_scope)

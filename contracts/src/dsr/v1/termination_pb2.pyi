@@ -5,6 +5,7 @@ The end of a contract: everything is returned, then every copy destroyed (policy
 
 from collections import abc as _abc
 from dsr.v1 import backups_pb2 as _backups_pb2
+from dsr.v1 import error_reason_pb2 as _error_reason_pb2
 from dsr.v1 import governance_pb2 as _governance_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -92,6 +93,30 @@ class Termination(_message.Message):
         END_DISCONNECTED: Termination.Item.End.ValueType  # 2
         """The partner keeps it. It is disconnected: the platform gets no grant for it any more."""
 
+        @_typing.final
+        class CollectionRecords(_message.Message):
+            """A collection and a number of records."""
+
+            DESCRIPTOR: _descriptor.Descriptor
+
+            COLLECTION_FIELD_NUMBER: _builtins.int
+            RECORDS_FIELD_NUMBER: _builtins.int
+            collection: _builtins.str
+            """Output only. The collection."""
+            records: _builtins.int
+            """Output only. How many."""
+            def __init__(
+                self,
+                *,
+                collection: _builtins.str = ...,
+                records: _builtins.int = ...,
+            ) -> None: ...
+            _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+            def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+            _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "records", b"records"]  # noqa: Y015
+            def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+            def WhichOneof(self, oneof_group: _Never) -> None: ...
+
         SOURCE_FIELD_NUMBER: _builtins.int
         CUSTODY_FIELD_NUMBER: _builtins.int
         END_FIELD_NUMBER: _builtins.int
@@ -99,6 +124,11 @@ class Termination(_message.Message):
         DESTROY_TIME_FIELD_NUMBER: _builtins.int
         EVIDENCE_FIELD_NUMBER: _builtins.int
         DESTROYER_FIELD_NUMBER: _builtins.int
+        RETURN_REQUEST_FIELD_NUMBER: _builtins.int
+        RETURNED_FIELD_NUMBER: _builtins.int
+        DESTROYED_RECORDS_FIELD_NUMBER: _builtins.int
+        RETURN_FAILURE_FIELD_NUMBER: _builtins.int
+        DESTROY_FAILURE_FIELD_NUMBER: _builtins.int
         source: _builtins.str
         """Output only. The data source."""
         custody: _governance_pb2.DataSource.Custody.ValueType
@@ -109,6 +139,18 @@ class Termination(_message.Message):
         """Output only. The reference to the evidence."""
         destroyer: _builtins.str
         """Output only. Opaque id of who recorded it."""
+        return_request: _builtins.str
+        """Output only. `partners/{partner}/portabilityRequests/{id}`: whose bundle the package is, when the platform made it. Download
+        it as that request's bundle, with ROLE_ADMIN.
+        """
+        destroyed_records: _builtins.int
+        """Output only. How many records the platform destroyed."""
+        return_failure: _error_reason_pb2.ErrorReason.ValueType
+        """Output only. Why the platform itself doesn't return the source. METHOD_UNKNOWN: its connector can't; people have to."""
+        destroy_failure: _error_reason_pb2.ErrorReason.ValueType
+        """Output only. Why the platform itself hasn't destroyed the source. METHOD_UNKNOWN: its connector can't; people have to.
+        RETURN_OUTDATED, DESTRUCTION_BLOCKED: tried again every hour; or people destroy it.
+        """
         @_builtins.property
         def packages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Termination.Package]:
             """Output only. The packages in which it was returned."""
@@ -116,6 +158,10 @@ class Termination(_message.Message):
         @_builtins.property
         def destroy_time(self) -> _timestamp_pb2.Timestamp:
             """Output only. When its destruction was recorded."""
+
+        @_builtins.property
+        def returned(self) -> _containers.RepeatedCompositeFieldContainer[Global___Termination.Item.CollectionRecords]:
+            """Output only. How many records the platform returned, collection by collection. So many, and no more, it may destroy."""
 
         def __init__(
             self,
@@ -127,10 +173,15 @@ class Termination(_message.Message):
             destroy_time: _timestamp_pb2.Timestamp | None = ...,
             evidence: _builtins.str = ...,
             destroyer: _builtins.str = ...,
+            return_request: _builtins.str = ...,
+            returned: _abc.Iterable[Global___Termination.Item.CollectionRecords] | None = ...,
+            destroyed_records: _builtins.int = ...,
+            return_failure: _error_reason_pb2.ErrorReason.ValueType = ...,
+            destroy_failure: _error_reason_pb2.ErrorReason.ValueType = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["destroy_time", b"destroy_time"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["custody", b"custody", "destroy_time", b"destroy_time", "destroyer", b"destroyer", "end", b"end", "evidence", b"evidence", "packages", b"packages", "source", b"source"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["custody", b"custody", "destroy_failure", b"destroy_failure", "destroy_time", b"destroy_time", "destroyed_records", b"destroyed_records", "destroyer", b"destroyer", "end", b"end", "evidence", b"evidence", "packages", b"packages", "return_failure", b"return_failure", "return_request", b"return_request", "returned", b"returned", "source", b"source"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -29,6 +29,10 @@ class TerminationServiceStub(object):
     """Leads a partner out in two phases. First everything is returned, in packages with checksums. Nothing is destroyed before a
     person of the partner confirmed the receipt of exactly those packages. Then every copy in the operator's custody is destroyed,
     and that is certified only when the last one is gone.
+
+    Data sources whose connector can return and destroy a whole source are returned and destroyed by the platform itself: the
+    packages are bundles of portability requests, downloaded like any other; a source is recorded as destroyed once its records
+    have been counted and none is left. Of other sources people hand over and destroy, and record it here with evidence.
     """
 
     def __init__(self, channel):
@@ -73,6 +77,10 @@ class TerminationServiceServicer(object):
     """Leads a partner out in two phases. First everything is returned, in packages with checksums. Nothing is destroyed before a
     person of the partner confirmed the receipt of exactly those packages. Then every copy in the operator's custody is destroyed,
     and that is certified only when the last one is gone.
+
+    Data sources whose connector can return and destroy a whole source are returned and destroyed by the platform itself: the
+    packages are bundles of portability requests, downloaded like any other; a source is recorded as destroyed once its records
+    have been counted and none is left. Of other sources people hand over and destroy, and record it here with evidence.
     """
 
     def CreateTermination(self, request, context):
@@ -90,8 +98,8 @@ class TerminationServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RecordReturn(self, request, context):
-        """Records, as the operator, the packages in which a data source was returned; those recorded before are replaced. Only before
-        the receipt was confirmed. Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT, REQUEST_ID_REUSED.
+        """Records, as the operator, the packages in which a data source was returned by hand; those recorded before are replaced, the
+        platform's own too, and the source is then destroyed by hand as well. Only before the receipt was confirmed. Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT, REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -166,6 +174,10 @@ class TerminationService(object):
     """Leads a partner out in two phases. First everything is returned, in packages with checksums. Nothing is destroyed before a
     person of the partner confirmed the receipt of exactly those packages. Then every copy in the operator's custody is destroyed,
     and that is certified only when the last one is gone.
+
+    Data sources whose connector can return and destroy a whole source are returned and destroyed by the platform itself: the
+    packages are bundles of portability requests, downloaded like any other; a source is recorded as destroyed once its records
+    have been counted and none is left. Of other sources people hand over and destroy, and record it here with evidence.
     """
 
     @staticmethod

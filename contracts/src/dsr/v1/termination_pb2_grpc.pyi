@@ -30,6 +30,10 @@ class TerminationServiceStub:
     """Leads a partner out in two phases. First everything is returned, in packages with checksums. Nothing is destroyed before a
     person of the partner confirmed the receipt of exactly those packages. Then every copy in the operator's custody is destroyed,
     and that is certified only when the last one is gone.
+
+    Data sources whose connector can return and destroy a whole source are returned and destroyed by the platform itself: the
+    packages are bundles of portability requests, downloaded like any other; a source is recorded as destroyed once its records
+    have been counted and none is left. Of other sources people hand over and destroy, and record it here with evidence.
     """
 
     @_typing.overload
@@ -41,8 +45,8 @@ class TerminationServiceStub:
     GetTermination: _grpc.UnaryUnaryMultiCallable[_termination_pb2.GetTerminationRequest, _termination_pb2.Termination]
     """Returns a termination: what was returned, what was destroyed, what is left and until when. Errors: NOT_FOUND."""
     RecordReturn: _grpc.UnaryUnaryMultiCallable[_termination_pb2.RecordReturnRequest, _termination_pb2.Termination]
-    """Records, as the operator, the packages in which a data source was returned; those recorded before are replaced. Only before
-    the receipt was confirmed. Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT, REQUEST_ID_REUSED.
+    """Records, as the operator, the packages in which a data source was returned by hand; those recorded before are replaced, the
+    platform's own too, and the source is then destroyed by hand as well. Only before the receipt was confirmed. Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT, REQUEST_ID_REUSED.
     """
     ConfirmReceipt: _grpc.UnaryUnaryMultiCallable[_termination_pb2.ConfirmReceiptRequest, _termination_pb2.Termination]
     """Confirms that everything was received, and so releases the destruction. Somebody else than who began it, with the approver's
@@ -61,6 +65,10 @@ class TerminationServiceAsyncStub(TerminationServiceStub):
     """Leads a partner out in two phases. First everything is returned, in packages with checksums. Nothing is destroyed before a
     person of the partner confirmed the receipt of exactly those packages. Then every copy in the operator's custody is destroyed,
     and that is certified only when the last one is gone.
+
+    Data sources whose connector can return and destroy a whole source are returned and destroyed by the platform itself: the
+    packages are bundles of portability requests, downloaded like any other; a source is recorded as destroyed once its records
+    have been counted and none is left. Of other sources people hand over and destroy, and record it here with evidence.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -69,8 +77,8 @@ class TerminationServiceAsyncStub(TerminationServiceStub):
     GetTermination: _aio.UnaryUnaryMultiCallable[_termination_pb2.GetTerminationRequest, _termination_pb2.Termination]  # type: ignore[assignment]
     """Returns a termination: what was returned, what was destroyed, what is left and until when. Errors: NOT_FOUND."""
     RecordReturn: _aio.UnaryUnaryMultiCallable[_termination_pb2.RecordReturnRequest, _termination_pb2.Termination]  # type: ignore[assignment]
-    """Records, as the operator, the packages in which a data source was returned; those recorded before are replaced. Only before
-    the receipt was confirmed. Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT, REQUEST_ID_REUSED.
+    """Records, as the operator, the packages in which a data source was returned by hand; those recorded before are replaced, the
+    platform's own too, and the source is then destroyed by hand as well. Only before the receipt was confirmed. Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT, REQUEST_ID_REUSED.
     """
     ConfirmReceipt: _aio.UnaryUnaryMultiCallable[_termination_pb2.ConfirmReceiptRequest, _termination_pb2.Termination]  # type: ignore[assignment]
     """Confirms that everything was received, and so releases the destruction. Somebody else than who began it, with the approver's
@@ -88,6 +96,10 @@ class TerminationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Leads a partner out in two phases. First everything is returned, in packages with checksums. Nothing is destroyed before a
     person of the partner confirmed the receipt of exactly those packages. Then every copy in the operator's custody is destroyed,
     and that is certified only when the last one is gone.
+
+    Data sources whose connector can return and destroy a whole source are returned and destroyed by the platform itself: the
+    packages are bundles of portability requests, downloaded like any other; a source is recorded as destroyed once its records
+    have been counted and none is left. Of other sources people hand over and destroy, and record it here with evidence.
     """
 
     @_abc_1.abstractmethod
@@ -112,8 +124,8 @@ class TerminationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _termination_pb2.RecordReturnRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_termination_pb2.Termination, _abc.Awaitable[_termination_pb2.Termination]]:
-        """Records, as the operator, the packages in which a data source was returned; those recorded before are replaced. Only before
-        the receipt was confirmed. Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT, REQUEST_ID_REUSED.
+        """Records, as the operator, the packages in which a data source was returned by hand; those recorded before are replaced, the
+        platform's own too, and the source is then destroyed by hand as well. Only before the receipt was confirmed. Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT, REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod

@@ -1511,3 +1511,395 @@ class CheckStaffResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CheckStaffResponse: _TypeAlias = CheckStaffResponse  # noqa: Y015
+
+@_typing.final
+class ListReturnOrdersRequest(_message.Message):
+    """Request of ListReturnOrders."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReturnOrdersRequest: _TypeAlias = ListReturnOrdersRequest  # noqa: Y015
+
+@_typing.final
+class ListReturnOrdersResponse(_message.Message):
+    """Response of ListReturnOrders."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReturnOrder]:
+        """All there are, those returned as well: a package that has ended meanwhile is made again."""
+
+    def __init__(
+        self,
+        *,
+        orders: _abc.Iterable[Global___ReturnOrder] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["orders", b"orders"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReturnOrdersResponse: _TypeAlias = ListReturnOrdersResponse  # noqa: Y015
+
+@_typing.final
+class ReturnOrder(_message.Message):
+    """To return a data source."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERMINATION_FIELD_NUMBER: _builtins.int
+    DATA_SOURCE_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    termination: _builtins.str
+    """The termination, `partners/{partner}/terminations/{id}`."""
+    request: _builtins.str
+    """The request whose bundle is recorded as its package; empty: none is yet."""
+    time_zone: _builtins.str
+    """The partner's time zone."""
+    @_builtins.property
+    def data_source(self) -> _governance_pb2.DataSource:
+        """The data source, with where its connector is."""
+
+    def __init__(
+        self,
+        *,
+        termination: _builtins.str = ...,
+        data_source: _governance_pb2.DataSource | None = ...,
+        request: _builtins.str = ...,
+        time_zone: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data_source", b"data_source"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_source", b"data_source", "request", b"request", "termination", b"termination", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReturnOrder: _TypeAlias = ReturnOrder  # noqa: Y015
+
+@_typing.final
+class IssueReturnGrantRequest(_message.Message):
+    """Request of IssueReturnGrant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERMINATION_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    TASK_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    BUNDLE_LOCATION_FIELD_NUMBER: _builtins.int
+    termination: _builtins.str
+    """Required. The termination, `partners/{partner}/terminations/{id}`."""
+    source: _builtins.str
+    """Required. The data source."""
+    request: _builtins.str
+    """Required. The portability request that does it."""
+    task: _builtins.str
+    """Required. The task."""
+    attempt: _builtins.int
+    """Required. The attempt."""
+    @_builtins.property
+    def bundle_location(self) -> _governance_pb2.Location:
+        """Optional. Where the asking service keeps bundles."""
+
+    def __init__(
+        self,
+        *,
+        termination: _builtins.str = ...,
+        source: _builtins.str = ...,
+        request: _builtins.str = ...,
+        task: _builtins.str = ...,
+        attempt: _builtins.int = ...,
+        bundle_location: _governance_pb2.Location | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bundle_location", b"bundle_location"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "bundle_location", b"bundle_location", "request", b"request", "source", b"source", "task", b"task", "termination", b"termination"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IssueReturnGrantRequest: _TypeAlias = IssueReturnGrantRequest  # noqa: Y015
+
+@_typing.final
+class IssueReturnGrantResponse(_message.Message):
+    """Response of IssueReturnGrant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_FIELD_NUMBER: _builtins.int
+    DATA_SOURCE_FIELD_NUMBER: _builtins.int
+    PARTNER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def grant(self) -> _grant_pb2.SignedGrant:
+        """The grant."""
+
+    @_builtins.property
+    def data_source(self) -> _governance_pb2.DataSource:
+        """The data source, with where its connector is."""
+
+    @_builtins.property
+    def partner(self) -> _governance_pb2.Partner:
+        """Whose it is."""
+
+    def __init__(
+        self,
+        *,
+        grant: _grant_pb2.SignedGrant | None = ...,
+        data_source: _governance_pb2.DataSource | None = ...,
+        partner: _governance_pb2.Partner | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data_source", b"data_source", "grant", b"grant", "partner", b"partner"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_source", b"data_source", "grant", b"grant", "partner", b"partner"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IssueReturnGrantResponse: _TypeAlias = IssueReturnGrantResponse  # noqa: Y015
+
+@_typing.final
+class ReportReturnRequest(_message.Message):
+    """Request of ReportReturn."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERMINATION_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    COLLECTIONS_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    termination: _builtins.str
+    """Required. The termination, `partners/{partner}/terminations/{id}`."""
+    source: _builtins.str
+    """Required. The data source."""
+    request: _builtins.str
+    """Optional. The request whose bundle is the package; with it all that follows but `failure`."""
+    size_bytes: _builtins.int
+    """Optional. The package's size."""
+    sha256: _builtins.str
+    """Optional. The package's SHA-256, lower-case hex."""
+    failure: _error_reason_pb2.ErrorReason.ValueType
+    """Optional. Why the platform can't return it."""
+    @_builtins.property
+    def collections(self) -> _containers.RepeatedCompositeFieldContainer[Global___SourceRecords]:
+        """Optional. What it holds."""
+
+    def __init__(
+        self,
+        *,
+        termination: _builtins.str = ...,
+        source: _builtins.str = ...,
+        request: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        sha256: _builtins.str = ...,
+        collections: _abc.Iterable[Global___SourceRecords] | None = ...,
+        failure: _error_reason_pb2.ErrorReason.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collections", b"collections", "failure", b"failure", "request", b"request", "sha256", b"sha256", "size_bytes", b"size_bytes", "source", b"source", "termination", b"termination"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportReturnRequest: _TypeAlias = ReportReturnRequest  # noqa: Y015
+
+@_typing.final
+class SourceRecords(_message.Message):
+    """Records of one collection."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    collection: _builtins.str
+    """Required. The collection."""
+    records: _builtins.int
+    """Required. How many."""
+    def __init__(
+        self,
+        *,
+        collection: _builtins.str = ...,
+        records: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SourceRecords: _TypeAlias = SourceRecords  # noqa: Y015
+
+@_typing.final
+class ReportReturnResponse(_message.Message):
+    """Response of ReportReturn."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportReturnResponse: _TypeAlias = ReportReturnResponse  # noqa: Y015
+
+@_typing.final
+class ListDestructionOrdersRequest(_message.Message):
+    """Request of ListDestructionOrders."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDestructionOrdersRequest: _TypeAlias = ListDestructionOrdersRequest  # noqa: Y015
+
+@_typing.final
+class ListDestructionOrdersResponse(_message.Message):
+    """Response of ListDestructionOrders."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___DestructionOrder]:
+        """All there are."""
+
+    def __init__(
+        self,
+        *,
+        orders: _abc.Iterable[Global___DestructionOrder] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["orders", b"orders"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDestructionOrdersResponse: _TypeAlias = ListDestructionOrdersResponse  # noqa: Y015
+
+@_typing.final
+class DestructionOrder(_message.Message):
+    """To destroy a data source."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERMINATION_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    termination: _builtins.str
+    """The termination, `partners/{partner}/terminations/{id}`."""
+    source: _builtins.str
+    """The data source."""
+    def __init__(
+        self,
+        *,
+        termination: _builtins.str = ...,
+        source: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["source", b"source", "termination", b"termination"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DestructionOrder: _TypeAlias = DestructionOrder  # noqa: Y015
+
+@_typing.final
+class IssueDestructionGrantRequest(_message.Message):
+    """Request of IssueDestructionGrant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERMINATION_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    termination: _builtins.str
+    """Required. The termination, `partners/{partner}/terminations/{id}`."""
+    source: _builtins.str
+    """Required. The data source."""
+    def __init__(
+        self,
+        *,
+        termination: _builtins.str = ...,
+        source: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["source", b"source", "termination", b"termination"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IssueDestructionGrantRequest: _TypeAlias = IssueDestructionGrantRequest  # noqa: Y015
+
+@_typing.final
+class ReportDestructionRequest(_message.Message):
+    """Request of ReportDestruction."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERMINATION_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    termination: _builtins.str
+    """Required. The termination, `partners/{partner}/terminations/{id}`."""
+    source: _builtins.str
+    """Required. The data source."""
+    records: _builtins.int
+    """Optional. How many records were destroyed; none is left."""
+    failure: _error_reason_pb2.ErrorReason.ValueType
+    """Optional. Why it isn't destroyed."""
+    def __init__(
+        self,
+        *,
+        termination: _builtins.str = ...,
+        source: _builtins.str = ...,
+        records: _builtins.int = ...,
+        failure: _error_reason_pb2.ErrorReason.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "records", b"records", "source", b"source", "termination", b"termination"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportDestructionRequest: _TypeAlias = ReportDestructionRequest  # noqa: Y015
+
+@_typing.final
+class ReportDestructionResponse(_message.Message):
+    """Response of ReportDestruction."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportDestructionResponse: _TypeAlias = ReportDestructionResponse  # noqa: Y015

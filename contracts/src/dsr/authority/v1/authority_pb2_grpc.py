@@ -135,6 +135,36 @@ class AuthorityServiceStub(object):
                 request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ReportRequest.SerializeToString,
                 response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ReportResponse.FromString,
                 _registered_method=True)
+        self.ListReturnOrders = channel.unary_unary(
+                '/dsr.authority.v1.AuthorityService/ListReturnOrders',
+                request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListReturnOrdersRequest.SerializeToString,
+                response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListReturnOrdersResponse.FromString,
+                _registered_method=True)
+        self.IssueReturnGrant = channel.unary_unary(
+                '/dsr.authority.v1.AuthorityService/IssueReturnGrant',
+                request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.IssueReturnGrantRequest.SerializeToString,
+                response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.IssueReturnGrantResponse.FromString,
+                _registered_method=True)
+        self.ReportReturn = channel.unary_unary(
+                '/dsr.authority.v1.AuthorityService/ReportReturn',
+                request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ReportReturnRequest.SerializeToString,
+                response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ReportReturnResponse.FromString,
+                _registered_method=True)
+        self.ListDestructionOrders = channel.unary_unary(
+                '/dsr.authority.v1.AuthorityService/ListDestructionOrders',
+                request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListDestructionOrdersRequest.SerializeToString,
+                response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListDestructionOrdersResponse.FromString,
+                _registered_method=True)
+        self.IssueDestructionGrant = channel.unary_unary(
+                '/dsr.authority.v1.AuthorityService/IssueDestructionGrant',
+                request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.IssueDestructionGrantRequest.SerializeToString,
+                response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.IssueGrantResponse.FromString,
+                _registered_method=True)
+        self.ReportDestruction = channel.unary_unary(
+                '/dsr.authority.v1.AuthorityService/ReportDestruction',
+                request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ReportDestructionRequest.SerializeToString,
+                response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ReportDestructionResponse.FromString,
+                _registered_method=True)
 
 
 class AuthorityServiceServicer(object):
@@ -292,6 +322,53 @@ class AuthorityServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListReturnOrders(self, request, context):
+        """Which data sources the portability service has to return, of terminations whose receipt isn't confirmed. Errors: ROLE_REQUIRED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def IssueReturnGrant(self, request, context):
+        """Signs a grant to return a whole data source, and says whose it is. Errors: NOT_FOUND, ROLE_REQUIRED, STATE_CONFLICT (the
+        termination doesn't return any more), INSTRUCTION_REFUSED, SOURCE_NOT_SERVED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportReturn(self, request, context):
+        """Records what was returned, or why nothing can be. Too late after the confirmation: then it changes nothing. Idempotent.
+        Errors: NOT_FOUND, ROLE_REQUIRED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDestructionOrders(self, request, context):
+        """Which data sources the erasure service has to destroy: returned by the platform, confirmed by the partner, and every grant
+        from before has ended. Errors: ROLE_REQUIRED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def IssueDestructionGrant(self, request, context):
+        """Signs a grant to destroy a whole data source: of each collection so many records as were returned. Every grant is a new
+        attempt of the source's one task. Errors: NOT_FOUND, ROLE_REQUIRED, STATE_CONFLICT, SOURCE_NOT_SERVED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportDestruction(self, request, context):
+        """Records that a data source is destroyed and was counted to be empty, or why it isn't. Idempotent.
+        Errors: NOT_FOUND, ROLE_REQUIRED, STATE_CONFLICT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuthorityServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -394,6 +471,36 @@ def add_AuthorityServiceServicer_to_server(servicer, server):
                     servicer.Report,
                     request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ReportRequest.FromString,
                     response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ReportResponse.SerializeToString,
+            ),
+            'ListReturnOrders': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReturnOrders,
+                    request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListReturnOrdersRequest.FromString,
+                    response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListReturnOrdersResponse.SerializeToString,
+            ),
+            'IssueReturnGrant': grpc.unary_unary_rpc_method_handler(
+                    servicer.IssueReturnGrant,
+                    request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.IssueReturnGrantRequest.FromString,
+                    response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.IssueReturnGrantResponse.SerializeToString,
+            ),
+            'ReportReturn': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportReturn,
+                    request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ReportReturnRequest.FromString,
+                    response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ReportReturnResponse.SerializeToString,
+            ),
+            'ListDestructionOrders': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDestructionOrders,
+                    request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListDestructionOrdersRequest.FromString,
+                    response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListDestructionOrdersResponse.SerializeToString,
+            ),
+            'IssueDestructionGrant': grpc.unary_unary_rpc_method_handler(
+                    servicer.IssueDestructionGrant,
+                    request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.IssueDestructionGrantRequest.FromString,
+                    response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.IssueGrantResponse.SerializeToString,
+            ),
+            'ReportDestruction': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportDestruction,
+                    request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ReportDestructionRequest.FromString,
+                    response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ReportDestructionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -937,6 +1044,168 @@ class AuthorityService(object):
             '/dsr.authority.v1.AuthorityService/Report',
             dsr_dot_authority_dot_v1_dot_authority__pb2.ReportRequest.SerializeToString,
             dsr_dot_authority_dot_v1_dot_authority__pb2.ReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReturnOrders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dsr.authority.v1.AuthorityService/ListReturnOrders',
+            dsr_dot_authority_dot_v1_dot_authority__pb2.ListReturnOrdersRequest.SerializeToString,
+            dsr_dot_authority_dot_v1_dot_authority__pb2.ListReturnOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def IssueReturnGrant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dsr.authority.v1.AuthorityService/IssueReturnGrant',
+            dsr_dot_authority_dot_v1_dot_authority__pb2.IssueReturnGrantRequest.SerializeToString,
+            dsr_dot_authority_dot_v1_dot_authority__pb2.IssueReturnGrantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportReturn(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dsr.authority.v1.AuthorityService/ReportReturn',
+            dsr_dot_authority_dot_v1_dot_authority__pb2.ReportReturnRequest.SerializeToString,
+            dsr_dot_authority_dot_v1_dot_authority__pb2.ReportReturnResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDestructionOrders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dsr.authority.v1.AuthorityService/ListDestructionOrders',
+            dsr_dot_authority_dot_v1_dot_authority__pb2.ListDestructionOrdersRequest.SerializeToString,
+            dsr_dot_authority_dot_v1_dot_authority__pb2.ListDestructionOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def IssueDestructionGrant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dsr.authority.v1.AuthorityService/IssueDestructionGrant',
+            dsr_dot_authority_dot_v1_dot_authority__pb2.IssueDestructionGrantRequest.SerializeToString,
+            dsr_dot_authority_dot_v1_dot_authority__pb2.IssueGrantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportDestruction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dsr.authority.v1.AuthorityService/ReportDestruction',
+            dsr_dot_authority_dot_v1_dot_authority__pb2.ReportDestructionRequest.SerializeToString,
+            dsr_dot_authority_dot_v1_dot_authority__pb2.ReportDestructionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -94,6 +94,28 @@ class AuthorityServiceStub:
     """
     Report: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ReportRequest, _authority_pb2.ReportResponse]
     """Takes what a service's outbox holds: processing records and state changes. Idempotent by entry id."""
+    ListReturnOrders: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ListReturnOrdersRequest, _authority_pb2.ListReturnOrdersResponse]
+    """Which data sources the portability service has to return, of terminations whose receipt isn't confirmed. Errors: ROLE_REQUIRED."""
+    IssueReturnGrant: _grpc.UnaryUnaryMultiCallable[_authority_pb2.IssueReturnGrantRequest, _authority_pb2.IssueReturnGrantResponse]
+    """Signs a grant to return a whole data source, and says whose it is. Errors: NOT_FOUND, ROLE_REQUIRED, STATE_CONFLICT (the
+    termination doesn't return any more), INSTRUCTION_REFUSED, SOURCE_NOT_SERVED.
+    """
+    ReportReturn: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ReportReturnRequest, _authority_pb2.ReportReturnResponse]
+    """Records what was returned, or why nothing can be. Too late after the confirmation: then it changes nothing. Idempotent.
+    Errors: NOT_FOUND, ROLE_REQUIRED.
+    """
+    ListDestructionOrders: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ListDestructionOrdersRequest, _authority_pb2.ListDestructionOrdersResponse]
+    """Which data sources the erasure service has to destroy: returned by the platform, confirmed by the partner, and every grant
+    from before has ended. Errors: ROLE_REQUIRED.
+    """
+    IssueDestructionGrant: _grpc.UnaryUnaryMultiCallable[_authority_pb2.IssueDestructionGrantRequest, _authority_pb2.IssueGrantResponse]
+    """Signs a grant to destroy a whole data source: of each collection so many records as were returned. Every grant is a new
+    attempt of the source's one task. Errors: NOT_FOUND, ROLE_REQUIRED, STATE_CONFLICT, SOURCE_NOT_SERVED.
+    """
+    ReportDestruction: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ReportDestructionRequest, _authority_pb2.ReportDestructionResponse]
+    """Records that a data source is destroyed and was counted to be empty, or why it isn't. Idempotent.
+    Errors: NOT_FOUND, ROLE_REQUIRED, STATE_CONFLICT.
+    """
 
 @_typing.type_check_only
 class AuthorityServiceAsyncStub(AuthorityServiceStub):
@@ -161,6 +183,28 @@ class AuthorityServiceAsyncStub(AuthorityServiceStub):
     """
     Report: _aio.UnaryUnaryMultiCallable[_authority_pb2.ReportRequest, _authority_pb2.ReportResponse]  # type: ignore[assignment]
     """Takes what a service's outbox holds: processing records and state changes. Idempotent by entry id."""
+    ListReturnOrders: _aio.UnaryUnaryMultiCallable[_authority_pb2.ListReturnOrdersRequest, _authority_pb2.ListReturnOrdersResponse]  # type: ignore[assignment]
+    """Which data sources the portability service has to return, of terminations whose receipt isn't confirmed. Errors: ROLE_REQUIRED."""
+    IssueReturnGrant: _aio.UnaryUnaryMultiCallable[_authority_pb2.IssueReturnGrantRequest, _authority_pb2.IssueReturnGrantResponse]  # type: ignore[assignment]
+    """Signs a grant to return a whole data source, and says whose it is. Errors: NOT_FOUND, ROLE_REQUIRED, STATE_CONFLICT (the
+    termination doesn't return any more), INSTRUCTION_REFUSED, SOURCE_NOT_SERVED.
+    """
+    ReportReturn: _aio.UnaryUnaryMultiCallable[_authority_pb2.ReportReturnRequest, _authority_pb2.ReportReturnResponse]  # type: ignore[assignment]
+    """Records what was returned, or why nothing can be. Too late after the confirmation: then it changes nothing. Idempotent.
+    Errors: NOT_FOUND, ROLE_REQUIRED.
+    """
+    ListDestructionOrders: _aio.UnaryUnaryMultiCallable[_authority_pb2.ListDestructionOrdersRequest, _authority_pb2.ListDestructionOrdersResponse]  # type: ignore[assignment]
+    """Which data sources the erasure service has to destroy: returned by the platform, confirmed by the partner, and every grant
+    from before has ended. Errors: ROLE_REQUIRED.
+    """
+    IssueDestructionGrant: _aio.UnaryUnaryMultiCallable[_authority_pb2.IssueDestructionGrantRequest, _authority_pb2.IssueGrantResponse]  # type: ignore[assignment]
+    """Signs a grant to destroy a whole data source: of each collection so many records as were returned. Every grant is a new
+    attempt of the source's one task. Errors: NOT_FOUND, ROLE_REQUIRED, STATE_CONFLICT, SOURCE_NOT_SERVED.
+    """
+    ReportDestruction: _aio.UnaryUnaryMultiCallable[_authority_pb2.ReportDestructionRequest, _authority_pb2.ReportDestructionResponse]  # type: ignore[assignment]
+    """Records that a data source is destroyed and was counted to be empty, or why it isn't. Idempotent.
+    Errors: NOT_FOUND, ROLE_REQUIRED, STATE_CONFLICT.
+    """
 
 class AuthorityServiceServicer(metaclass=_abc_1.ABCMeta):
     """Answers whether a thing may be done, and with which instructions."""
@@ -345,5 +389,63 @@ class AuthorityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_authority_pb2.ReportResponse, _abc.Awaitable[_authority_pb2.ReportResponse]]:
         """Takes what a service's outbox holds: processing records and state changes. Idempotent by entry id."""
+
+    @_abc_1.abstractmethod
+    def ListReturnOrders(
+        self,
+        request: _authority_pb2.ListReturnOrdersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authority_pb2.ListReturnOrdersResponse, _abc.Awaitable[_authority_pb2.ListReturnOrdersResponse]]:
+        """Which data sources the portability service has to return, of terminations whose receipt isn't confirmed. Errors: ROLE_REQUIRED."""
+
+    @_abc_1.abstractmethod
+    def IssueReturnGrant(
+        self,
+        request: _authority_pb2.IssueReturnGrantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authority_pb2.IssueReturnGrantResponse, _abc.Awaitable[_authority_pb2.IssueReturnGrantResponse]]:
+        """Signs a grant to return a whole data source, and says whose it is. Errors: NOT_FOUND, ROLE_REQUIRED, STATE_CONFLICT (the
+        termination doesn't return any more), INSTRUCTION_REFUSED, SOURCE_NOT_SERVED.
+        """
+
+    @_abc_1.abstractmethod
+    def ReportReturn(
+        self,
+        request: _authority_pb2.ReportReturnRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authority_pb2.ReportReturnResponse, _abc.Awaitable[_authority_pb2.ReportReturnResponse]]:
+        """Records what was returned, or why nothing can be. Too late after the confirmation: then it changes nothing. Idempotent.
+        Errors: NOT_FOUND, ROLE_REQUIRED.
+        """
+
+    @_abc_1.abstractmethod
+    def ListDestructionOrders(
+        self,
+        request: _authority_pb2.ListDestructionOrdersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authority_pb2.ListDestructionOrdersResponse, _abc.Awaitable[_authority_pb2.ListDestructionOrdersResponse]]:
+        """Which data sources the erasure service has to destroy: returned by the platform, confirmed by the partner, and every grant
+        from before has ended. Errors: ROLE_REQUIRED.
+        """
+
+    @_abc_1.abstractmethod
+    def IssueDestructionGrant(
+        self,
+        request: _authority_pb2.IssueDestructionGrantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authority_pb2.IssueGrantResponse, _abc.Awaitable[_authority_pb2.IssueGrantResponse]]:
+        """Signs a grant to destroy a whole data source: of each collection so many records as were returned. Every grant is a new
+        attempt of the source's one task. Errors: NOT_FOUND, ROLE_REQUIRED, STATE_CONFLICT, SOURCE_NOT_SERVED.
+        """
+
+    @_abc_1.abstractmethod
+    def ReportDestruction(
+        self,
+        request: _authority_pb2.ReportDestructionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authority_pb2.ReportDestructionResponse, _abc.Awaitable[_authority_pb2.ReportDestructionResponse]]:
+        """Records that a data source is destroyed and was counted to be empty, or why it isn't. Idempotent.
+        Errors: NOT_FOUND, ROLE_REQUIRED, STATE_CONFLICT.
+        """
 
 def add_AuthorityServiceServicer_to_server(servicer: AuthorityServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -44,6 +44,10 @@ class _CapabilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Capability
     """Export resumes at a cursor."""
     CAPABILITY_INACTIVE: _Capability.ValueType  # 6
     """ListInactive."""
+    CAPABILITY_RETURN: _Capability.ValueType  # 9
+    """Return."""
+    CAPABILITY_DESTROY: _Capability.ValueType  # 10
+    """Destroy. Needs CAPABILITY_RETURN too: what wasn't returned isn't destroyed."""
 
 class Capability(_Capability, metaclass=_CapabilityEnumTypeWrapper):
     """What a connector can do beyond Describe, Probe and Locate."""
@@ -62,6 +66,10 @@ CAPABILITY_EXPORT_RESUME: Capability.ValueType  # 5
 """Export resumes at a cursor."""
 CAPABILITY_INACTIVE: Capability.ValueType  # 6
 """ListInactive."""
+CAPABILITY_RETURN: Capability.ValueType  # 9
+"""Return."""
+CAPABILITY_DESTROY: Capability.ValueType  # 10
+"""Destroy. Needs CAPABILITY_RETURN too: what wasn't returned isn't destroyed."""
 Global___Capability: _TypeAlias = Capability  # noqa: Y015
 
 @_typing.final
@@ -1525,3 +1533,184 @@ class InactiveTotals(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InactiveTotals: _TypeAlias = InactiveTotals  # noqa: Y015
+
+@_typing.final
+class ReturnRequest(_message.Message):
+    """Request of Return."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def grant(self) -> _grant_pb2.SignedGrant:
+        """Required. Permission, signed by governance, operation RETURN."""
+
+    def __init__(
+        self,
+        *,
+        grant: _grant_pb2.SignedGrant | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReturnRequest: _TypeAlias = ReturnRequest  # noqa: Y015
+
+@_typing.final
+class DestroyRequest(_message.Message):
+    """Request of Destroy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_FIELD_NUMBER: _builtins.int
+    COUNT_ONLY_FIELD_NUMBER: _builtins.int
+    count_only: _builtins.bool
+    """Optional. Only count what is left, and find what would keep it from being destroyed. Nothing is changed."""
+    @_builtins.property
+    def grant(self) -> _grant_pb2.SignedGrant:
+        """Required. Permission, signed by governance, operation DESTROY. Its instructions name every collection that was returned,
+        with DELETE and, as the cap, how many records were returned.
+        """
+
+    def __init__(
+        self,
+        *,
+        grant: _grant_pb2.SignedGrant | None = ...,
+        count_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count_only", b"count_only", "grant", b"grant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DestroyRequest: _TypeAlias = DestroyRequest  # noqa: Y015
+
+@_typing.final
+class DestroyResponse(_message.Message):
+    """One message of Destroy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    DESTROYED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def progress(self) -> Global___Progress:
+        """Something is being done."""
+
+    @_builtins.property
+    def destroyed(self) -> Global___Destroyed:
+        """The result; the last message."""
+
+    def __init__(
+        self,
+        *,
+        progress: Global___Progress | None = ...,
+        destroyed: Global___Destroyed | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["destroyed", b"destroyed", "progress", b"progress", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destroyed", b"destroyed", "progress", b"progress", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["progress", "destroyed"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___DestroyResponse: _TypeAlias = DestroyResponse  # noqa: Y015
+
+@_typing.final
+class Destroyed(_message.Message):
+    """What was done to a source."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Outcome:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _OutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Destroyed._Outcome.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        OUTCOME_UNSPECIFIED: Destroyed._Outcome.ValueType  # 0
+        """Not used."""
+        OUTCOME_DESTROYED: Destroyed._Outcome.ValueType  # 1
+        """Nothing is left: counted after the last record went."""
+        OUTCOME_COUNTED: Destroyed._Outcome.ValueType  # 2
+        """Only counted, as asked."""
+        OUTCOME_CAP_EXCEEDED: Destroyed._Outcome.ValueType  # 3
+        """Nothing done: more records than a cap allows."""
+        OUTCOME_BLOCKED: Destroyed._Outcome.ValueType  # 4
+        """Nothing done: a finding that blocks, such as a record outside of the scope that refers to one within."""
+
+    class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
+        """How it is known."""
+
+    OUTCOME_UNSPECIFIED: Destroyed.Outcome.ValueType  # 0
+    """Not used."""
+    OUTCOME_DESTROYED: Destroyed.Outcome.ValueType  # 1
+    """Nothing is left: counted after the last record went."""
+    OUTCOME_COUNTED: Destroyed.Outcome.ValueType  # 2
+    """Only counted, as asked."""
+    OUTCOME_CAP_EXCEEDED: Destroyed.Outcome.ValueType  # 3
+    """Nothing done: more records than a cap allows."""
+    OUTCOME_BLOCKED: Destroyed.Outcome.ValueType  # 4
+    """Nothing done: a finding that blocks, such as a record outside of the scope that refers to one within."""
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    COLLECTIONS_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    outcome: Global___Destroyed.Outcome.ValueType
+    """How it is known."""
+    @_builtins.property
+    def collections(self) -> _containers.RepeatedCompositeFieldContainer[Global___DestroyedCollection]:
+        """Collection by collection, every declared one."""
+
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]:
+        """What blocks, if anything does; and what stays because it isn't declared or isn't within the scope."""
+
+    def __init__(
+        self,
+        *,
+        outcome: Global___Destroyed.Outcome.ValueType = ...,
+        collections: _abc.Iterable[Global___DestroyedCollection] | None = ...,
+        findings: _abc.Iterable[Global___Finding] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collections", b"collections", "findings", b"findings", "outcome", b"outcome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Destroyed: _TypeAlias = Destroyed  # noqa: Y015
+
+@_typing.final
+class DestroyedCollection(_message.Message):
+    """What became of one collection."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    DESTROYED_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    collection: _builtins.str
+    """The collection."""
+    destroyed: _builtins.int
+    """Records destroyed by all attempts of this task so far."""
+    left: _builtins.int
+    """Records within the scope that are there now."""
+    def __init__(
+        self,
+        *,
+        collection: _builtins.str = ...,
+        destroyed: _builtins.int = ...,
+        left: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "destroyed", b"destroyed", "left", b"left"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DestroyedCollection: _TypeAlias = DestroyedCollection  # noqa: Y015

@@ -72,6 +72,16 @@ class ConnectorServiceStub(object):
                 request_serializer=dsr_dot_connector_dot_v1_dot_connector__pb2.ListInactiveRequest.SerializeToString,
                 response_deserializer=dsr_dot_connector_dot_v1_dot_connector__pb2.ListInactiveResponse.FromString,
                 _registered_method=True)
+        self.Return = channel.unary_stream(
+                '/dsr.connector.v1.ConnectorService/Return',
+                request_serializer=dsr_dot_connector_dot_v1_dot_connector__pb2.ReturnRequest.SerializeToString,
+                response_deserializer=dsr_dot_connector_dot_v1_dot_connector__pb2.ExportResponse.FromString,
+                _registered_method=True)
+        self.Destroy = channel.unary_stream(
+                '/dsr.connector.v1.ConnectorService/Destroy',
+                request_serializer=dsr_dot_connector_dot_v1_dot_connector__pb2.DestroyRequest.SerializeToString,
+                response_deserializer=dsr_dot_connector_dot_v1_dot_connector__pb2.DestroyResponse.FromString,
+                _registered_method=True)
 
 
 class ConnectorServiceServicer(object):
@@ -134,6 +144,24 @@ class ConnectorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Return(self, request, context):
+        """Copies the whole source, whoever its records are about: every declared collection, empty ones too, and of each every
+        record within the source's scope, as of one instant. Streams as Export does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Destroy(self, request, context):
+        """Destroys the whole source: of every declared collection every record within the source's scope, and nothing else.
+        Refused before the first record when something outside of the scope refers to one, when there is more than the grant's
+        caps allow, or when a collection with records isn't named. Idempotent by task: killed at any instant, the next attempt goes
+        on. Streams `progress` at will and one `destroyed`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConnectorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -171,6 +199,16 @@ def add_ConnectorServiceServicer_to_server(servicer, server):
                     servicer.ListInactive,
                     request_deserializer=dsr_dot_connector_dot_v1_dot_connector__pb2.ListInactiveRequest.FromString,
                     response_serializer=dsr_dot_connector_dot_v1_dot_connector__pb2.ListInactiveResponse.SerializeToString,
+            ),
+            'Return': grpc.unary_stream_rpc_method_handler(
+                    servicer.Return,
+                    request_deserializer=dsr_dot_connector_dot_v1_dot_connector__pb2.ReturnRequest.FromString,
+                    response_serializer=dsr_dot_connector_dot_v1_dot_connector__pb2.ExportResponse.SerializeToString,
+            ),
+            'Destroy': grpc.unary_stream_rpc_method_handler(
+                    servicer.Destroy,
+                    request_deserializer=dsr_dot_connector_dot_v1_dot_connector__pb2.DestroyRequest.FromString,
+                    response_serializer=dsr_dot_connector_dot_v1_dot_connector__pb2.DestroyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -365,6 +403,60 @@ class ConnectorService(object):
             '/dsr.connector.v1.ConnectorService/ListInactive',
             dsr_dot_connector_dot_v1_dot_connector__pb2.ListInactiveRequest.SerializeToString,
             dsr_dot_connector_dot_v1_dot_connector__pb2.ListInactiveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Return(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/dsr.connector.v1.ConnectorService/Return',
+            dsr_dot_connector_dot_v1_dot_connector__pb2.ReturnRequest.SerializeToString,
+            dsr_dot_connector_dot_v1_dot_connector__pb2.ExportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Destroy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/dsr.connector.v1.ConnectorService/Destroy',
+            dsr_dot_connector_dot_v1_dot_connector__pb2.DestroyRequest.SerializeToString,
+            dsr_dot_connector_dot_v1_dot_connector__pb2.DestroyResponse.FromString,
             options,
             channel_credentials,
             insecure,

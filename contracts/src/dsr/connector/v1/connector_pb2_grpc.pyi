@@ -62,6 +62,16 @@ class ConnectorServiceStub:
     """Lists people whose records were last used before a time, as the grant says. Reads only. Streams `page`s and at the very
     end `totals`; counting only, `totals` alone.
     """
+    Return: _grpc.UnaryStreamMultiCallable[_connector_pb2.ReturnRequest, _connector_pb2.ExportResponse]
+    """Copies the whole source, whoever its records are about: every declared collection, empty ones too, and of each every
+    record within the source's scope, as of one instant. Streams as Export does.
+    """
+    Destroy: _grpc.UnaryStreamMultiCallable[_connector_pb2.DestroyRequest, _connector_pb2.DestroyResponse]
+    """Destroys the whole source: of every declared collection every record within the source's scope, and nothing else.
+    Refused before the first record when something outside of the scope refers to one, when there is more than the grant's
+    caps allow, or when a collection with records isn't named. Idempotent by task: killed at any instant, the next attempt goes
+    on. Streams `progress` at will and one `destroyed`.
+    """
 
 @_typing.type_check_only
 class ConnectorServiceAsyncStub(ConnectorServiceStub):
@@ -94,6 +104,16 @@ class ConnectorServiceAsyncStub(ConnectorServiceStub):
     ListInactive: _aio.UnaryStreamMultiCallable[_connector_pb2.ListInactiveRequest, _connector_pb2.ListInactiveResponse]  # type: ignore[assignment]
     """Lists people whose records were last used before a time, as the grant says. Reads only. Streams `page`s and at the very
     end `totals`; counting only, `totals` alone.
+    """
+    Return: _aio.UnaryStreamMultiCallable[_connector_pb2.ReturnRequest, _connector_pb2.ExportResponse]  # type: ignore[assignment]
+    """Copies the whole source, whoever its records are about: every declared collection, empty ones too, and of each every
+    record within the source's scope, as of one instant. Streams as Export does.
+    """
+    Destroy: _aio.UnaryStreamMultiCallable[_connector_pb2.DestroyRequest, _connector_pb2.DestroyResponse]  # type: ignore[assignment]
+    """Destroys the whole source: of every declared collection every record within the source's scope, and nothing else.
+    Refused before the first record when something outside of the scope refers to one, when there is more than the grant's
+    caps allow, or when a collection with records isn't named. Idempotent by task: killed at any instant, the next attempt goes
+    on. Streams `progress` at will and one `destroyed`.
     """
 
 class ConnectorServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -166,6 +186,28 @@ class ConnectorServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_connector_pb2.ListInactiveResponse], _abc.AsyncIterator[_connector_pb2.ListInactiveResponse]]:
         """Lists people whose records were last used before a time, as the grant says. Reads only. Streams `page`s and at the very
         end `totals`; counting only, `totals` alone.
+        """
+
+    @_abc_1.abstractmethod
+    def Return(
+        self,
+        request: _connector_pb2.ReturnRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_connector_pb2.ExportResponse], _abc.AsyncIterator[_connector_pb2.ExportResponse]]:
+        """Copies the whole source, whoever its records are about: every declared collection, empty ones too, and of each every
+        record within the source's scope, as of one instant. Streams as Export does.
+        """
+
+    @_abc_1.abstractmethod
+    def Destroy(
+        self,
+        request: _connector_pb2.DestroyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_connector_pb2.DestroyResponse], _abc.AsyncIterator[_connector_pb2.DestroyResponse]]:
+        """Destroys the whole source: of every declared collection every record within the source's scope, and nothing else.
+        Refused before the first record when something outside of the scope refers to one, when there is more than the grant's
+        caps allow, or when a collection with records isn't named. Idempotent by task: killed at any instant, the next attempt goes
+        on. Streams `progress` at will and one `destroyed`.
         """
 
 def add_ConnectorServiceServicer_to_server(servicer: ConnectorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

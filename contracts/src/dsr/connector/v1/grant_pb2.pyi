@@ -72,6 +72,10 @@ class Grant(_message.Message):
         """Erase."""
         OPERATION_LIST_INACTIVE: Grant._Operation.ValueType  # 3
         """ListInactive."""
+        OPERATION_RETURN: Grant._Operation.ValueType  # 6
+        """Return: the whole source, at the end of a contract. Never one person's Export."""
+        OPERATION_DESTROY: Grant._Operation.ValueType  # 7
+        """Destroy: the whole source, at the end of a contract. Never one person's Erase."""
 
     class Operation(_Operation, metaclass=_OperationEnumTypeWrapper):
         """What may be done."""
@@ -84,6 +88,10 @@ class Grant(_message.Message):
     """Erase."""
     OPERATION_LIST_INACTIVE: Grant.Operation.ValueType  # 3
     """ListInactive."""
+    OPERATION_RETURN: Grant.Operation.ValueType  # 6
+    """Return: the whole source, at the end of a contract. Never one person's Export."""
+    OPERATION_DESTROY: Grant.Operation.ValueType  # 7
+    """Destroy: the whole source, at the end of a contract. Never one person's Erase."""
 
     SOURCE_FIELD_NUMBER: _builtins.int
     OPERATION_FIELD_NUMBER: _builtins.int
@@ -102,7 +110,7 @@ class Grant(_message.Message):
     operation: Global___Grant.Operation.ValueType
     """What may be done."""
     task: _builtins.str
-    """The task; Erase is idempotent by it."""
+    """The task; Erase and Destroy are idempotent by it."""
     attempt: _builtins.int
     """The attempt of the task. A connector serialises a task's attempts and aborts older ones."""
     plan_digest: _builtins.str
@@ -123,7 +131,9 @@ class Grant(_message.Message):
 
     @_builtins.property
     def instructions(self) -> _containers.RepeatedCompositeFieldContainer[Global___CollectionInstruction]:
-        """How to treat each collection. A collection that isn't named is not exported and not erased."""
+        """How to treat each collection. A collection that isn't named is not exported, not erased and not destroyed. RETURN:
+        none; every collection is returned.
+        """
 
     @_builtins.property
     def inactivity(self) -> Global___Inactivity:
@@ -240,7 +250,9 @@ class CollectionInstruction(_message.Message):
     reason: _builtins.str
     """RETAIN: why, for the connector's own records."""
     cap: _builtins.int
-    """Erase: the most records of one person that may be touched here. 0 allows none to be touched."""
+    """Erase: the most records of one person that may be touched here. 0 allows none to be touched. Destroy: the most records
+    that the task may destroy here in all, so many as were returned.
+    """
     @_builtins.property
     def redact_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Export: leave these fields out."""

@@ -1,0 +1,1 @@
+SELECT collections FROM {journal}.erasure WHERE source = :1: AND task = :2:

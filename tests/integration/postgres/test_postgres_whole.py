@@ -1,0 +1,180 @@
+"""Return and Destroy: a whole slice of a shared database, and not a row of anybody else's."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import asyncpg
+import pytest
+from dsr.connector.v1 import connector_pb2 as pb
+from dsr.connector.v1.grant_pb2 import Grant
+
+from connectors.postgres import PostgresBackend
+from connectors.relational import destroy
+from dsrkit.errors import DsrError
+from tests.integration.postgres.harness import DELETE, SOURCE, backend, declaration, instruct, rows
+
+Records = Mapping[str, list[Any]]
+
+
+async def returned(source: PostgresBackend) -> dict[str, list[Any]]:
+    """Records by collection, after a check of everything the stream says of itself."""
+    permission = Grant(source=SOURCE, operation=Grant.OPERATION_RETURN, task="return", attempt=1)
+    found: dict[str, list[Any]] = {}
+    data, name, totals = b"", "", pb.ExportTotals()
+    async for message in source.give_back(pb.ReturnRequest(), permission):
+        match message.WhichOneof("part"):
+            case "header":
+                data, name = b"", message.header.collection
+            case "data":
+                assert 0 < len(message.data) <= 1 << 20
+                data += message.data
+            case "trailer":
+                assert message.trailer.sha256 == hashlib.sha256(data).digest()
+                found[name] = [json.loads(line) for line in data.split(b"\n")[:-1]]
+                assert message.trailer.records == len(found[name])
+            case "totals":
+                totals = message.totals
+    assert (totals.collections, totals.records) == (len(found), sum(map(len, found.values())))
+    return found
+
+
+async def destroyed(source: PostgresBackend, caps: Mapping[str, int], attempt: int = 1, **fields: Any) -> pb.Destroyed:
+    instructions = [i for name, cap in caps.items() for i in instruct({name: DELETE}, cap)]
+    permission = Grant(
+        source=SOURCE, operation=Grant.OPERATION_DESTROY, task="end", attempt=attempt, instructions=instructions
+    )
+    return [m.destroyed async for m in source.destroy(pb.DestroyRequest(**fields), permission)][-1]
+
+
+def caps(records: Records) -> dict[str, int]:
+    return {name: len(found) for name, found in records.items()}
+
+
+def codes(result: pb.Destroyed) -> set[tuple[str, str]]:
+    return {(f.code, f.collection) for f in result.findings}
+
+
+async def of_tenant(connection: asyncpg.Connection, tenant: int) -> dict[str, int]:
+    """Rows of one tenant by table, looked up directly."""
+    found = {}
+    for name in declaration()["collections"]:
+        column = {"public.order_items": "order_tenant", "public.countries": None}.get(name, "tenant_id")
+        if column:
+            query = f"SELECT count(*) FROM {name} WHERE {column} = $1"  # noqa: S608 - names of the test's own schema
+            found[name] = await connection.fetchval(query, tenant)
+    return found
+
+
+async def test_a_slice_is_returned_whole_and_nothing_else(
+    source: PostgresBackend, connection: asyncpg.Connection
+) -> None:
+    there = await of_tenant(connection, 1)
+    found = await returned(source)
+    assert caps(found) == there
+    assert all(there.values())
+    assert {row["tenant_id"] for name in ("public.customers", "public.clicks") for row in found[name]} == {1}
+
+
+async def test_a_source_of_its_own_returns_every_row_of_it(shop: str, connection: asyncpg.Connection) -> None:
+    options = declaration()
+    del options["scope"]
+    source = backend(shop, options)
+    found = await returned(source)
+    assert caps(found) == {name: len(there) for name, there in (await rows(connection)).items()}
+    await source.close()
+
+
+@pytest.mark.policy("P14", "a whole slice is destroyed, circles and all, and not a row of anybody else's")
+async def test_a_slice_is_destroyed_whole_and_nothing_else(
+    source: PostgresBackend, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(destroy, "ROWS", 20)
+    limits, before, others = (
+        caps(await returned(source)),
+        await of_tenant(connection, 1),
+        await of_tenant(connection, 2),
+    )
+    counted = await destroyed(source, limits, count_only=True)
+    assert counted.outcome == pb.Destroyed.OUTCOME_COUNTED
+    assert await of_tenant(connection, 1) == before
+    for attempt in (1, 2):  # the second one finds the work done, and says what was done
+        result = await destroyed(source, limits, attempt)
+        assert result.outcome == pb.Destroyed.OUTCOME_DESTROYED
+        assert {c.collection: (c.destroyed, c.left) for c in result.collections} == {
+            name: (number, 0) for name, number in before.items()
+        }
+        assert codes(result) == {("NOT_IN_SCOPE", "public.countries")}
+    assert not any((await of_tenant(connection, 1)).values())
+    assert await of_tenant(connection, 2) == others
+    assert await connection.fetchval("SELECT count(*) FROM countries") == 2
+    assert not any(caps(await returned(source)).values())
+
+
+async def test_what_somebody_elses_row_refers_to_is_not_destroyed(
+    source: PostgresBackend, connection: asyncpg.Connection
+) -> None:
+    limits, before = caps(await returned(source)), await of_tenant(connection, 1)
+    one = await connection.fetchval("SELECT id FROM comments WHERE tenant_id = 1 LIMIT 1")
+    await connection.execute("UPDATE comments SET parent_id = $1 WHERE tenant_id = 2 AND id % 100 = 1", one)
+    result = await destroyed(source, limits)
+    assert result.outcome == pb.Destroyed.OUTCOME_BLOCKED
+    assert ("REFERENCED_OUTSIDE_SCOPE", "public.comments") in codes(result)
+    await connection.execute("UPDATE comments SET parent_id = NULL WHERE tenant_id = 2")
+    await connection.execute("CREATE TABLE ours (t int, c bigint, FOREIGN KEY (t, c) REFERENCES customers)")
+    await connection.execute("INSERT INTO ours VALUES (1, 7)")
+    result = await destroyed(source, limits)
+    assert ("REFERENCED_OUTSIDE_SCOPE", "public.customers") in codes(result)
+    assert ("UNDECLARED_COLLECTION", "public.ours") in codes(result)
+    assert await of_tenant(connection, 1) == before
+    await connection.execute("DELETE FROM ours")
+    assert (await destroyed(source, limits)).outcome == pb.Destroyed.OUTCOME_DESTROYED
+
+
+async def test_what_was_not_returned_is_not_destroyed(source: PostgresBackend, connection: asyncpg.Connection) -> None:
+    limits, before = caps(await returned(source)), await of_tenant(connection, 1)
+    await connection.execute("INSERT INTO clicks VALUES (1, NULL, 'late')")
+    assert (await destroyed(source, limits)).outcome == pb.Destroyed.OUTCOME_CAP_EXCEEDED
+    del limits["public.clicks"]
+    result = await destroyed(source, limits)
+    assert result.outcome == pb.Destroyed.OUTCOME_BLOCKED
+    assert ("UNNAMED_COLLECTION", "public.clicks") in codes(result)
+    assert await of_tenant(connection, 1) == {**before, "public.clicks": before["public.clicks"] + 1}
+
+
+async def test_a_trigger_that_nobody_acknowledged_blocks(
+    source: PostgresBackend, shop: str, connection: asyncpg.Connection
+) -> None:
+    limits = caps(await returned(source))
+    await connection.execute(
+        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        "CREATE TRIGGER keeps BEFORE DELETE ON notes FOR EACH ROW EXECUTE FUNCTION keep()"
+    )
+    result = await destroyed(source, limits)
+    assert (result.outcome, ("TRIGGER", "public.notes") in codes(result)) == (pb.Destroyed.OUTCOME_BLOCKED, True)
+    options = declaration()
+    options["collections"]["public.notes"]["acknowledged"] = ["keeps"]
+    knowing = backend(shop, options)
+    with pytest.raises(DsrError) as caught:
+        await destroyed(knowing, limits)
+    assert caught.value.reason == "SOURCE_INCONSISTENT"
+    await knowing.close()
+
+
+async def test_whose_rows_nobody_can_tell_is_refused(shop: str) -> None:
+    options = declaration()
+    options["collections"]["public.order_items"] = {"references": {"order_items_order_fkey": "LOOKUP"}}
+    source = backend(shop, options)
+    with pytest.raises(DsrError) as caught:
+        await returned(source)
+    assert caught.value.reason == "SOURCE_REJECTED"
+    await source.close()
+
+
+async def test_an_older_attempt_stops(source: PostgresBackend) -> None:
+    limits = caps(await returned(source))
+    await destroyed(source, limits, 2)
+    with pytest.raises(DsrError) as caught:
+        await destroyed(source, limits, 1)
+    assert caught.value.reason == "ATTEMPT_SUPERSEDED"
