@@ -196,6 +196,42 @@ class Authority:
         message = pb.AcknowledgeTerminationRequest(termination=termination, right=self._right.number)
         await self._call(self._stub.AcknowledgeTermination(message, timeout=TIMEOUT, metadata=self._metadata()))
 
+    async def return_orders(self) -> Sequence[pb.ReturnOrder]:
+        """Whole data sources that are to be returned."""
+        call = self._stub.ListReturnOrders(pb.ListReturnOrdersRequest(), timeout=TIMEOUT, metadata=self._metadata())
+        return (await self._call(call)).orders
+
+    async def return_grant(self, request: Request, task: Task) -> pb.IssueReturnGrantResponse:
+        """A grant to return a whole data source. STATE_CONFLICT when its termination doesn't return any more."""
+        message = pb.IssueReturnGrantRequest(
+            termination=request.facts["termination"],
+            source=request.data_sources[0],
+            request=self._right.name(request.partner, request.id),
+            task=task.name,
+            attempt=task.attempt,
+            bundle_location=self.bundle_location,
+        )
+        return await self._call(self._stub.IssueReturnGrant(message, timeout=TIMEOUT, metadata=self._metadata()))
+
+    async def report_return(self, message: pb.ReportReturnRequest) -> None:
+        """Says what was returned, or why nothing can be."""
+        await self._call(self._stub.ReportReturn(message, timeout=TIMEOUT, metadata=self._metadata()))
+
+    async def destruction_orders(self) -> Sequence[pb.DestructionOrder]:
+        """Whole data sources that are to be destroyed."""
+        message = pb.ListDestructionOrdersRequest()
+        call = self._stub.ListDestructionOrders(message, timeout=TIMEOUT, metadata=self._metadata())
+        return (await self._call(call)).orders
+
+    async def destruction_grant(self, order: pb.DestructionOrder) -> pb.IssueGrantResponse:
+        """A grant to destroy a whole data source; each is a new attempt. STATE_CONFLICT when there is nothing to do."""
+        message = pb.IssueDestructionGrantRequest(termination=order.termination, source=order.source)
+        return await self._call(self._stub.IssueDestructionGrant(message, timeout=TIMEOUT, metadata=self._metadata()))
+
+    async def report_destruction(self, message: pb.ReportDestructionRequest) -> None:
+        """Says that a data source is destroyed, or why it isn't."""
+        await self._call(self._stub.ReportDestruction(message, timeout=TIMEOUT, metadata=self._metadata()))
+
     async def obligations(self) -> Sequence[pb.Obligation]:
         """Open obligations of this right."""
         message = pb.ListObligationsRequest(right=self._right.number)

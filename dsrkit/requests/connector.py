@@ -39,8 +39,10 @@ FROM_CONNECTORS = frozenset(
 MAX_ANCHOR_BYTES = 8 * 1024 * 1024
 # What gRPC itself says when TLS could not be agreed on: our own library's words, not the other side's.
 _UNTRUSTED = ("Tls handshake failed", "verification check failed")
-_LONG = frozenset({"Export", "ListInactive"})
+_LONG = frozenset({"Export", "ListInactive", "Return"})
 """Streams that may bring whole collections."""
+_WHOLE = frozenset({"Return", "Destroy"})
+"""Streams that last as long as a source is large."""
 _LEAST_MESSAGE = 1024
 """What a message counts at least: a stream of empty ones costs us, too."""
 
@@ -71,6 +73,8 @@ class Limits:
     unary: float = 20.0
     idle: float = 60.0
     total: float = 3600.0
+    whole: float = 24 * 3600.0
+    """As `total`, for what concerns a whole source."""
     answer: int = 64 * 1024**2
     export: int = 64 * 1024**3
 
@@ -197,10 +201,30 @@ class Connectors:
         if totals is None:
             raise _inconsistent(source, "NO_TOTALS")
 
+    def give_back(self, connector: Connector, request: pb.ReturnRequest) -> AsyncIterator[pb.ExportResponse]:
+        """The raw stream of a return."""
+        return self._stream(connector, "Return", request)
+
+    async def destroy(self, connector: Connector, request: pb.DestroyRequest) -> pb.Destroyed:
+        """Destroys, or counts, a whole source."""
+        source = connector.source
+        result: pb.Destroyed | None = None
+        async for message in self._stream(connector, "Destroy", request):
+            if result is not None:
+                raise _inconsistent(source, "AFTER_RESULT")
+            if message.WhichOneof("result") == "destroyed":
+                result = message.destroyed
+        if result is None:
+            raise _inconsistent(source, "NO_OUTCOME")
+        if any(c.destroyed < 0 or c.left < 0 for c in result.collections):
+            raise _inconsistent(source, "NEGATIVE_COUNT")
+        return result
+
     async def _stream(self, connector: Connector, rpc: str, request: Any) -> AsyncIterator[Any]:
         source = connector.source
         method = getattr(await self._stub(connector), rpc)
-        call = method(request, timeout=self._limits.total, metadata=self._channels.metadata(source))
+        total = self._limits.whole if rpc in _WHOLE else self._limits.total
+        call = method(request, timeout=total, metadata=self._channels.metadata(source))
         size, most = 0, self._limits.export if rpc in _LONG else self._limits.answer
         try:
             while True:

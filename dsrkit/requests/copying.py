@@ -6,11 +6,13 @@ from functools import partial
 from typing import Any
 
 from dsr.authority.v1.authority_pb2 import GetInstructionsResponse
+from dsr.v1.governance_pb2 import Partner
 from dsr.v1.subject_pb2 import RequesterCapacity
 
 from dsrkit.parts import Field, Part, Report, SourceReport
 from dsrkit.requests import view
 from dsrkit.requests.bundle import expire_time
+from dsrkit.requests.export import Spool
 from dsrkit.requests.flow import Founds, latest
 from dsrkit.requests.locate import begin, next_round
 from dsrkit.requests.model import Dossier, Move, Request
@@ -19,6 +21,7 @@ from dsrkit.tasks import Done, NewTask, Task
 from dsrkit.vault import RequestKey
 
 Build = Callable[[Request, Report, Sequence[Part]], Iterator[bytes]]
+BuildParts = Callable[[Sequence[Part]], Iterator[bytes]]
 
 
 def advance(request: Request, dossier: Dossier, tasks: Sequence[Task], founds: Founds) -> Move | None:
@@ -54,17 +57,13 @@ class Package:
         flow = self._tools.parts.flow
         request, dossier, tasks = await flow.load_all(task)
         told = await self._tools.parts.authority.instructions(request, request.data_sources, dossier)
-        key = await flow.key(request)
         report = self._report(task, request, dossier, tasks, told)
-        parts = self._parts(tasks, key)
-        noun = self._tools.parts.right.noun
-        bundle = await self._tools.bundles.write(
-            task, key, told.partner, f"{noun}-{request.id}.zip", lambda: self._build(request, report, parts)
-        )
-        where = self._tools.parts.authority.bundle_location
-        if where is not None:
-            bundle["location"] = {"provider": where.provider, "site": where.site, "country": where.country}
-        return Done(result={"bundle": bundle, "expire_time": expire_time(told.partner).isoformat()})
+        name, expires = f"{self._tools.parts.right.noun}-{request.id}.zip", expire_time(told.partner)
+
+        def build(parts: Sequence[Part]) -> Iterator[bytes]:
+            return self._build(request, report, parts)
+
+        return await write_bundle(self._tools, task, told.partner, name, expires, build)
 
     def _report(
         self, task: Task, request: Request, dossier: Dossier, tasks: Sequence[Task], told: GetInstructionsResponse
@@ -99,22 +98,34 @@ class Package:
             operator_contact=told.dpo_contact,
         )
 
-    def _parts(self, tasks: Sequence[Task], key: RequestKey) -> list[Part]:
-        return [
-            self._part(source, collection, key)
-            for source, task in sorted(latest(tasks, "export").items())
-            for collection in task.result["collections"]
-        ]
 
-    def _part(self, source: str, collection: dict[str, Any], key: RequestKey) -> Part:
-        return Part(
-            source=source,
-            collection=collection["collection"],
-            fields=[Field(f["name"], f["type"], f["native_type"]) for f in collection["fields"]],
-            primary_key=collection["primary_key"],
-            withheld_fields=collection["withheld"],
-            records=collection["records"],
-            size=collection["bytes"],
-            sha256=bytes.fromhex(collection["sha256"]),
-            open=partial(self._tools.spool.read, collection["path"], key),
-        )
+async def write_bundle(
+    tools: Toolbox, task: Task, partner: Partner, filename: str, expires: datetime, build: BuildParts
+) -> Done:
+    """Builds a bundle out of the spool, encrypted; the result of step `package`."""
+    request, _, tasks = await tools.parts.flow.load_all(task)
+    key = await tools.parts.flow.key(request)
+    parts = [
+        _part(tools.spool, source, collection, key)
+        for source, done in sorted(latest(tasks, "export").items())
+        for collection in done.result["collections"]
+    ]
+    bundle = await tools.bundles.write(task, key, partner, filename, lambda: build(parts))
+    where = tools.parts.authority.bundle_location
+    if where is not None:
+        bundle["location"] = {"provider": where.provider, "site": where.site, "country": where.country}
+    return Done(result={"bundle": bundle, "expire_time": expires.isoformat()})
+
+
+def _part(spool: Spool, source: str, collection: dict[str, Any], key: RequestKey) -> Part:
+    return Part(
+        source=source,
+        collection=collection["collection"],
+        fields=[Field(f["name"], f["type"], f["native_type"]) for f in collection["fields"]],
+        primary_key=collection["primary_key"],
+        withheld_fields=collection["withheld"],
+        records=collection["records"],
+        size=collection["bytes"],
+        sha256=bytes.fromhex(collection["sha256"]),
+        open=partial(spool.read, collection["path"], key),
+    )

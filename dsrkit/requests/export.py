@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,25 +68,37 @@ class Export:
         message = connector_pb2.ExportRequest(
             grant=issued.grant, subject=dossier.subject(str(request.id), source, located.result["types"])
         )
-        folder = self._spool.of_attempt(task)
         named = frozenset(i.collection for i in Grant.FromString(issued.grant.grant).instructions)
-        receiver = _Receiver(source, named, folder, key, self._spool)
-        try:
-            async for part in self._connectors.export(Connector.of(source, issued), message):
-                await receiver.take(part)
-            collections = receiver.finished()
-        except BaseException:
-            receiver.abandon()
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-            raise
-        records = sum(c["records"] for c in collections)
-        return Done(records=records, result={"collections": collections, "snapshot_time": receiver.snapshot_time})
+        stream = self._connectors.export(Connector.of(source, issued), message)
+        return await receive(task, stream, named, key, self._spool)
+
+
+async def receive(
+    task: Task,
+    stream: AsyncIterator[connector_pb2.ExportResponse],
+    named: Collection[str] | None,
+    key: RequestKey,
+    spool: Spool,
+) -> Done:
+    """Takes what a connector copies into the spool. `named`: the collections that it may bring; None: any."""
+    folder = spool.of_attempt(task)
+    receiver = _Receiver(task.source or "", named, folder, key, spool)
+    try:
+        async for part in stream:
+            await receiver.take(part)
+        collections = receiver.finished()
+    except BaseException:
+        receiver.abandon()
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        raise
+    records = sum(c["records"] for c in collections)
+    return Done(records=records, result={"collections": collections, "snapshot_time": receiver.snapshot_time})
 
 
 class _Receiver:
     """Takes the messages of one export in their order: header, data, trailer … totals."""
 
-    def __init__(self, source: str, named: Collection[str], folder: Path, key: RequestKey, spool: Spool) -> None:
+    def __init__(self, source: str, named: Collection[str] | None, folder: Path, key: RequestKey, spool: Spool) -> None:
         self._source = source
         self._named = named
         self._folder = folder
@@ -121,7 +133,7 @@ class _Receiver:
     async def _begin(self, header: connector_pb2.CollectionHeader) -> None:
         if self._header is not None or any(c["collection"] == header.collection for c in self._collections):
             raise self._wrong("HEADER")
-        if header.collection not in self._named:
+        if self._named is not None and header.collection not in self._named:
             raise self._wrong("UNNAMED_COLLECTION")
         self._header = header
         self._hash, self._bytes, self._lines = hashlib.sha256(), 0, 0

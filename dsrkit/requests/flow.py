@@ -16,7 +16,7 @@ from dsrkit.vault import KeyGone, RequestKey, Vault
 Founds = Mapping[str, Found]
 Advance = Callable[[Request, Dossier, Sequence[Task], Founds], Move | None]
 
-TOUCHES = frozenset({"locate", "relocate", "export", "erase", "verify"})
+TOUCHES = frozenset({"locate", "relocate", "export", "erase", "verify", "destroy"})
 """Steps that touch a data source."""
 
 

@@ -7,6 +7,7 @@ from dsr.v1.erasure_pb2_grpc import add_ErasureServiceServicer_to_server
 
 from dsrkit.requests.runtime import Config, main, open_toolbox, serving
 from dsrkit.server import RunningServer
+from services.erasure.destructions import Destructions
 from services.erasure.domain import RIGHT, advance
 from services.erasure.servicer import ErasureServicer
 from services.erasure.steps import ErasureSteps
@@ -14,6 +15,8 @@ from services.erasure.sweeps import Sweeps
 
 SWEEP_SECONDS = 2.0
 """How often retention sweeps are asked for."""
+ORDER_SECONDS = 5.0
+"""How often sources to destroy are asked for."""
 
 
 @asynccontextmanager
@@ -27,7 +30,7 @@ async def open_service(config: Config) -> AsyncIterator[RunningServer]:
             "dsr.v1.ErasureService",
             lambda server: add_ErasureServiceServicer_to_server(servicer, server),
             ErasureSteps(tools).by_name(),
-            [(SWEEP_SECONDS, Sweeps(tools).pull)],
+            [(SWEEP_SECONDS, Sweeps(tools).pull), (ORDER_SECONDS, Destructions(tools).pull)],
         ) as running:
             yield running
 

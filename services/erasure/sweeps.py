@@ -1,8 +1,6 @@
 """Retention sweeps: what governance orders is counted, and becomes erasure requests like any other."""
 
 from contextlib import aclosing
-from datetime import UTC, datetime
-from uuid import UUID
 
 from dsr.authority.v1 import authority_pb2
 from dsr.connector.v1 import connector_pb2
@@ -11,11 +9,10 @@ from dsr.v1.error_reason_pb2 import ErrorReason
 from dsr.v1.subject_pb2 import Identity
 
 from dsrkit import log
-from dsrkit.calendar import due
-from dsrkit.db import partner_transaction
 from dsrkit.errors import DsrError
 from dsrkit.requests.connector import Connector
-from dsrkit.requests.model import Dossier, Known, Request
+from dsrkit.requests.model import Dossier, Known
+from dsrkit.requests.orders import begin, order_id, ordered
 from dsrkit.requests.runtime import Toolbox
 from dsrkit.requests.view import parse_partner
 
@@ -92,45 +89,17 @@ class Sweeps:
 
     async def _request(self, sweep: str, told: authority_pb2.IssueSweepGrantResponse, identity: Identity) -> None:
         """One erasure request a person and sweep, however often the order is carried out."""
-        parts, partner, now = self._tools.parts, parse_partner(sweep), datetime.now(UTC)
+        parts, partner = self._tools.parts, parse_partner(sweep)
         if identity.type != told.identity_type or not 1 <= len(identity.value.strip()) <= 1024:
             source = told.data_source.name
             raise DsrError("SOURCE_INCONSISTENT", "The connector lists what is no name.", source=source, why="NAME")
         digest = await parts.vault.digest(partner, f"{sweep}\0{identity.type}\0{identity.value}".encode())
-        identifier = UUID(bytes=digest[:16], version=4)
-        if await parts.store.by_request_id(partner, identifier, digest) is not None:
+        if await parts.store.by_request_id(partner, order_id(digest), digest) is not None:
             return
-        request = Request(
-            partner=partner,
-            id=identifier,
-            request_id=identifier,
-            body_digest=digest,
-            state="PENDING",
-            creator=ACTOR,
-            creator_actors=(ACTOR,),
-            capacity="REQUESTER_CAPACITY_UNSPECIFIED",
-            received_time=now,
-            time_zone=told.time_zone,
-            due_time=due(now, told.time_zone),
-            extension=None,
-            data_map_revision=told.data_map_revision,
-            data_sources=(told.data_source.name,),
-            refusal=None,
-            facts={"validate_only": False, "ground": int(_GROUND), "sweep": sweep},
-            sealed=None,
-            bundle_expire_time=None,
-            next_event=1,
-            create_time=now,
-            update_time=now,
-            complete_time=None,
-        )
-        request = await parts.flow.seal(request, Dossier((Known(identity.type, identity.value),)))
-        async with partner_transaction(parts.store.pool, partner) as connection:
-            made = await parts.store.create(connection, request)
-            if made is not None:
-                await parts.store.record_order(connection, made)
-                await parts.store.add_event(connection, made, "state.changed")
-                await parts.flow.go_on(connection, await parts.store.lock(connection, made.id))
+        facts = {"validate_only": False, "ground": int(_GROUND), "sweep": sweep}
+        sources = [told.data_source.name]
+        request = ordered(partner, digest, ACTOR, told.time_zone, sources, facts, told.data_map_revision)
+        await begin(parts, request, Dossier((Known(identity.type, identity.value),)))
 
 
 def _connector(told: authority_pb2.IssueSweepGrantResponse) -> Connector:

@@ -32,12 +32,14 @@ from services.governance.recipients.tasks import Debt, owe
 from services.governance.retention.orders import OrderRpcs
 from services.governance.services import SERVICES, own_request, own_right, request_name, right_of
 from services.governance.staff.check import check as check_staff
+from services.governance.termination.destructions import DestructionRpcs
 from services.governance.termination.orders import TerminationRpcs
+from services.governance.termination.returns import ReturnRpcs
 from services.governance.tools import Tools, refused
 from services.governance.work import WorkRpcs, parse_id
 
 
-class AuthorityServicer(WorkRpcs, OrderRpcs, TerminationRpcs):
+class AuthorityServicer(WorkRpcs, OrderRpcs, TerminationRpcs, ReturnRpcs, DestructionRpcs):
     """Proto to domain and back, nothing else."""
 
     def __init__(self, tools: Tools, signer: GrantSigner, partners: Authenticator) -> None:

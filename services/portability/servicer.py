@@ -6,11 +6,14 @@ from typing import Any
 from dsr.v1 import portability_pb2 as pb
 from dsr.v1.portability_pb2_grpc import PortabilityServiceServicer
 
+from dsrkit.auth import current_caller
+from dsrkit.db import partner_transaction
+from dsrkit.errors import DsrError
 from dsrkit.requests import view
 from dsrkit.requests.bundle import Bundles
 from dsrkit.requests.downloads import download_bundle
 from dsrkit.requests.model import Request
-from dsrkit.requests.servicer import Parts, RequestRpcs
+from dsrkit.requests.servicer import Parts, RequestRpcs, scope
 from dsrkit.requests.view import known_enum
 from dsrkit.tasks import Task
 
@@ -69,12 +72,23 @@ class PortabilityServicer(PortabilityServiceServicer):
     async def DownloadPortabilityBundle(
         self, request: pb.DownloadPortabilityBundleRequest, context: Any
     ) -> AsyncIterator[pb.DownloadPortabilityBundleResponse]:
+        await self._check_role(request.name)
         async for piece in download_bundle(self._parts, self._bundles, request, pb.DownloadPortabilityBundleResponse):
             yield piece
+
+    async def _check_role(self, name: str) -> None:
+        """A whole source is more than one person's records: another role downloads it. ROLE_REQUIRED."""
+        partner, identifier = scope(name, self._parts.right)
+        async with partner_transaction(self._parts.store.pool, partner) as connection:
+            found = await self._parts.store.get(connection, identifier)
+        role = "ROLE_ADMIN" if "termination" in found.facts else "ROLE_REQUESTER"
+        if role not in current_caller().roles:
+            raise DsrError("ROLE_REQUIRED", f"This bundle needs the role {role}.", roles=role)
 
 
 def _fill(message: pb.PortabilityRequest, request: Request, tasks: Sequence[Task] | None) -> None:
     message.formats.extend(request.facts["formats"])
+    message.termination = request.facts.get("termination", "")
     if "bundle" in request.facts:
         view.fill_bundle(message.bundle, request, tasks)
 

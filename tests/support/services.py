@@ -35,6 +35,7 @@ import services.access.__main__ as access
 import services.erasure.__main__ as erasure
 import services.governance.__main__ as governance
 import services.portability.__main__ as portability
+from connectors.backend import Backend
 from connectors.config import GrantKeys
 from connectors.host import SERVICE_NAME, ConnectorHost
 from deploy.database import SCHEMAS, migrate_all
@@ -43,6 +44,7 @@ from dsrkit.auth import Authenticator, TrustStore
 from dsrkit.errors import from_rpc_error
 from dsrkit.grants import GrantVerifier
 from dsrkit.issuer import TrustFile, make_grant_key
+from dsrkit.requests import runtime
 from dsrkit.requests.runtime import Config as RightConfig
 from dsrkit.server import open_server
 from dsrkit.tls import TlsFiles
@@ -54,7 +56,9 @@ SHOP, CRM = f"{PARTNER}/dataSources/shop", f"{PARTNER}/dataSources/crm"
 APPROVER = "urn:dsr:partner:acme#bob"
 DUBLIN = governance_pb2.Location(provider="Amazon Web Services", site="Dublin", country="IE")
 LEEDS = governance_pb2.Location(provider="Brightbox", site="Leeds", country="GB")
-erasure.SWEEP_SECONDS = 0.2  # nobody waits for a sweep longer than it takes
+# Nobody waits for an order longer than it takes.
+erasure.SWEEP_SECONDS = erasure.ORDER_SECONDS = portability.ORDER_SECONDS = 0.2
+runtime.TERMINATION_SECONDS = 0.5
 _MODULES = {"access": access, "portability": portability, "erasure": erasure}
 _STUBS: Mapping[str, Any] = {
     "access": AccessServiceStub,
@@ -410,9 +414,13 @@ async def open_world(
     database: str,
     tls: TlsFiles | None = None,
     telemetry: Mapping[str, Any] | None = None,
+    backends: Mapping[str, Backend] | None = None,
     **partner: Any,
 ) -> AsyncIterator[World]:
-    """Starts everything, with one partner, two sources and a data map. `telemetry`: settings of every service."""
+    """Starts everything, with one partner, two sources and a data map.
+
+    `telemetry`: settings of every service. `backends`: others than those in memory, by source.
+    """
     passwords = {schema: f"{schema}-secret" for schema in SCHEMAS}
     await migrate_all(cluster.dsn(database), passwords)
     trust = TrustFile(folder / "trust.json")
@@ -431,7 +439,7 @@ async def open_world(
     async with AsyncExitStack() as stack:
         world = World(folder, dsn, crm, shop, ports, stack, tls=tls, telemetry=dict(telemetry or {}))
         host = ConnectorHost(
-            {CRM: crm, SHOP: shop},
+            {CRM: crm, SHOP: shop, **(backends or {})},
             GrantVerifier(GrantKeys(folder / "grants.jwks")),
             lambda: datetime.now(UTC),
             {CRM: "memory", SHOP: "memory"},

@@ -4,17 +4,20 @@ import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from dsr.v1 import governance_pb2
+from dsr.v1 import error_reason_pb2, governance_pb2
 from dsr.v1 import termination_pb2 as pb
 
 SERVICES = frozenset({"access", "portability", "erasure"})
 """Each keeps keys, bundles and spools of its own."""
 SHRED_AFTER = timedelta(days=4)
 """A day more than a notice is tried for."""
+AGAIN_AFTER = timedelta(hours=1)
+"""What kept a data source from being destroyed needs a person."""
+_CANNOT = error_reason_pb2.ERROR_REASON_METHOD_UNKNOWN
 KEPT = (
     "processing records, until a year after each (P7); they hold no personal data but the originating IP address",
     "erasure reports and this certificate: the partner's evidence",
@@ -33,6 +36,11 @@ class Item:
     custody: int
     returned: bool
     destroyed: bool
+    by_platform: bool = False
+    """Whether the platform itself returned it."""
+    return_failure: int = 0
+    destroy_failure: int = 0
+    fail_time: datetime | None = None
 
     @property
     def ours(self) -> bool:
@@ -48,6 +56,21 @@ def end_of(custody: int) -> "pb.Termination.Item.End.ValueType":
 def unreturned(items: Sequence[Item]) -> list[str]:
     """What has yet to be returned before anybody may confirm the receipt."""
     return [item.source for item in items if item.ours and not item.returned]
+
+
+def to_return(state: str, item: Item) -> bool:
+    """Whether the platform returns a data source, and keeps its package. What people return is theirs."""
+    by_hand = item.returned and not item.by_platform
+    return state == "RETURNING" and item.ours and not by_hand and not item.return_failure
+
+
+def to_destroy(state: str, effective: datetime | None, item: Item, now: datetime) -> bool:
+    """Whether the platform destroys a data source now: only what it returned, and nothing before the confirmation."""
+    if state != "DESTROYING" or effective is None or now < effective or not item.ours:
+        return False
+    if not item.by_platform or item.destroyed or item.destroy_failure == _CANNOT:
+        return False
+    return item.fail_time is None or now >= item.fail_time + AGAIN_AFTER
 
 
 def next_state(state: str, items: Sequence[Item], emptied: Collection[str], snapshots: int) -> str:

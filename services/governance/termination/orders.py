@@ -7,10 +7,9 @@ from dsr.authority.v1.authority_pb2_grpc import AuthorityServiceServicer
 
 from dsrkit.db import partner_transaction, sweeper_transaction
 from dsrkit.requests.view import parse_partner
-from services.governance import messages
 from services.governance.services import SERVICES, own_right
 from services.governance.store import SCHEMA
-from services.governance.termination import progress
+from services.governance.termination import progress, state
 from services.governance.tools import Tools
 
 
@@ -35,7 +34,7 @@ class TerminationRpcs(AuthorityServiceServicer):
     ) -> pb.AcknowledgeTerminationResponse:
         own_right(request.right)
         partner = parse_partner(request.termination, "termination")
-        identifier = messages.child_uuid(request.termination, "terminations", "resource")
+        identifier = state.identify(request.termination)
         async with partner_transaction(self._store.pool, partner) as connection:
             await self._store.need(connection, "termination.get", "resource", identifier)
             args = (identifier, SERVICES[request.right], self._tools.clock())

@@ -13,7 +13,6 @@ from dsrkit.auth import current_caller
 from dsrkit.db import Connection, partner_transaction
 from dsrkit.errors import DsrError, invalid
 from dsrkit.grants import LIFETIME
-from services.governance import messages
 from services.governance.notifications.outbox import notify
 from services.governance.termination import domain, progress, state
 from services.governance.tools import Tools, scope
@@ -110,14 +109,14 @@ class TerminationServicer(TerminationServiceServicer):
             await self._store.row(connection, "termination.destroyed", *args)
 
         await self._mutate(request, "RecordDestruction", change)
-        partner, identifier = scope(request.name, "name"), _id(request.name)
+        partner, identifier = scope(request.name, "name"), state.identify(request.name)
         await progress.advance(self._tools, partner, identifier)
         return await self._read(request.name)
 
     async def _mutate(self, request: Any, method: str, change: Change) -> pb.Termination:
         async def make(connection: Connection, _: UUID) -> str:
             now = self._tools.clock()
-            known = await state.load(self._store, connection, _id(request.name), now, lock=True)
+            known = await state.load(self._store, connection, state.identify(request.name), now, lock=True)
             await change(connection, known, now)
             return str(request.name)
 
@@ -125,12 +124,8 @@ class TerminationServicer(TerminationServiceServicer):
 
     async def _read(self, name: str) -> pb.Termination:
         async with partner_transaction(self._store.pool, scope(name, "name")) as connection:
-            known = await state.load(self._store, connection, _id(name), self._tools.clock())
+            known = await state.load(self._store, connection, state.identify(name), self._tools.clock())
         return known.message(self._tools.dpo_contact)
-
-
-def _id(name: str) -> UUID:
-    return messages.child_uuid(name, "terminations", "resource")
 
 
 def _need(known: state.Known, wanted: str) -> None:

@@ -11,6 +11,7 @@ from dsr.v1 import termination_pb2 as pb
 from google.protobuf import json_format
 
 from dsrkit.db import Connection
+from dsrkit.errors import not_found
 from services.governance import messages
 from services.governance.backups import view as backups
 from services.governance.store import GovernanceStore
@@ -34,10 +35,38 @@ class Known:
         found = []
         for source in self.sources:
             row = rows.get(source.name)
-            returned = row is not None and bool(row["packages"])
-            destroyed = row is not None and row["destroy_time"] is not None
-            found.append(domain.Item(source.name, source.custody, returned, destroyed))
+            if row is None:
+                found.append(domain.Item(source.name, source.custody, returned=False, destroyed=False))
+                continue
+            found.append(
+                domain.Item(
+                    source.name,
+                    source.custody,
+                    returned=bool(row["packages"]),
+                    destroyed=row["destroy_time"] is not None,
+                    by_platform=bool(row["return_request"]),
+                    return_failure=row["return_failure"],
+                    destroy_failure=row["destroy_failure"],
+                    fail_time=row["fail_time"],
+                )
+            )
         return found
+
+    @property
+    def name(self) -> str:
+        """The resource's."""
+        return f"{self.row['partner']}/terminations/{self.row['id']}"
+
+    def source(self, name: str) -> governance_pb2.DataSource:
+        """A data source of the partner. NOT_FOUND."""
+        found = next((source for source in self.sources if source.name == name), None)
+        if found is None:
+            raise not_found("data source")
+        return found
+
+    def item(self, source: str) -> domain.Item:
+        """What is known of a data source. NOT_FOUND."""
+        return next(item for item in self.items if item.source == self.source(source).name)
 
     @property
     def digest(self) -> str:
@@ -48,7 +77,7 @@ class Known:
         """The resource."""
         row = self.row
         message = pb.Termination(
-            name=f"{row['partner']}/terminations/{row['id']}",
+            name=self.name,
             state=pb.Termination.State.Value(f"STATE_{row['state']}"),
             manifest_digest=self.digest,
             emptied_services=self.emptied,
@@ -68,6 +97,10 @@ class Known:
             if found is None:
                 continue
             entry.evidence, entry.destroyer = found["evidence"], found["destroyer"]
+            entry.return_request, entry.destroyed_records = found["return_request"], found["destroyed_records"]
+            entry.return_failure, entry.destroy_failure = found["return_failure"], found["destroy_failure"]
+            for returned in found["returned"]:
+                entry.returned.add(**returned)
             if found["destroy_time"] is not None:
                 entry.destroy_time.FromDatetime(found["destroy_time"])
             for package in found["packages"]:
@@ -91,3 +124,8 @@ async def load(
         [r["service"] for r in await store.rows(connection, "termination.emptied", identifier)],
         sorted(existing, key=lambda s: s.expire_time.ToNanoseconds(), reverse=True),
     )
+
+
+def identify(name: str) -> UUID:
+    """The id in a termination's name. NOT_FOUND."""
+    return messages.child_uuid(name, "terminations", "resource")

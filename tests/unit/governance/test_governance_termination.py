@@ -1,9 +1,11 @@
 """What has to be returned and destroyed, and when a termination may be certified."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import product
 
 import pytest
-from dsr.v1 import governance_pb2
+from dsr.v1 import error_reason_pb2, governance_pb2
 from dsr.v1 import termination_pb2 as pb
 
 from services.governance.termination import domain
@@ -55,3 +57,47 @@ def test_packages() -> None:
         assert (domain.wrong_package(bad) or "")[0] == field
     assert domain.digest({"a": [{"sha256": "0"}]}) != domain.digest({"b": [{"sha256": "0"}]})
     assert domain.digest({"a": [], "b": []}) == domain.digest({"b": [], "a": []})
+
+
+RETURNED = replace(Item("a", OURS, returned=True, destroyed=False), by_platform=True)
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
+CANNOT = error_reason_pb2.ERROR_REASON_METHOD_UNKNOWN
+
+
+@pytest.mark.policy("P14", "sources that the partner keeps are disconnected, never returned and never destroyed")
+@pytest.mark.parametrize(
+    ("state", "item", "returns"),
+    [
+        ("RETURNING", Item("a", OURS, returned=False, destroyed=False), True),
+        ("RETURNING", RETURNED, True),  # sees to it that the package lasts
+        ("RETURNING", replace(RETURNED, by_platform=False), False),  # people returned it
+        ("RETURNING", replace(RETURNED, custody=THEIRS), False),
+        ("RETURNING", Item("a", OURS, returned=False, destroyed=False, return_failure=CANNOT), False),
+        ("DESTROYING", RETURNED, False),
+        ("CANCELLED", RETURNED, False),
+    ],
+)
+def test_what_the_platform_returns(state: str, item: Item, *, returns: bool) -> None:
+    assert domain.to_return(state, item) is returns
+
+
+@pytest.mark.policy("P14", "the platform destroys nothing before the confirmation, and only what it returned")
+@pytest.mark.parametrize(
+    ("state", "effective", "item", "destroys"),
+    [
+        ("DESTROYING", NOW, RETURNED, True),
+        ("DESTROYING", NOW + timedelta(seconds=1), RETURNED, False),
+        ("DESTROYING", None, RETURNED, False),
+        ("RETURNING", None, RETURNED, False),
+        ("RETURNING", NOW, RETURNED, False),
+        ("SNAPSHOTS_LEFT", NOW, RETURNED, False),
+        ("DESTROYING", NOW, replace(RETURNED, by_platform=False), False),
+        ("DESTROYING", NOW, replace(RETURNED, custody=THEIRS), False),
+        ("DESTROYING", NOW, replace(RETURNED, destroyed=True), False),
+        ("DESTROYING", NOW, replace(RETURNED, destroy_failure=CANNOT, fail_time=NOW - timedelta(days=9)), False),
+        ("DESTROYING", NOW, replace(RETURNED, destroy_failure=54, fail_time=NOW - timedelta(minutes=59)), False),
+        ("DESTROYING", NOW, replace(RETURNED, destroy_failure=54, fail_time=NOW - timedelta(hours=1)), True),
+    ],
+)
+def test_what_the_platform_destroys(state: str, effective: datetime | None, item: Item, *, destroys: bool) -> None:
+    assert domain.to_destroy(state, effective, item, NOW) is destroys

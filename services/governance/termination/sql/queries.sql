@@ -19,7 +19,35 @@ SELECT service FROM termination_emptied WHERE termination = $1 ORDER BY service
 
 -- name: returned
 INSERT INTO termination_item (partner, termination, source, packages) VALUES (dsr.current_partner(), $1, $2, $3)
-ON CONFLICT (partner, termination, source) DO UPDATE SET packages = EXCLUDED.packages
+ON CONFLICT (partner, termination, source) DO UPDATE
+SET packages = EXCLUDED.packages, return_request = '', returned = '[]'
+
+-- name: returned_by
+INSERT INTO termination_item (partner, termination, source, packages, return_request, returned)
+VALUES (dsr.current_partner(), $1, $2, $3, $4, $5)
+ON CONFLICT (partner, termination, source) DO UPDATE
+SET packages = EXCLUDED.packages, return_request = EXCLUDED.return_request, returned = EXCLUDED.returned,
+    return_failure = 0
+
+-- name: not_returned
+INSERT INTO termination_item (partner, termination, source, return_failure)
+VALUES (dsr.current_partner(), $1, $2, $3)
+ON CONFLICT (partner, termination, source) DO UPDATE SET return_failure = EXCLUDED.return_failure
+
+-- name: next_attempt
+UPDATE termination_item SET attempt = attempt + 1 WHERE termination = $1 AND source = $2 RETURNING attempt
+
+-- name: destroyed_by
+UPDATE termination_item
+SET destroy_time = $3, evidence = $4, destroyer = $5, destroyed_records = $6, destroy_failure = 0, fail_time = NULL
+WHERE termination = $1 AND source = $2 AND destroy_time IS NULL
+
+-- name: not_destroyed
+UPDATE termination_item SET destroy_failure = $3, fail_time = $4
+WHERE termination = $1 AND source = $2 AND destroy_time IS NULL
+
+-- name: in_state
+SELECT partner, id FROM termination WHERE state = $1
 
 -- name: confirm
 UPDATE termination SET state = 'DESTROYING', confirmer = $2, confirm_time = $3, effective_time = $4 WHERE id = $1
