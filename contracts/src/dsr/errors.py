@@ -56,6 +56,8 @@ NEXT_STEPS: Mapping[str, str] = MappingProxyType(
         "REPLAY_PENDING": "Carry out again each erasure that the restore lists, and confirm it.",
         "CONNECTOR_UNCONFIRMED": "Have another person confirm the connector: dsr connector confirm.",
         "CONNECTOR_UNTRUSTED": "Mend the connector's certificate, or propose and confirm the new one.",
+        "DESTRUCTION_BLOCKED": "The operator mends what the connector found, or destroys by hand and records it.",
+        "RETURN_OUTDATED": "The operator hands the rest over, destroys by hand and records it.",
     }
 )
 """By reason, without the prefix `ERROR_REASON_`."""
