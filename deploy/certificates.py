@@ -1,9 +1,9 @@
 """A small certificate authority for development and tests; production has its own (cert-manager).
 
 `python -m deploy.certificates FOLDER` makes two authorities, `platform` for the processes among themselves and
-`partners` for who may come to the edge, and a certificate for each process; `--partner acme` one for a partner, too.
-Each is a folder with tls.crt, tls.key and ca.crt, as in a Kubernetes secret. Run again, it makes new certificates under
-the same authorities.
+`partners` for who may come to the edge, and a certificate for each process and for the operator's `staff`; with
+`--partner acme` one for a partner, too. Each is a folder with tls.crt, tls.key and ca.crt, as in a Kubernetes secret.
+Run again, it makes new certificates under the same authorities.
 """
 
 import argparse
@@ -21,6 +21,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from dsrkit.tls import TlsFiles
 
 PROCESSES = ("access", "portability", "erasure", "governance", "connectors", "gateway", "edge")
+STAFF = "urn:dsr:operator"
+"""The operator's people, who come through the edge as partners do."""
 _USAGE = ("digital_signature", "key_cert_sign", "crl_sign")
 _ALL_USAGES = (*_USAGE, "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
 
@@ -121,10 +123,11 @@ def make(folder: Path, partners: Sequence[str] = (), hosts: Sequence[str] = ()) 
     outside = Authority(folder / "partners", "partners")
     for name in PROCESSES:
         platform.issue(folder / name, f"urn:dsr:service:{name}", [name, *hosts])
-    for partner in partners:
-        # The partner checks the edge by the platform's authority, and is checked by the partners'.
-        files = outside.issue(folder / "partners" / partner, f"urn:dsr:partner:{partner}")
-        _replace(files.certificate.parent / "ca.crt", platform.path.read_bytes())
+    # Who comes from outside checks the edge by the platform's authority, and is checked by the partners'.
+    outsiders = {folder / "partners" / partner: f"urn:dsr:partner:{partner}" for partner in partners}
+    for place, uri in {**outsiders, folder / "staff": STAFF}.items():
+        outside.issue(place, uri)
+        _replace(place / "ca.crt", platform.path.read_bytes())
 
 
 def main() -> None:

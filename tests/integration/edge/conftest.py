@@ -39,7 +39,7 @@ class Edge:
         return self.folder / "pki"
 
     def certificate(self, partner: str = "acme") -> TlsFiles:
-        folder = self.pki / "partners" / partner
+        folder = self.pki / "staff" if partner == "operator" else self.pki / "partners" / partner
         return TlsFiles(folder / "tls.crt", folder / "tls.key", folder / "ca.crt")
 
     def token(self, partner: str = "acme", audience: str = PLATFORM_AUDIENCE, **claims: Any) -> str:
@@ -92,6 +92,7 @@ async def open_edge(folder: Path) -> AsyncIterator[Edge]:
         trust.add_partner("other", folder / "other.json")
         trust.add_partner("developer", folder / "developer.json", development=True)
         trust.add_service("erasure", folder / "service.json")
+        trust.add_operator(folder / "operator.json")
         target = f"localhost:{platform.port}"
         config = Config(
             *(target, target, target, target, "127.0.0.1:0"),

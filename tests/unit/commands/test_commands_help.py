@@ -125,7 +125,8 @@ def test_options_fill_a_request() -> None:
         ("urn:dsr:operator", "", "/dsr.v1.GovernanceService/GetPartner", "ROLE_SUPPORT"),
         ("urn:dsr:operator", "ROLE_DPO", "/dsr.v1.GovernanceService/GetPartner", "ROLE_DPO"),
         ("urn:dsr:operator", "", "/dsr.v1.StaffService/GrantStaffRole", "ROLE_OPERATOR"),
-        ("urn:dsr:operator", "", "/dsr.v1.NotificationService/GetContacts", "ROLE_ADMIN"),
+        ("urn:dsr:operator", "", "/dsr.v1.NotificationService/GetContacts", "ROLE_OPERATOR"),
+        ("urn:dsr:partner:acme", "", "/dsr.v1.StaffService/GrantStaffRole", "ROLE_READER"),
     ],
 )
 def test_a_credential_speaks_in_a_role_that_it_may_have(issuer: str, asked: str, rpc: str, spoken: str) -> None:
