@@ -11,9 +11,13 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
+import typer
+from dsr import cli
+from dsr.cli.terminal import Terminal
 
 from connectors.config import HostConfig
 from deploy.database import SCHEMAS
@@ -63,6 +67,8 @@ def test_the_page_names_what_each_process_needs(process: str) -> None:
 
 def test_the_page_names_no_setting_that_isnt_there() -> None:
     known = {f"DSR_{field.name.upper()}" for kind in PROCESSES.values() for field in dataclasses.fields(kind)}
+    command: Any = typer.main.get_command(cli.build(Terminal(), ()))
+    known |= {parameter.envvar for parameter in command.params}
     assert set(re.findall(r"\bDSR_[A-Z_]*[A-Z]\b", PAGE)) <= known
 
 

@@ -2,6 +2,9 @@
 
 import contextlib
 import io
+import re
+import shlex
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -17,6 +20,10 @@ from dsr.v1 import options_pb2, request_pb2, retention_pb2
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 
 BY_HAND = {"datamap put", "datamap get", "connector propose", "hold place"}
+ROOT = Path(__file__).parents[3]
+PAGES = [
+    page for page in (ROOT / "contracts" / "README.md", *(ROOT / "docs").rglob("*.md")) if "dsr " in page.read_text()
+]
 METHODS = list(calls.methods())
 
 
@@ -68,6 +75,19 @@ def test_help_says_what_for_whom_and_how() -> None:
         assert all(parameter.help for parameter in made.params), (noun, verb)
         there = {name for parameter in made.params for name in parameter.opts}
         assert there >= {f"--{one.word}" for one in options.of(method.input_type, command(method).rename).plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_in_documents_are_there(page: Path) -> None:
+    whole: Any = typer.main.get_command(cli.build(Terminal()))
+    common = {name for parameter in whole.params for name in parameter.opts}
+    for line in re.findall(r"^(?: {4})?dsr (.+)$", page.read_text().replace("\\\n", " "), re.M):
+        made, words = whole, shlex.split(re.split(r" [>|#&]", line)[0], comments=True)
+        options_ = {word.partition("=")[0] for word in words if word.startswith("--")}
+        for word in cli.hoist(words):
+            made = getattr(made, "commands", {}).get(word, made)
+        assert not hasattr(made, "commands"), line
+        assert options_ <= {name for parameter in made.params for name in parameter.opts} | common, line
 
 
 def test_help_as_a_person_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:

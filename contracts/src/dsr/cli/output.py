@@ -54,8 +54,12 @@ def table_of(messages: Sequence[Any], columns: Sequence[str] = ()) -> Renderable
     if not columns:
         present = {field.name for message in messages for field, _ in message.ListFields()}
         columns = [field.name for field in messages[0].DESCRIPTOR.fields if field.name in present]
-    headers = [column.rsplit(".", 1)[-1].removesuffix("_time").replace("_", " ") for column in columns]
+    headers = [_header(column.rsplit(".", 1)[-1]) for column in columns]
     return _Rows(headers, [[_at(message, column.split(".")) for column in columns] for message in messages])
+
+
+def _header(field: str) -> str:
+    return re.sub("_time$", " (UTC)", field).replace("_", " ")
 
 
 class _Facts:
