@@ -77,4 +77,13 @@ class Destroys(Protocol):
         ...
 
 
+@runtime_checkable
+class BeginsAnew(Protocol):
+    """A sandbox's backend: its data go back to their seed when the sandbox was reset."""
+
+    async def begin_anew(self, resets: int) -> None:
+        """Before every call. Does nothing unless `resets` is higher than the one its data were filled in under."""
+        ...
+
+
 BackendFactory = Callable[[SourceConfig], Backend]

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,23 @@ def load(path: Path) -> SourcesFile:
         if entry.kind not in registry.KINDS:
             known = ", ".join(sorted(registry.KINDS))
             raise ConfigError(f"{path}: sources.{name}.kind: there is no kind {entry.kind}; there are {known}")
+    made_up = sandboxes(file)
+    for name in file.sources:
+        mixed = next((other for other in made_up if _partner(other) == _partner(name)), None)
+        if mixed is not None and name not in made_up:
+            raise ConfigError(
+                f"{path}: sources.{name}: its partner is a sandbox, as {mixed} says, and this kind is live"
+            )
     return file
+
+
+def sandboxes(file: SourcesFile) -> Set[str]:
+    """Names of the sources that are sandboxes."""
+    return {name for name, entry in file.sources.items() if entry.kind in registry.SANDBOXES}
+
+
+def _partner(source: str) -> str:
+    return source.split("/")[1]
 
 
 def explain(error: ValidationError, prefix: Sequence[str] = ()) -> str:

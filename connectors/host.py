@@ -1,17 +1,17 @@
 """One gRPC server for many sources. Everything that doesn't depend on the kind of backend is decided here."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
 from dsr.connector.v1 import connector_pb2 as pb
 from dsr.connector.v1.connector_pb2_grpc import ConnectorServiceServicer
-from dsr.connector.v1.grant_pb2 import CollectionInstruction, Grant, SignedGrant
+from dsr.connector.v1.grant_pb2 import CollectionInstruction, Grant, Sandbox, SignedGrant
 
 from connectors import meter
 from connectors.attempts import Attempts, Relay
-from connectors.backend import Backend, Destroys, GivesBack, ListsInactive
+from connectors.backend import Backend, BeginsAnew, Destroys, GivesBack, ListsInactive
 from connectors.limits import check_expected, check_instructions, check_subject, check_subjects, check_value
 from dsrkit.auth import current_caller
 from dsrkit.errors import DsrError, not_found
@@ -28,6 +28,7 @@ class Source:
 
     name: str
     backend: Backend
+    sandbox: bool
     _capabilities: frozenset["pb.Capability.ValueType"] | None = None
 
     async def capabilities(self) -> frozenset["pb.Capability.ValueType"]:
@@ -51,14 +52,19 @@ class ConnectorHost(ConnectorServiceServicer):
     clock: Callable[[], datetime]
     kinds: Mapping[str, str] = field(default_factory=dict)
     """Of the backends, as metrics name them."""
+    sandboxes: Collection[str] = ()
+    """Names of the sources that are sandboxes; every other one is live."""
     _attempts: Attempts = field(default_factory=Attempts)
     _relays: set[Relay[Any]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._sources = {name: Source(name, backend) for name, backend in self.backends.items()}
+        self._sources = {name: Source(name, backend, name in self.sandboxes) for name, backend in self.backends.items()}
 
     async def Describe(self, request: pb.DescribeRequest, context: Any) -> pb.DescribeResponse:
-        return await self._source(request.source).backend.describe()
+        source = self._source(request.source)
+        described = await source.backend.describe()
+        described.sandbox = source.sandbox
+        return described
 
     async def Probe(self, request: pb.ProbeRequest, context: Any) -> pb.ProbeResponse:
         return await self._source(request.source).backend.probe()
@@ -66,12 +72,13 @@ class ConnectorHost(ConnectorServiceServicer):
     async def Locate(self, request: pb.LocateRequest, context: Any) -> AsyncIterator[pb.LocateResponse]:
         source = self._source(request.source)
         check_subjects(request.subjects)
+        await self._same_side(source, request.sandbox if request.HasField("sandbox") else None)
         async for message in self._read(Relay(source.backend.locate(request)), context):
             yield message
 
     async def Export(self, request: pb.ExportRequest, context: Any) -> AsyncIterator[pb.ExportResponse]:
         source = self._source(current_caller().audience)
-        grant = self._grant(request.grant, source, Grant.OPERATION_EXPORT)
+        grant = await self._grant(request.grant, source, Grant.OPERATION_EXPORT)
         await source.require(pb.CAPABILITY_EXPORT, "EXPORT")
         if request.cursor:
             await source.require(pb.CAPABILITY_EXPORT_RESUME, "EXPORT_RESUME")
@@ -86,7 +93,7 @@ class ConnectorHost(ConnectorServiceServicer):
 
     async def Erase(self, request: pb.EraseRequest, context: Any) -> AsyncIterator[pb.EraseResponse]:
         source = self._source(current_caller().audience)
-        grant = self._grant(request.grant, source, Grant.OPERATION_ERASE)
+        grant = await self._grant(request.grant, source, Grant.OPERATION_ERASE)
         await source.require(pb.CAPABILITY_ERASE, "ERASE")
         if any(i.action == CollectionInstruction.ACTION_ANONYMISE for i in grant.instructions):
             await source.require(pb.CAPABILITY_ANONYMISE, "ANONYMISE")
@@ -105,6 +112,7 @@ class ConnectorHost(ConnectorServiceServicer):
         await source.require(pb.CAPABILITY_ERASE, "ERASE")
         check_subjects([subject.subject for subject in request.subjects], "subjects[{}].subject")
         check_instructions((i.collection for i in request.instructions), "instructions")
+        await self._same_side(source, request.sandbox if request.HasField("sandbox") else None)
         async for message in self._read(Relay(source.backend.verify(request)), context):
             yield message
 
@@ -112,7 +120,7 @@ class ConnectorHost(ConnectorServiceServicer):
         self, request: pb.ListInactiveRequest, context: Any
     ) -> AsyncIterator[pb.ListInactiveResponse]:
         source = self._source(current_caller().audience)
-        grant = self._grant(request.grant, source, Grant.OPERATION_LIST_INACTIVE)
+        grant = await self._grant(request.grant, source, Grant.OPERATION_LIST_INACTIVE)
         await source.require(pb.CAPABILITY_INACTIVE, "INACTIVE")
         if not isinstance(source.backend, ListsInactive):
             raise TypeError("a backend that declares INACTIVE has list_inactive")
@@ -122,7 +130,7 @@ class ConnectorHost(ConnectorServiceServicer):
 
     async def Return(self, request: pb.ReturnRequest, context: Any) -> AsyncIterator[pb.ExportResponse]:
         source = self._source(current_caller().audience)
-        grant = self._grant(request.grant, source, Grant.OPERATION_RETURN)
+        grant = await self._grant(request.grant, source, Grant.OPERATION_RETURN)
         await source.require(pb.CAPABILITY_RETURN, "RETURN")
         backend = source.backend
         if not isinstance(backend, GivesBack):
@@ -137,7 +145,7 @@ class ConnectorHost(ConnectorServiceServicer):
 
     async def Destroy(self, request: pb.DestroyRequest, context: Any) -> AsyncIterator[pb.DestroyResponse]:
         source = self._source(current_caller().audience)
-        grant = self._grant(request.grant, source, Grant.OPERATION_DESTROY)
+        grant = await self._grant(request.grant, source, Grant.OPERATION_DESTROY)
         await source.require(pb.CAPABILITY_DESTROY, "DESTROY")
         backend = source.backend
         if not isinstance(backend, Destroys):
@@ -163,10 +171,24 @@ class ConnectorHost(ConnectorServiceServicer):
             raise not_found("data source")
         return source
 
-    def _grant(self, signed: SignedGrant, source: Source, operation: "Grant.Operation.ValueType") -> Grant:
-        grant = self.verifier.verify(signed, source.name, operation, self.clock())
+    async def _grant(self, signed: SignedGrant, source: Source, operation: "Grant.Operation.ValueType") -> Grant:
+        grant = self.verifier.verify(signed, source.name, operation, self.clock(), sandbox=source.sandbox)
         check_instructions((i.collection for i in grant.instructions), "grant.instructions")
+        if source.sandbox:
+            await self._same_side(source, grant.sandbox)
         return grant
+
+    async def _same_side(self, source: Source, mark: Sandbox | None) -> None:
+        """SANDBOX_MISMATCH unless the call is of the source's own sort; a sandbox that was reset begins anew first."""
+        if (mark is not None) != source.sandbox:
+            raise DsrError(
+                "SANDBOX_MISMATCH",
+                "The call and the data source are not of one sort.",
+                source=source.name,
+                expected="sandbox" if source.sandbox else "live",
+            )
+        if mark is not None and isinstance(source.backend, BeginsAnew):
+            await source.backend.begin_anew(mark.resets)
 
     async def _read(self, relay: Relay[T], context: Any) -> AsyncIterator[T]:
         """The relay's messages. Its work ends when the call does, even if nobody resumes this generator."""

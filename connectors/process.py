@@ -84,6 +84,7 @@ def main(arguments: Sequence[str], env: Mapping[str, str]) -> int:
         sys.stdout.write(f"{settings.connectors_config}: {len(backends)} sources can be served\n")
         return 0
     kinds = {name: entry.kind for name, entry in file.sources.items()}
-    host = ConnectorHost(backends, GrantVerifier(keys), lambda: datetime.now(UTC), kinds)
+    sandboxes = config.sandboxes(file)
+    host = ConnectorHost(backends, GrantVerifier(keys), lambda: datetime.now(UTC), kinds, sandboxes)
     uvloop.run(_serve(settings, tls, host))
     return 0

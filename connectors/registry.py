@@ -12,9 +12,12 @@ KINDS: Mapping[str, str] = {
     "postgres": "connectors.postgres",
     "redis": "connectors.redis",
     "s3": "connectors.s3",
+    "sandbox": "connectors.sandbox",
     "swift": "connectors.swift",
 }
 """Package of each kind. It offers `open_backend(config: SourceConfig) -> Backend`: checks the options, does no I/O."""
+SANDBOXES = frozenset({"sandbox"})
+"""Kinds that hold made-up people and nothing else. No setting makes one of another kind, or a live one of these."""
 
 
 def factory(kind: str) -> BackendFactory:

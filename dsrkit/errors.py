@@ -66,6 +66,7 @@ CODES: dict[str, grpc.StatusCode] = {
     "CONNECTOR_UNTRUSTED": _C.UNAVAILABLE,
     "DESTRUCTION_BLOCKED": _C.FAILED_PRECONDITION,
     "RETURN_OUTDATED": _C.FAILED_PRECONDITION,
+    "SANDBOX_MISMATCH": _C.FAILED_PRECONDITION,
 }
 """gRPC code of every `ErrorReason`, by the value's name without its prefix."""
 

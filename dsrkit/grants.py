@@ -37,8 +37,17 @@ class GrantVerifier:
 
     keys: Mapping[str, bytes]
 
-    def verify(self, signed: SignedGrant, source: str, operation: "Grant.Operation.ValueType", now: datetime) -> Grant:
-        """The grant, or GRANT_INVALID with `why`: UNKNOWN_KEY, SIGNATURE, MALFORMED, SOURCE, OPERATION, EXPIRED."""
+    def verify(
+        self,
+        signed: SignedGrant,
+        source: str,
+        operation: "Grant.Operation.ValueType",
+        now: datetime,
+        *,
+        sandbox: bool = False,
+    ) -> Grant:
+        """The grant, or GRANT_INVALID with `why`: UNKNOWN_KEY, SIGNATURE, MALFORMED, SOURCE, OPERATION, SANDBOX,
+        EXPIRED. `sandbox`: whether the source is one, as the grant's mark must say too."""
         key = self.keys.get(signed.key_id)
         if key is None:
             raise _invalid("UNKNOWN_KEY")
@@ -54,6 +63,8 @@ class GrantVerifier:
             raise _invalid("SOURCE")
         if grant.operation != operation:
             raise _invalid("OPERATION")
+        if grant.HasField("sandbox") != sandbox:
+            raise _invalid("SANDBOX")
         if not grant.task or grant.attempt < 1:
             raise _invalid("MALFORMED")
         if not issued - _CLOCK_SKEW <= now <= expires or expires - issued > LIFETIME:

@@ -9,6 +9,7 @@ import grpc
 from dsr.authority.v1 import authority_pb2
 from dsr.connector.v1 import connector_pb2 as pb
 from dsr.connector.v1.connector_pb2_grpc import ConnectorServiceStub
+from dsr.connector.v1.grant_pb2 import Sandbox
 from dsr.v1 import governance_pb2
 
 from dsrkit.channels import Channels
@@ -33,6 +34,7 @@ FROM_CONNECTORS = frozenset(
         "BACKEND_UNENCRYPTED",
         "METHOD_UNKNOWN",
         "RATE_LIMITED",
+        "SANDBOX_MISMATCH",
     }
 )
 """Reasons that a connector may give."""
@@ -58,12 +60,15 @@ class Connector:
     """What its certificate must name; empty: the host of `address`, by a certificate of ours."""
     authority: str
     """PEM of the one authority that is believed."""
+    sandbox: Sandbox | None = None
+    """The mark of a partner that is a sandbox; its source has to be one as well."""
 
     @classmethod
     def of(cls, source: str, told: governance_pb2.DataSource | authority_pb2.IssueGrantResponse) -> "Connector":
         """As governance tells it."""
         identity = told.connector_identity
-        return cls(source, told.connector_address, identity.server_name, identity.authority)
+        mark = Sandbox(resets=told.sandbox_resets) if told.sandbox else None
+        return cls(source, told.connector_address, identity.server_name, identity.authority, mark)
 
 
 @dataclass(frozen=True)
@@ -121,12 +126,22 @@ class Connectors:
             raise _translate(error, source) from None
         if described is None:  # what grpc.aio makes of bytes that are no message
             raise _inconsistent(source, "UNDECODABLE")
+        if described.sandbox != (connector.sandbox is not None):
+            # Before anybody is looked for: a connector that doesn't know of sandboxes would not refuse the mark.
+            raise DsrError(
+                "SANDBOX_MISMATCH",
+                "The partner and what its connector serves are not of one sort.",
+                source=source,
+                expected="sandbox" if connector.sandbox else "live",
+            )
         return described
 
     async def locate(self, connector: Connector, subject: pb.Subject, *, with_anchors: bool) -> Found:
         """Where the person is."""
         source = connector.source
-        request = pb.LocateRequest(source=source, subjects=[subject], with_anchors=with_anchors)
+        request = pb.LocateRequest(
+            source=source, subjects=[subject], with_anchors=with_anchors, sandbox=connector.sandbox
+        )
         located: pb.Located | None = None
         anchors: list[pb.Anchors] = []
         size = 0
@@ -171,6 +186,8 @@ class Connectors:
     async def verify(self, connector: Connector, request: pb.VerifyRequest) -> pb.Verified:
         """What is left of one person."""
         source = connector.source
+        if connector.sandbox is not None:
+            request.sandbox.CopyFrom(connector.sandbox)
         result: pb.Verified | None = None
         async for message in self._stream(connector, "Verify", request):
             if message.WhichOneof("result") == "verified":

@@ -30,6 +30,7 @@ from services.governance.policies.domain import not_accepted
 from services.governance.recipients import view
 from services.governance.recipients.tasks import Debt, owe
 from services.governance.retention.orders import OrderRpcs
+from services.governance.sandbox.domain import mark
 from services.governance.services import SERVICES, own_request, own_right, request_name, right_of
 from services.governance.staff.check import check as check_staff
 from services.governance.termination.destructions import DestructionRpcs
@@ -161,12 +162,17 @@ class AuthorityServicer(WorkRpcs, OrderRpcs, TerminationRpcs, ReturnRpcs, Destru
             instructions=told,
             request=request.request,
             policy_version=policy["accepted"],
+            sandbox=mark(source.data_source),
         )
         signed = self._signer.sign(grant, datetime.now(UTC))
         place = source.data_source
         identity = place.connector_identity if place.HasField("connector_identity") else None
         return pb.IssueGrantResponse(
-            grant=signed, connector_address=place.connector_address, connector_identity=identity
+            grant=signed,
+            connector_address=place.connector_address,
+            connector_identity=identity,
+            sandbox=place.sandbox,
+            sandbox_resets=place.sandbox_resets,
         )
 
     async def _permitted(

@@ -14,6 +14,7 @@ from services.governance.recipients import FAMILY as RECIPIENTS
 from services.governance.records import FAMILY as RECORDS
 from services.governance.refusals import FAMILY as REFUSALS
 from services.governance.retention import FAMILY as RETENTION
+from services.governance.sandbox import FAMILY as SANDBOX
 from services.governance.staff import FAMILY as STAFF
 from services.governance.termination import FAMILY as TERMINATION
 from services.governance.tools import Family
@@ -34,4 +35,5 @@ FAMILIES: Sequence[Family] = (
     TERMINATION,
     POLICIES,
     STAFF,
+    SANDBOX,
 )

@@ -34,6 +34,7 @@ def data_source(row: asyncpg.Record) -> governance_pb2.DataSource:
     message = governance_pb2.DataSource()
     json_format.ParseDict(row["body"], message, ignore_unknown_fields=True)
     message.create_time.FromDatetime(row["create_time"])
+    message.sandbox_resets = row.get("resets") or 0
     return message
 
 

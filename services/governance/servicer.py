@@ -27,6 +27,7 @@ from services.governance.law.domain import Law
 from services.governance.locations import agreements
 from services.governance.locations.domain import place_of
 from services.governance.refusals import book
+from services.governance.sandbox.domain import check_same_sort
 from services.governance.tools import Tools, refused, scope
 
 _LONGEST = {"erasure_grace_period": timedelta(days=90), "bundle_lifetime": timedelta(days=30)}
@@ -56,6 +57,8 @@ class GovernanceServicer(GovernanceServiceServicer):
             body = messages.to_json(kept)
             if await self._store.row(connection, "create_partner", body) is None:
                 raise DsrError("ALREADY_EXISTS", "There is a partner of this name.", resource_type="partner")
+            if wanted.sandbox:
+                await self._store.row(connection, "sandbox.create")
             for number, person in enumerate(wanted.contract_approvers):
                 args: tuple[Any, ...] = (uuid5(base, str(number)), person, "ROLE_APPROVER", "CONFIRMED", "contract", [])
                 await self._store.need(connection, "create_role_grant", "role grant", *args)
@@ -103,7 +106,7 @@ class GovernanceServicer(GovernanceServiceServicer):
         tools = self._tools
 
         async def make(connection: Connection, _: UUID) -> str:
-            await self._store.need(connection, "partner", "resource")
+            check_same_sort(messages.partner(await self._store.need(connection, "partner", "resource")), wanted)
             refusal = misplaced(wanted, await ground(tools, connection))
             if refusal is not None:
                 raise _Refused(refusal)

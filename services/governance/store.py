@@ -28,6 +28,7 @@ FAMILIES: Sequence[str] = (
     "termination",
     "policies",
     "staff",
+    "sandbox",
 )
 """Folders of clause families. Their statements are named `folder.statement`, their migrations are governance's."""
 _SQL = {

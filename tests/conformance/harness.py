@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -70,10 +70,13 @@ def _b64(raw: bytes) -> str:
 
 
 @asynccontextmanager
-async def serve(keys: Keys, backends: Mapping[str, Backend]) -> AsyncIterator[str]:
+async def serve(keys: Keys, backends: Mapping[str, Backend], sandboxes: Collection[str] = ()) -> AsyncIterator[str]:
     """Serves backends; yields `host:port`."""
     host = ConnectorHost(
-        backends, GrantVerifier(host_config.GrantKeys(keys.folder / "grants.json")), lambda: datetime.now(UTC)
+        backends,
+        GrantVerifier(host_config.GrantKeys(keys.folder / "grants.json")),
+        lambda: datetime.now(UTC),
+        sandboxes=sandboxes,
     )
     async with open_server(
         listen="127.0.0.1:0",

@@ -88,11 +88,13 @@ class World:
     governance_settings: dict[str, Any] = field(default_factory=dict)
     bundle_location: str = "Amazon Web Services/Dublin/IE"
     telemetry: dict[str, Any] = field(default_factory=dict)
+    partner_id: str = "acme"
+    """Whose people call, unless told otherwise."""
 
-    def credential(self, partner: str = "acme") -> Credential:
-        return Credential.load(self.folder / f"{partner}.json")
+    def credential(self, partner: str = "") -> Credential:
+        return Credential.load(self.folder / f"{partner or self.partner_id}.json")
 
-    def metadata(self, subject: str = "alice", *roles: str, partner: str = "acme", **claims: Any) -> Any:
+    def metadata(self, subject: str = "alice", *roles: str, partner: str = "", **claims: Any) -> Any:
         """Call metadata of somebody of the partner."""
         token = self.credential(partner).token(
             "dsr", subject=subject, roles=roles or ("ROLE_REQUESTER",), **{"actor_type": "person", **claims}
@@ -244,7 +246,7 @@ class World:
         )
         kwargs = {f"{right}_request": resource}
         kind = getattr(pb, f"Create{title}RequestRequest")
-        return kind(parent=PARTNER, request_id=request_id or str(uuid.uuid4()), **kwargs)
+        return kind(parent=f"partners/{self.partner_id}", request_id=request_id or str(uuid.uuid4()), **kwargs)
 
     async def get(self, right: str, name: str, **claims: Any) -> Any:
         kind = getattr(_PB[right], f"Get{right.title()}RequestRequest")

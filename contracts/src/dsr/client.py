@@ -37,6 +37,7 @@ from dsr.v1.recipient_pb2_grpc import RecipientServiceStub
 from dsr.v1.records_pb2_grpc import RecordServiceStub
 from dsr.v1.refusal_pb2_grpc import RefusalServiceStub
 from dsr.v1.retention_pb2_grpc import RetentionServiceStub
+from dsr.v1.sandbox_pb2_grpc import SandboxServiceStub
 from dsr.v1.staff_pb2_grpc import StaffServiceStub
 from dsr.v1.termination_pb2_grpc import TerminationServiceStub
 from dsr.v1.transfer_pb2_grpc import TransferServiceStub
@@ -57,6 +58,7 @@ if TYPE_CHECKING:  # the typed stubs exist for type checkers only
     from dsr.v1.records_pb2_grpc import RecordServiceAsyncStub
     from dsr.v1.refusal_pb2_grpc import RefusalServiceAsyncStub
     from dsr.v1.retention_pb2_grpc import RetentionServiceAsyncStub
+    from dsr.v1.sandbox_pb2_grpc import SandboxServiceAsyncStub
     from dsr.v1.staff_pb2_grpc import StaffServiceAsyncStub
     from dsr.v1.termination_pb2_grpc import TerminationServiceAsyncStub
     from dsr.v1.transfer_pb2_grpc import TransferServiceAsyncStub
@@ -113,6 +115,7 @@ class Platform:
     recipients: "RecipientServiceAsyncStub"
     policies: "PolicyServiceAsyncStub"
     staff: "StaffServiceAsyncStub"
+    sandboxes: "SandboxServiceAsyncStub"
 
     def __init__(self, channels: Mapping[str, grpc.aio.Channel]) -> None:
         self.access = AccessServiceStub(channels["access"])
@@ -133,6 +136,7 @@ class Platform:
         self.recipients = RecipientServiceStub(channels["governance"])
         self.policies = PolicyServiceStub(channels["governance"])
         self.staff = StaffServiceStub(channels["governance"])
+        self.sandboxes = SandboxServiceStub(channels["governance"])
         self._stubs = {type(stub).__name__.removesuffix("Stub"): stub for stub in vars(self).values()}
 
     def method(self, rpc: MethodDescriptor) -> Any:

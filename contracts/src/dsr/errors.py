@@ -58,6 +58,7 @@ NEXT_STEPS: Mapping[str, str] = MappingProxyType(
         "CONNECTOR_UNTRUSTED": "Mend the connector's certificate, or propose and confirm the new one.",
         "DESTRUCTION_BLOCKED": "The operator mends what the connector found, or destroys by hand and records it.",
         "RETURN_OUTDATED": "The operator hands the rest over, destroys by hand and records it.",
+        "SANDBOX_MISMATCH": "Use a partner and a data source of one sort: both sandboxes, or both live.",
     }
 )
 """By reason, without the prefix `ERROR_REASON_`."""

@@ -20,6 +20,7 @@ from dsr.v1 import (
     records_pb2,
     refusal_pb2,
     retention_pb2,
+    sandbox_pb2,
     staff_pb2,
     termination_pb2,
     transfer_pb2,
@@ -45,6 +46,7 @@ FILES: Mapping[str, Sequence[FileDescriptor]] = {
         recipient_pb2.DESCRIPTOR,
         policy_pb2.DESCRIPTOR,
         staff_pb2.DESCRIPTOR,
+        sandbox_pb2.DESCRIPTOR,
     ),
 }
 """Files that declare a public service each, by the process that serves it."""

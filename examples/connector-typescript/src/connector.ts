@@ -9,6 +9,7 @@ import type { EraseRequest__Output as EraseRequest } from "./gen/dsr/connector/v
 import type { ExportRequest__Output as ExportRequest } from "./gen/dsr/connector/v1/ExportRequest.js";
 import type { Grant__Output as Grant } from "./gen/dsr/connector/v1/Grant.js";
 import type { LocateRequest__Output as LocateRequest } from "./gen/dsr/connector/v1/LocateRequest.js";
+import type { Sandbox__Output as Sandbox } from "./gen/dsr/connector/v1/Sandbox.js";
 import type { SignedGrant__Output as SignedGrant } from "./gen/dsr/connector/v1/SignedGrant.js";
 import type { VerifyRequest__Output as VerifyRequest } from "./gen/dsr/connector/v1/VerifyRequest.js";
 import type { Grants } from "./grants.js";
@@ -22,6 +23,13 @@ export interface Call {
   audience: string;
   // Aborted, with the error to answer, when the call has to end early.
   stop: AbortController;
+}
+
+// This connector's people are real: a call for a sandbox is at the wrong door.
+function checkLive(source: string, sandbox: Sandbox | null): void {
+  if (sandbox !== null) {
+    throw new DsrError("SANDBOX_MISMATCH", "The call is for a sandbox, and the data source is live.", { source, expected: "live" });
+  }
 }
 
 type Answers = Iterable<object> | AsyncIterable<object>;
@@ -45,9 +53,11 @@ export class Connector {
     return probe(this.#source(source, call));
   }
 
-  Locate({ source, subjects, withAnchors }: LocateRequest, call: Call): Answers {
+  Locate({ source, subjects, withAnchors, sandbox }: LocateRequest, call: Call): Answers {
     const found = this.#source(source, call);
-    return locate(found, checkSubjects(subjects, (index) => `subjects[${index}]`), withAnchors);
+    const checked = checkSubjects(subjects, (index) => `subjects[${index}]`);
+    checkLive(source, sandbox);
+    return locate(found, checked, withAnchors);
   }
 
   Export({ grant: signed, subject: named, cursor }: ExportRequest, call: Call): Answers {
@@ -72,11 +82,12 @@ export class Connector {
     return this.#attempts.run(`erase ${call.audience} ${grant.task}`, grant.attempt, call.stop, work);
   }
 
-  Verify({ source, subjects, instructions }: VerifyRequest, call: Call): Answers {
+  Verify({ source, subjects, instructions, sandbox }: VerifyRequest, call: Call): Answers {
     const found = this.#source(source, call);
     const named = subjects.map(({ subject }) => subject);
     const checked = checkSubjects(named, (index) => `subjects[${index}].subject`);
     checkUnique(instructions.map(({ collection }, index) => [`instructions[${index}].collection`, collection]));
+    checkLive(source, sandbox);
     const people = subjects.map(({ anchors }, index) => ({ subject: checked[index]!, anchors }));
     return verify(found, people, instructions);
   }

@@ -45,6 +45,9 @@ export class Grants {
     if (grant.operation !== operation) {
       throw notValid("OPERATION");
     }
+    if (grant.sandbox !== null) {
+      throw notValid("SANDBOX"); // this connector's people are real
+    }
     if (grant.task === "" || grant.attempt < 1) {
       throw notValid("MALFORMED");
     }

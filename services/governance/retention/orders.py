@@ -19,6 +19,7 @@ from services.governance.backups import serving
 from services.governance.gatekeeper import Gatekeeper
 from services.governance.notifications.outbox import notify
 from services.governance.retention import domain
+from services.governance.sandbox.domain import mark
 from services.governance.services import own_request, own_right
 from services.governance.store import SCHEMA
 from services.governance.tools import Tools, refused
@@ -76,6 +77,7 @@ class OrderRpcs(AuthorityServiceServicer):
             attempt=1,
             request=request.sweep,
             inactivity=inactivity,
+            sandbox=mark(source),
         )
         return pb.IssueSweepGrantResponse(
             grant=self._signer.sign(grant, datetime.now(UTC)),

@@ -14,6 +14,7 @@ from dsrkit.errors import DsrError
 from dsrkit.grants import GrantSigner
 from dsrkit.requests.view import parse_partner
 from services.governance.backups import serving
+from services.governance.sandbox.domain import mark
 from services.governance.services import own_right
 from services.governance.store import SCHEMA
 from services.governance.termination import domain, progress, state
@@ -62,6 +63,7 @@ class DestructionRpcs(AuthorityServiceServicer):
             args = (identifier, request.source)
             attempt = (await self._store.need(connection, "termination.next_attempt", "resource", *args))["attempt"]
             policy = await self._store.need(connection, "policies.standing", "resource", now)
+        source = known.source(request.source)
         (entry,) = (entry for entry in known.rows if entry["source"] == request.source)
         grant = Grant(
             source=request.source,
@@ -76,12 +78,14 @@ class DestructionRpcs(AuthorityServiceServicer):
             ],
             request=request.termination,
             policy_version=policy["accepted"],
+            sandbox=mark(source),
         )
-        source = known.source(request.source)
         return pb.IssueGrantResponse(
             grant=self._signer.sign(grant, datetime.now(UTC)),
             connector_address=source.connector_address,
             connector_identity=source.connector_identity if source.HasField("connector_identity") else None,
+            sandbox=source.sandbox,
+            sandbox_resets=source.sandbox_resets,
         )
 
     async def ReportDestruction(

@@ -17,6 +17,7 @@ from services.governance import messages
 from services.governance.backups import serving
 from services.governance.gatekeeper import Gatekeeper
 from services.governance.notifications.outbox import notify
+from services.governance.sandbox.domain import mark
 from services.governance.services import own_request, own_right
 from services.governance.store import SCHEMA
 from services.governance.termination import domain, state
@@ -76,6 +77,7 @@ class ReturnRpcs(AuthorityServiceServicer):
             task=request.task,
             attempt=request.attempt,
             request=request.request,
+            sandbox=mark(known.source(request.source)),
         )
         return pb.IssueReturnGrantResponse(
             grant=self._signer.sign(grant, datetime.now(UTC)),

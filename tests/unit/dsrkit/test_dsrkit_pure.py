@@ -2,6 +2,7 @@
 
 import io
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ import pyrage
 import pytest
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from dsr.connector.v1.grant_pb2 import Grant, SignedGrant
+from dsr.connector.v1.grant_pb2 import Grant, Sandbox, SignedGrant
 from dsr.v1 import subject_pb2
 from dsr.v1.error_reason_pb2 import ErrorReason
 from hypothesis import given
@@ -159,6 +160,15 @@ def test_a_grant_permits_what_it_says_and_nothing_else() -> None:
         with pytest.raises(DsrError) as caught:
             verifier.verify(wrong, source, operation, when)  # type: ignore[arg-type]
         assert caught.value.metadata["why"] == why
+
+
+@pytest.mark.policy("P1", "a grant's mark says sandbox or live, and the other sort of source refuses it")
+@pytest.mark.parametrize(("marked", "sandbox", "good"), [(0, 0, 1), (0, 1, 0), (1, 0, 0), (1, 1, 1)])
+def test_a_grant_is_good_on_its_own_side_only(marked: int, sandbox: int, good: int) -> None:
+    now = datetime.now(UTC)
+    grant, verifier = signed(now, sandbox=Sandbox() if marked else None)
+    with nullcontext() if good else pytest.raises(DsrError, match="does not permit"):
+        verifier.verify(grant, SOURCE, Grant.OPERATION_ERASE, now, sandbox=bool(sandbox))
 
 
 @given(st.integers(min_value=0), st.integers(min_value=0, max_value=7))

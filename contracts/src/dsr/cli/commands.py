@@ -81,6 +81,7 @@ NOUNS: Mapping[str, Noun] = {
     "staff": Noun("Roles of the operator's people, by four eyes.", ("staffGrants",), panels.PEOPLE),
     "operator": Noun("Who the operator is, and its data protection officer.", ("operator",), panels.PEOPLE),
     "contract": Noun("The partner's contract with the operator, and its standing.", ("partners",), panels.PEOPLE),
+    "sandbox": Noun("A sandbox with made-up people, of a partner that is one.", ("sandbox",), panels.PEOPLE),
     "termination": Noun(
         "The end of a contract: everything returned, then destroyed.", ("terminations",), panels.PEOPLE
     ),
@@ -186,6 +187,9 @@ COMMANDS: Mapping[str, Command] = {
     "ListRestores": Command(columns=("name", "source", "snapshot", "state", "create_time", "finish_time")),
     "ConfirmReplay": Command("{restores} --erasure {erasureRequests} --evidence TICKET-10"),
     "FinishRestore": Command("{restores}"),
+    # sandboxes
+    "GetSandbox": Command(),
+    "ResetSandbox": Command(ask="Set the data of the sandbox's sources back to their seed?"),
     # places, transfers, sub-processors, policy
     "ProposeLocation": Command(f"--use backups {_PLACE} --effective-at {{day}} --partner acme"),
     "GetLocationAgreement": Command("{locationAgreements}"),

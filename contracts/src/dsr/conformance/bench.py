@@ -16,7 +16,7 @@ from dsr.conformance.grants import GrantKey
 from dsr.conformance.material import Material, Person
 from dsr.connector.v1 import connector_pb2 as pb
 from dsr.connector.v1.connector_pb2_grpc import ConnectorServiceStub
-from dsr.connector.v1.grant_pb2 import CollectionInstruction, Grant, SignedGrant
+from dsr.connector.v1.grant_pb2 import CollectionInstruction, Grant, Sandbox, SignedGrant
 from dsr.credentials import Credential
 
 MAX_MESSAGES = 200_000
@@ -25,6 +25,7 @@ MAX_BYTES = 256 << 20
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
 _STREAMING = frozenset({"Locate", "Export", "Erase", "Verify", "ListInactive"})
+_MARKED = frozenset({"Locate", "Verify"})
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,17 @@ class Bench:
     _memo: dict[str, Any] = field(default_factory=dict)
     _run: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     _tasks: int = 0
+    _sandbox: bool | None = None
 
-    async def call(self, rpc: str, request: Message, *, token: str | None = None, source: str = "") -> Answer:
-        """Calls `rpc`. `token`: None for a good one, empty for none. Failed if it doesn't end in time and size."""
+    async def call(
+        self, rpc: str, request: Any, *, token: str | None = None, source: str = "", marked: bool = True
+    ) -> Answer:
+        """Calls `rpc`. `token`: None for a good one, empty for none. Failed if it doesn't end in time and size.
+
+        `marked`: a call of a source that is a sandbox gets its mark.
+        """
+        if marked and rpc in _MARKED and await self.sandbox():
+            request.sandbox.SetInParent()
         if token is None:
             token = self.credential.token(source or self.source)
         metadata = (("authorization", f"Bearer {token}"),) if token else ()
@@ -122,6 +131,15 @@ class Bench:
         if self._described is None:
             (self._described,) = await self.answer("Describe", pb.DescribeRequest(source=self.source))
         return self._described
+
+    async def sandbox(self) -> bool:
+        """Whether Describe says that the source is a sandbox; where it can't be had, rules of its own say so."""
+        if self._sandbox is None:
+            try:
+                self._sandbox = (await self.described()).sandbox
+            except Failed:
+                self._sandbox = False
+        return self._sandbox
 
     async def declares(self, capability: "pb.Capability.ValueType") -> bool:
         """Whether Describe names the capability."""
@@ -176,6 +194,7 @@ class Bench:
             plan_digest="conformance",
             approver="conformance",
             instructions=instructions,
+            sandbox=Sandbox() if self._described is not None and self._described.sandbox else None,
         )
 
     async def once(self, name: str, make: Any) -> Any:

@@ -172,6 +172,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Not an error of a call: why a data source isn't destroyed at the end of a contract. It holds more records than were
     returned. Nothing was destroyed. The operator hands the rest over, then destroys by hand and records it.
     """
+    ERROR_REASON_SANDBOX_MISMATCH: _ErrorReason.ValueType  # 56
+    """FAILED_PRECONDITION. A sandbox and something live were brought together, or a sandbox's RPC was called for a partner that
+    is none. Metadata: `expected` (`sandbox` or `live`: what the partner is), and `field` or `source`. Nothing was done; use a
+    partner and a data source of the same sort.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The `reason` of the `google.rpc.ErrorInfo` that accompanies every error, with domain
@@ -329,5 +334,10 @@ operator mends that, and the platform tries again; or destroys by hand and recor
 ERROR_REASON_RETURN_OUTDATED: ErrorReason.ValueType  # 55
 """Not an error of a call: why a data source isn't destroyed at the end of a contract. It holds more records than were
 returned. Nothing was destroyed. The operator hands the rest over, then destroys by hand and records it.
+"""
+ERROR_REASON_SANDBOX_MISMATCH: ErrorReason.ValueType  # 56
+"""FAILED_PRECONDITION. A sandbox and something live were brought together, or a sandbox's RPC was called for a partner that
+is none. Metadata: `expected` (`sandbox` or `live`: what the partner is), and `field` or `source`. Nothing was done; use a
+partner and a data source of the same sort.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

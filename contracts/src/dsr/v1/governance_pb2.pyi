@@ -161,6 +161,7 @@ class Partner(_message.Message):
     CONTRACT_APPROVERS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     CONTRACT_LOCATIONS_FIELD_NUMBER: _builtins.int
+    SANDBOX_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Required. `partners/{partner}`; the id has 3 to 40 lower-case letters, digits and hyphens."""
     display_name: _builtins.str
@@ -180,6 +181,10 @@ class Partner(_message.Message):
     daily_request_cap: _builtins.int
     """Optional. Requests one principal may create in any 24 hours, over all rights; 1,000 when absent. All of the
     partner's principals together may create ten times as many.
+    """
+    sandbox: _builtins.bool
+    """Optional. Whether it is a sandbox: only made-up people, only data sources that are sandboxes too, a clock that can be
+    advanced, and documents that say they prove nothing (docs/sandbox.md). Fixed at creation, either way.
     """
     @_builtins.property
     def erasure_grace_period(self) -> _duration_pb2.Duration:
@@ -224,10 +229,11 @@ class Partner(_message.Message):
         contract_approvers: _abc.Iterable[_builtins.str] | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         contract_locations: _abc.Iterable[Global___Location] | None = ...,
+        sandbox: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["bundle_lifetime", b"bundle_lifetime", "create_time", b"create_time", "erasure_grace_period", b"erasure_grace_period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_lifetime", b"bundle_lifetime", "bundle_recipient", b"bundle_recipient", "contract_approvers", b"contract_approvers", "contract_locations", b"contract_locations", "country", b"country", "create_time", b"create_time", "daily_request_cap", b"daily_request_cap", "display_name", b"display_name", "erasure_grace_period", b"erasure_grace_period", "name", b"name", "privacy_contact", b"privacy_contact", "standing", b"standing", "supervisory_authority", b"supervisory_authority", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_lifetime", b"bundle_lifetime", "bundle_recipient", b"bundle_recipient", "contract_approvers", b"contract_approvers", "contract_locations", b"contract_locations", "country", b"country", "create_time", b"create_time", "daily_request_cap", b"daily_request_cap", "display_name", b"display_name", "erasure_grace_period", b"erasure_grace_period", "name", b"name", "privacy_contact", b"privacy_contact", "sandbox", b"sandbox", "standing", b"standing", "supervisory_authority", b"supervisory_authority", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -273,6 +279,8 @@ class DataSource(_message.Message):
     LOCATION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     CONNECTOR_IDENTITY_FIELD_NUMBER: _builtins.int
+    SANDBOX_FIELD_NUMBER: _builtins.int
+    SANDBOX_RESETS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Required. `partners/{partner}/dataSources/{source}`; ids as for partners."""
     display_name: _builtins.str
@@ -283,6 +291,10 @@ class DataSource(_message.Message):
     """
     custody: Global___DataSource.Custody.ValueType
     """Required. Whose hands it is in."""
+    sandbox: _builtins.bool
+    """Optional. Whether its connector is a sandbox, as its Describe must say. Must be what the partner is; never changes."""
+    sandbox_resets: _builtins.int
+    """Output only. Of a sandbox: how often it was reset (SandboxService.ResetSandbox)."""
     @_builtins.property
     def location(self) -> Global___Location:
         """Required. Where it is. Changed by a completed location change only."""
@@ -307,10 +319,12 @@ class DataSource(_message.Message):
         location: Global___Location | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         connector_identity: Global___ConnectorIdentity | None = ...,
+        sandbox: _builtins.bool = ...,
+        sandbox_resets: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["connector_identity", b"connector_identity", "create_time", b"create_time", "location", b"location"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connector_address", b"connector_address", "connector_identity", b"connector_identity", "create_time", b"create_time", "custody", b"custody", "display_name", b"display_name", "location", b"location", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connector_address", b"connector_address", "connector_identity", b"connector_identity", "create_time", b"create_time", "custody", b"custody", "display_name", b"display_name", "location", b"location", "name", b"name", "sandbox", b"sandbox", "sandbox_resets", b"sandbox_resets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -430,8 +430,14 @@ class IssueGrantResponse(_message.Message):
     GRANT_FIELD_NUMBER: _builtins.int
     CONNECTOR_ADDRESS_FIELD_NUMBER: _builtins.int
     CONNECTOR_IDENTITY_FIELD_NUMBER: _builtins.int
+    SANDBOX_FIELD_NUMBER: _builtins.int
+    SANDBOX_RESETS_FIELD_NUMBER: _builtins.int
     connector_address: _builtins.str
     """Where to take it. Empty: nowhere, for a second person has to confirm the connector first."""
+    sandbox: _builtins.bool
+    """Whether the source is a sandbox, as DataSource says."""
+    sandbox_resets: _builtins.int
+    """How often the sandbox was reset, as DataSource says."""
     @_builtins.property
     def grant(self) -> _grant_pb2.SignedGrant:
         """The grant."""
@@ -446,10 +452,12 @@ class IssueGrantResponse(_message.Message):
         grant: _grant_pb2.SignedGrant | None = ...,
         connector_address: _builtins.str = ...,
         connector_identity: _governance_pb2.ConnectorIdentity | None = ...,
+        sandbox: _builtins.bool = ...,
+        sandbox_resets: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["connector_identity", b"connector_identity", "grant", b"grant"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connector_address", b"connector_address", "connector_identity", b"connector_identity", "grant", b"grant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connector_address", b"connector_address", "connector_identity", b"connector_identity", "grant", b"grant", "sandbox", b"sandbox", "sandbox_resets", b"sandbox_resets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from google.protobuf.message import Message
@@ -173,6 +174,26 @@ class UnknownSource(Check):
         require(len(answers) == 1, "absent and foreign sources are answered with different texts")
 
 
+class OtherSandbox(Check):
+    rule = "call.other-sandbox"
+    condition = "a sandbox's mark for a live source, or none for a sandbox (Locate, Verify)"
+    code = "FAILED_PRECONDITION / SANDBOX_MISMATCH"
+    meaning = "Made-up people and real ones are never mixed."
+    caller = "waits; the operator mends which source belongs to whom"
+    remedy = "Compare whether the request has `sandbox` with what your Describe says."
+
+    async def run(self, bench: Bench) -> None:
+        """Both calls must be refused."""
+        person, sandbox = bench.material.present, await bench.sandbox()
+        requested: dict[str, Any] = {"Locate": requests.locate(bench, [person.subject("one")])}
+        if await bench.declares(pb.CAPABILITY_ERASE):
+            requested["Verify"] = requests.verify(bench, person, [requests.instruct(n) for n in await bench.personal()])
+        for rpc, request in requested.items():
+            if not sandbox:
+                request.sandbox.SetInParent()
+            requests.refused(await bench.call(rpc, request, marked=False), self, rpc)
+
+
 class Unreachable(Check):
     rule = "call.unreachable"
     condition = "the backend can't be reached (Locate)"
@@ -237,6 +258,7 @@ CHECKS: Sequence[Check] = (
     NoRole(),
     NoSource(),
     UnknownSource(),
+    OtherSandbox(),
     Unreachable(),
 )
 ERROR_CHECKS: Sequence[Check] = (ErrorDetails(), ErrorPrivacy())

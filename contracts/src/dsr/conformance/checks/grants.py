@@ -163,6 +163,20 @@ class OtherOperation(_GrantCheck):
         return bench.sign(grant)
 
 
+class OtherSandbox(_GrantCheck):
+    rule = "grant.other-sandbox"
+    condition = "a grant with a sandbox's mark for a live source, or without it for a sandbox"
+    meaning = "Made-up people and real ones are never mixed."
+    remedy = "Compare whether the grant has `sandbox` with what your Describe says."
+
+    def spoil(self, bench: Bench, grant: Grant) -> SignedGrant:
+        if grant.HasField("sandbox"):
+            grant.ClearField("sandbox")
+        else:
+            grant.sandbox.SetInParent()
+        return bench.sign(grant)
+
+
 class NoTask(_GrantCheck):
     rule = "grant.no-task"
     condition = "a grant without task or attempt"
@@ -222,7 +236,15 @@ class DoubleInstruction(Check):
 
 def _checks() -> Iterator[Check]:
     yield from (NoGrant(), Unsigned(), Tampered(), OtherKey(), UnknownKey(), NotAGrant(), Expired(), NotYet())
-    yield from (TooLong(), OtherSource(), OtherOperation(), NoTask(), ForeignInstruction(), DoubleInstruction())
+    yield from (
+        TooLong(),
+        OtherSource(),
+        OtherOperation(),
+        OtherSandbox(),
+        NoTask(),
+        ForeignInstruction(),
+        DoubleInstruction(),
+    )
 
 
 CHECKS: Sequence[Check] = tuple(_checks())

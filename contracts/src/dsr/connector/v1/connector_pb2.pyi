@@ -106,12 +106,17 @@ class DescribeResponse(_message.Message):
     COLLECTIONS_FIELD_NUMBER: _builtins.int
     FINDINGS_FIELD_NUMBER: _builtins.int
     MAX_RECORDS_PER_SUBJECT_FIELD_NUMBER: _builtins.int
+    SANDBOX_FIELD_NUMBER: _builtins.int
     connector: _builtins.str
     """The connector's kind, such as `postgres`."""
     version: _builtins.str
     """The connector's version."""
     max_records_per_subject: _builtins.int
     """Most records of one person that one Erase touches; 0 is no cap."""
+    sandbox: _builtins.bool
+    """Whether the source is a sandbox, with made-up people only. The platform uses it for partners that are sandboxes, and for
+    no others.
+    """
     @_builtins.property
     def capabilities(self) -> _containers.RepeatedScalarFieldContainer[Global___Capability.ValueType]:
         """What it can do."""
@@ -133,10 +138,11 @@ class DescribeResponse(_message.Message):
         collections: _abc.Iterable[Global___Collection] | None = ...,
         findings: _abc.Iterable[Global___Finding] | None = ...,
         max_records_per_subject: _builtins.int = ...,
+        sandbox: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "collections", b"collections", "connector", b"connector", "findings", b"findings", "max_records_per_subject", b"max_records_per_subject", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "collections", b"collections", "connector", b"connector", "findings", b"findings", "max_records_per_subject", b"max_records_per_subject", "sandbox", b"sandbox", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -598,6 +604,7 @@ class LocateRequest(_message.Message):
     SOURCE_FIELD_NUMBER: _builtins.int
     SUBJECTS_FIELD_NUMBER: _builtins.int
     WITH_ANCHORS_FIELD_NUMBER: _builtins.int
+    SANDBOX_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """Required. `partners/{partner}/dataSources/{source}`."""
     with_anchors: _builtins.bool
@@ -606,16 +613,23 @@ class LocateRequest(_message.Message):
     def subjects(self) -> _containers.RepeatedCompositeFieldContainer[Global___Subject]:
         """Required. 1 to 1,000 subjects."""
 
+    @_builtins.property
+    def sandbox(self) -> _grant_pb2.Sandbox:
+        """Optional. Set when the partner is a sandbox. A source that is none refuses the call then, and a sandbox refuses it
+        without.
+        """
+
     def __init__(
         self,
         *,
         source: _builtins.str = ...,
         subjects: _abc.Iterable[Global___Subject] | None = ...,
         with_anchors: _builtins.bool = ...,
+        sandbox: _grant_pb2.Sandbox | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["sandbox", b"sandbox"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["source", b"source", "subjects", b"subjects", "with_anchors", b"with_anchors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sandbox", b"sandbox", "source", b"source", "subjects", b"subjects", "with_anchors", b"with_anchors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1263,6 +1277,7 @@ class VerifyRequest(_message.Message):
     SOURCE_FIELD_NUMBER: _builtins.int
     SUBJECTS_FIELD_NUMBER: _builtins.int
     INSTRUCTIONS_FIELD_NUMBER: _builtins.int
+    SANDBOX_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """Required. `partners/{partner}/dataSources/{source}`."""
     @_builtins.property
@@ -1273,16 +1288,21 @@ class VerifyRequest(_message.Message):
     def instructions(self) -> _containers.RepeatedCompositeFieldContainer[_grant_pb2.CollectionInstruction]:
         """Required. What was to be done with each collection, to tell kept from forgotten."""
 
+    @_builtins.property
+    def sandbox(self) -> _grant_pb2.Sandbox:
+        """Optional. As in LocateRequest."""
+
     def __init__(
         self,
         *,
         source: _builtins.str = ...,
         subjects: _abc.Iterable[Global___VerifySubject] | None = ...,
         instructions: _abc.Iterable[_grant_pb2.CollectionInstruction] | None = ...,
+        sandbox: _grant_pb2.Sandbox | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["sandbox", b"sandbox"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["instructions", b"instructions", "source", b"source", "subjects", b"subjects"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instructions", b"instructions", "sandbox", b"sandbox", "source", b"source", "subjects", b"subjects"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -105,6 +105,7 @@ class Grant(_message.Message):
     REQUEST_FIELD_NUMBER: _builtins.int
     POLICY_VERSION_FIELD_NUMBER: _builtins.int
     INACTIVITY_FIELD_NUMBER: _builtins.int
+    SANDBOX_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """`partners/{partner}/dataSources/{source}`; must be the source of the call."""
     operation: Global___Grant.Operation.ValueType
@@ -139,6 +140,10 @@ class Grant(_message.Message):
     def inactivity(self) -> Global___Inactivity:
         """LIST_INACTIVE: whom to list."""
 
+    @_builtins.property
+    def sandbox(self) -> Global___Sandbox:
+        """Set for a data source that is a sandbox, and for no other. A connector obeys only grants whose mark is its source's own."""
+
     def __init__(
         self,
         *,
@@ -154,14 +159,39 @@ class Grant(_message.Message):
         request: _builtins.str = ...,
         policy_version: _builtins.int = ...,
         inactivity: Global___Inactivity | None = ...,
+        sandbox: Global___Sandbox | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "inactivity", b"inactivity", "issue_time", b"issue_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "inactivity", b"inactivity", "issue_time", b"issue_time", "sandbox", b"sandbox"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approver", b"approver", "attempt", b"attempt", "expire_time", b"expire_time", "inactivity", b"inactivity", "instructions", b"instructions", "issue_time", b"issue_time", "operation", b"operation", "plan_digest", b"plan_digest", "policy_version", b"policy_version", "request", b"request", "source", b"source", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approver", b"approver", "attempt", b"attempt", "expire_time", b"expire_time", "inactivity", b"inactivity", "instructions", b"instructions", "issue_time", b"issue_time", "operation", b"operation", "plan_digest", b"plan_digest", "policy_version", b"policy_version", "request", b"request", "sandbox", b"sandbox", "source", b"source", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Grant: _TypeAlias = Grant  # noqa: Y015
+
+@_typing.final
+class Sandbox(_message.Message):
+    """The mark of a sandbox. Made-up people on one side of it, real ones on the other: whoever sees the wrong one refuses."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESETS_FIELD_NUMBER: _builtins.int
+    resets: _builtins.int
+    """How often the sandbox was reset. A connector whose data were filled in under a lower number begins anew from its seed
+    before it does anything else.
+    """
+    def __init__(
+        self,
+        *,
+        resets: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["resets", b"resets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Sandbox: _TypeAlias = Sandbox  # noqa: Y015
 
 @_typing.final
 class Inactivity(_message.Message):

@@ -1,0 +1,49 @@
+"""SandboxService: messages in and out."""
+
+from typing import Any
+from uuid import UUID
+
+from dsr.v1 import sandbox_pb2 as pb
+from dsr.v1.sandbox_pb2_grpc import SandboxServiceServicer
+
+from dsrkit.db import Connection, partner_transaction
+from services.governance.sandbox.domain import mismatch
+from services.governance.tools import Tools, scope
+
+
+class SandboxServicer(SandboxServiceServicer):
+    """Proto to domain and back, nothing else."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._store = tools.store
+
+    async def GetSandbox(self, request: pb.GetSandboxRequest, context: Any) -> pb.Sandbox:
+        return await self._sandbox(scope(request.parent))
+
+    async def ResetSandbox(self, request: pb.ResetSandboxRequest, context: Any) -> pb.Sandbox:
+        partner = scope(request.parent)
+
+        async def make(connection: Connection, _: UUID) -> str:
+            await self._need(connection)
+            await self._store.row(connection, "sandbox.reset", self._tools.clock())
+            return partner
+
+        await self._tools.once(partner, request, "ResetSandbox", make)
+        return await self._sandbox(partner)
+
+    async def _need(self, connection: Connection) -> Any:
+        await self._store.need(connection, "partner", "resource")
+        row = await self._store.row(connection, "sandbox.sandbox")
+        if row is None:
+            text = "The partner is live: it has no sandbox. The operator creates one as a partner of its own."
+            raise mismatch(text, False, "parent")
+        return row
+
+    async def _sandbox(self, partner: str) -> pb.Sandbox:
+        async with partner_transaction(self._store.pool, partner) as connection:
+            row = await self._need(connection)
+        message = pb.Sandbox(partner=partner, resets=row["resets"])
+        if row["reset_time"] is not None:
+            message.reset_time.FromDatetime(row["reset_time"])
+        return message

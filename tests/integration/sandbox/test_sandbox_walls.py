@@ -1,0 +1,95 @@
+"""A sandbox and what is live never meet, whichever wall somebody stands before."""
+
+import uuid
+
+import grpc
+import pytest
+from dsr.v1 import governance_pb2 as pb
+from dsr.v1 import sandbox_pb2
+from google.protobuf import json_format
+
+from deploy.local import sandbox
+from dsrkit.errors import from_rpc_error
+from tests.integration.sandbox.conftest import Setting
+from tests.support.memory import MemoryBackend
+from tests.support.sandbox import backend, connect, create_partner, create_source, serve, stub
+from tests.support.services import CRM, DUBLIN, PARTNER, World, reason_of
+
+
+async def reset(world: World, partner: str = sandbox.PARTNER) -> sandbox_pb2.Sandbox:
+    message = sandbox_pb2.ResetSandboxRequest(parent=partner, request_id=str(uuid.uuid4()))
+    answer: sandbox_pb2.Sandbox = await stub(world).ResetSandbox(message, metadata=world.metadata("adam", "ROLE_ADMIN"))
+    return answer
+
+
+@pytest.mark.policy("P1", "a sandbox gets sandboxes as data sources only, and nobody else gets one")
+async def test_a_source_of_the_other_sort_is_not_registered(setting: Setting) -> None:
+    source = json_format.ParseDict(sandbox.data_source(setting.address), pb.DataSource())
+    source.name += "-2"
+    source.sandbox = False
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await create_source(setting.world, source)
+    assert reason_of(refused.value) == "SANDBOX_MISMATCH"
+    info = from_rpc_error(refused.value)
+    assert info is not None
+    assert dict(info.metadata) == {"expected": "sandbox", "field": "data_source.sandbox"}
+    live = pb.DataSource(
+        name=f"{PARTNER}/dataSources/toys",
+        display_name="x",
+        custody=pb.DataSource.CUSTODY_OPERATOR,
+        location=DUBLIN,
+        sandbox=True,
+    )
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await create_source(setting.live, live)
+    assert reason_of(refused.value) == "SANDBOX_MISMATCH"
+    listed = await setting.world.governance.ListDataSources(
+        pb.ListDataSourcesRequest(parent=sandbox.PARTNER), metadata=setting.world.metadata("adam", "ROLE_ADMIN")
+    )
+    assert [s.name for s in listed.data_sources] == [sandbox.SHOP]
+
+
+@pytest.mark.policy("P1", "a live connector at a sandbox's address is asked for nobody")
+async def test_nobody_is_looked_for_at_a_live_connector(setting: Setting) -> None:
+    """Somebody configured a live backend under the sandbox's name; an ignorant connector says no more than it."""
+    made = await create_partner(setting.live, "acme-mixed")
+    source = "partners/acme-mixed/dataSources/shop"
+    live = MemoryBackend(source, {})
+    async with serve(made, source, live, []) as address:
+        await connect(made, address)
+        request = await made.create("access", identities=[("email", "ann@sandbox.example")])
+        await made.until_waiting("access", request.name, "SANDBOX_MISMATCH")
+        assert live.calls == []
+
+
+async def test_a_sandbox_serves_a_request_and_begins_anew_when_it_is_reset(setting: Setting) -> None:
+    made = setting.world
+    request = await made.create("erasure", identities=[("email", "ann@sandbox.example")], validate_only=False)
+    planned = await made.until("erasure", request.name, "PLANNED")
+    counts = {c.collection: c.records for c in planned.plan.collections if c.records}
+    assert counts == {"customers": 1, "orders": 3, "invoices": 1, "tickets": 2, "reviews": 1, "logs": 12}
+    before = await stub(made).GetSandbox(
+        sandbox_pb2.GetSandboxRequest(parent=sandbox.PARTNER), metadata=made.metadata("r", "ROLE_READER")
+    )
+    assert (before.resets, before.HasField("reset_time")) == (0, False)
+    store = backend(made)._store  # type: ignore[attr-defined]  # the test looks at the file past the connector
+    with store.transaction() as database:
+        database.execute("DELETE FROM record")
+    gone = await made.create("access", identities=[("email", "ann@sandbox.example")])
+    assert not any(s.records for s in (await made.until("access", gone.name)).sources)
+    after = await reset(made)
+    assert after.resets == 1
+    assert after.HasField("reset_time")
+    again = await made.create("access", identities=[("email", "ann@sandbox.example")])
+    done = await made.until("access", again.name)
+    assert sum(c.records for c in done.bundle.collections) == 20
+
+
+async def test_a_live_partner_has_no_sandbox(setting: Setting) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await reset(setting.live, PARTNER)
+    assert reason_of(refused.value) == "SANDBOX_MISMATCH"
+    source = await setting.live.governance.GetDataSource(
+        pb.GetDataSourceRequest(name=CRM), metadata=setting.live.metadata("adam", "ROLE_ADMIN")
+    )
+    assert not source.sandbox
