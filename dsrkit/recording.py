@@ -60,6 +60,7 @@ class Recorder:
     def __init__(self, write: Write) -> None:
         self._write = write
         self._waiting: list[tuple[str, ProcessingRecord]] = []
+        self._unfinished = 0
         self._some = asyncio.Event()
         self._stopping = asyncio.Event()
 
@@ -67,6 +68,20 @@ class Recorder:
         """STORE_UNAVAILABLE when too many wait: what can't be recorded isn't done."""
         if len(self._waiting) >= MOST_WAITING:
             raise DsrError("STORE_UNAVAILABLE", "The service's database can't be reached. Retry.")
+
+    @property
+    def in_hand(self) -> int:
+        """How many calls are being answered, and records not yet written."""
+        return self._unfinished + len(self._waiting)
+
+    @contextmanager
+    def unfinished(self) -> Iterator[None]:
+        """While a call is being answered, or records are being written."""
+        self._unfinished += 1
+        try:
+            yield
+        finally:
+            self._unfinished -= 1
 
     def add(self, partner: str, record: ProcessingRecord) -> None:
         """Takes a record."""
@@ -79,7 +94,8 @@ class Recorder:
             await self._some.wait()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), INTERVAL)
-            await self._flush()
+            with self.unfinished():
+                await self._flush()
 
     async def stop(self, running: "asyncio.Task[None]") -> None:
         """Writes what is left."""
@@ -120,13 +136,13 @@ class RecordInterceptor(grpc.aio.ServerInterceptor):
         operation = method.rpartition("/")[2]
 
         async def around(request: Any, _: Any, call: Callable[[], Awaitable[Any]]) -> Any:
-            with self._recording(operation, request) as recorded:
+            with self._recorder.unfinished(), self._recording(operation, request) as recorded:
                 result = await call()
                 recorded.result = getattr(result, "name", "")
                 return result
 
         async def around_stream(request: Any, _: Any, items: AsyncIterator[Any]) -> AsyncIterator[Any]:
-            with self._recording(operation, request):
+            with self._recorder.unfinished(), self._recording(operation, request):
                 async with aclosing(cast(Any, items)):
                     async for item in items:
                         yield item

@@ -40,6 +40,13 @@ class RunningServer:
     port: int
     health: health.HealthServicer
     draining: asyncio.Event = field(default_factory=asyncio.Event)
+    counts: list[Callable[[], int]] = field(default_factory=list)
+    """What `in_hand` adds up."""
+
+    @property
+    def in_hand(self) -> int:
+        """How much is being worked on: calls of the public API, records not yet written, tasks, chores. 0: at rest."""
+        return sum(count() for count in self.counts)
 
     async def wait_for_termination(self) -> None:
         """Returns when SIGTERM or SIGINT asked the process to end."""
@@ -119,6 +126,8 @@ async def open_server(
     await server.start()
     recording = asyncio.create_task(recorder.run()) if recorder is not None else None
     running = RunningServer(server, port, health_servicer, draining or asyncio.Event())
+    if recorder is not None:
+        running.counts.append(lambda: recorder.in_hand)
     serving = health_pb2.HealthCheckResponse.SERVING
     for name in ("", *service_names):
         await health_servicer.set(name, serving)

@@ -232,6 +232,7 @@ async def serving(
     ):
         listening = asyncio.create_task(tools.parts.hub.listen())
         working = asyncio.create_task(worker.run()) if works else None
+        running.counts.append(lambda: worker.in_hand)
         try:
             yield running
         finally:

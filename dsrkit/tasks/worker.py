@@ -7,8 +7,8 @@ A step does its work outside of any transaction and returns `Done`, or raises `D
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from uuid import UUID
 
@@ -94,6 +94,12 @@ class Worker:
         self._manager = self._new_manager()
         self._stopping = asyncio.Event()
         self._kick = asyncio.Event()
+        self._in_hand = 0
+
+    @property
+    def in_hand(self) -> int:
+        """How many tasks and chores are being worked on."""
+        return self._in_hand
 
     def stop(self) -> None:
         """Takes no more tasks; those in hand are finished."""
@@ -181,7 +187,8 @@ class Worker:
     async def _repeat(self, seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
         while not self._stopping.is_set():
             try:
-                await chore()
+                with self._working():
+                    await chore()
             except Exception as error:
                 log.get_logger().warning("chore.failed", error=error, reason=map_error(error).reason)
             await self._sleep(seconds)
@@ -190,11 +197,20 @@ class Worker:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
 
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        self._in_hand += 1
+        try:
+            yield
+        finally:
+            self._in_hand -= 1
+
     async def _run_job(self, job: Job) -> None:
         # Whatever escapes here would stand in the queue's log with its text, so nothing but a reason code does.
         payload = orjson.loads(job.payload or b"{}")
         try:
-            await self.run_task(payload["partner"], UUID(payload["task"]))
+            with self._working():
+                await self.run_task(payload["partner"], UUID(payload["task"]))
         except Exception as error:
             log.get_logger().error("task.unfinished", task=payload.get("task"), error=error)
             raise RuntimeError(map_error(error).reason) from None

@@ -110,6 +110,7 @@ async def open_service(config: Config, clock: Clock = system_clock) -> AsyncIter
             observing(SCHEMA, [tasks, corrections], config.otlp_endpoint, config.otlp_interval_seconds),
         ):
             working = asyncio.create_task(worker.run()) if works else None
+            running.counts.append(lambda: worker.in_hand)
             try:
                 yield running
             finally:

@@ -40,13 +40,14 @@ from connectors.config import GrantKeys
 from connectors.host import SERVICE_NAME, ConnectorHost
 from deploy.database import SCHEMAS, migrate_all
 from deploy.local.postgres import free_port
+from dsrkit import recording
 from dsrkit.auth import Authenticator, TrustStore
 from dsrkit.errors import from_rpc_error
 from dsrkit.grants import GrantVerifier
 from dsrkit.issuer import TrustFile, make_grant_key
 from dsrkit.requests import runtime
 from dsrkit.requests.runtime import Config as RightConfig
-from dsrkit.server import open_server
+from dsrkit.server import RunningServer, open_server
 from dsrkit.tls import TlsFiles
 from services.governance.config import Config as GovernanceConfig
 from tests.support.memory import MemoryBackend, Table
@@ -56,9 +57,10 @@ SHOP, CRM = f"{PARTNER}/dataSources/shop", f"{PARTNER}/dataSources/crm"
 APPROVER = "urn:dsr:partner:acme#bob"
 DUBLIN = governance_pb2.Location(provider="Amazon Web Services", site="Dublin", country="IE")
 LEEDS = governance_pb2.Location(provider="Brightbox", site="Leeds", country="GB")
-# Nobody waits for an order longer than it takes.
+# Nobody waits for an order longer than it takes, nor for the records of the test before.
 erasure.SWEEP_SECONDS = erasure.ORDER_SECONDS = portability.ORDER_SECONDS = 0.2
 runtime.TERMINATION_SECONDS = 0.5
+recording.INTERVAL = 0.05
 _MODULES = {"access": access, "portability": portability, "erasure": erasure}
 _STUBS: Mapping[str, Any] = {
     "access": AccessServiceStub,
@@ -75,10 +77,12 @@ class World:
 
     folder: Path
     dsn: Callable[[str], str]
-    crm: MemoryBackend
-    shop: MemoryBackend
     ports: dict[str, int]
-    stack: AsyncExitStack
+    crm: MemoryBackend = field(init=False)
+    shop: MemoryBackend = field(init=False)
+    starts: int = 0
+    """How often a service was started."""
+    servers: dict[str, RunningServer] = field(default_factory=dict)
     running: dict[str, AsyncExitStack] = field(default_factory=dict)
     channels: dict[str, grpc.aio.Channel] = field(default_factory=dict)
     heartbeat_seconds: float = 10.0
@@ -189,10 +193,12 @@ class World:
                 **self.telemetry,
                 **self.governance_settings,
             )
-            await stack.enter_async_context(governance.open_service(config, lambda: self.clock()))
+            opened = governance.open_service(config, lambda: self.clock())
         else:
-            await stack.enter_async_context(_MODULES[name].open_service(self.config(name)))
+            opened = _MODULES[name].open_service(self.config(name))
+        self.servers[name] = await stack.enter_async_context(opened)
         self.running[name] = stack
+        self.starts += 1
 
     def config(self, name: str) -> RightConfig:
         return RightConfig(
@@ -410,6 +416,63 @@ def seconds(count: float) -> Duration:
 
 
 @asynccontextmanager
+async def open_services(
+    folder: Path, cluster: Any, database: str, tls: TlsFiles | None = None, telemetry: Mapping[str, Any] | None = None
+) -> AsyncIterator[World]:
+    """Starts the services, without any partner. `telemetry`: settings of every service."""
+    passwords = {schema: f"{schema}-secret" for schema in SCHEMAS}
+    await migrate_all(cluster.dsn(database), passwords)
+    trust = TrustFile(folder / "trust.json")
+    for name in ("acme", "globex"):
+        trust.add_partner(name, folder / f"{name}.json")
+    trust.add_operator(folder / "operator.json")
+    for name in _MODULES:
+        trust.add_service(name, folder / f"{name}.json")
+    make_grant_key(folder / "grant.json", folder / "grants.jwks")
+    ports = {name: free_port() for name in ("governance", *_MODULES)}
+
+    def dsn(name: str) -> str:
+        return str(cluster.dsn(database, user=f"dsr_{name}", password=passwords[name]))
+
+    world = World(folder, dsn, ports, tls=tls, telemetry=dict(telemetry or {}))
+    try:
+        for name in ports:
+            await world.start(name)
+        yield world
+    finally:
+        await world.close()
+
+
+@asynccontextmanager
+async def connected(world: World, backends: Mapping[str, Backend] | None = None, **partner: Any) -> AsyncIterator[None]:
+    """One partner with two sources and a data map, on services that know none yet.
+
+    `backends`: others than those in memory, by source.
+    """
+    world.crm, world.shop = crm_backend(), shop_backend()
+    host = ConnectorHost(
+        {CRM: world.crm, SHOP: world.shop, **(backends or {})},
+        GrantVerifier(GrantKeys(world.folder / "grants.jwks")),
+        lambda: datetime.now(UTC),
+        {CRM: "memory", SHOP: "memory"},
+    )
+    async with open_server(
+        listen="127.0.0.1:0",
+        registrations=[lambda server: add_ConnectorServiceServicer_to_server(host, server)],
+        service_names=[SERVICE_NAME],
+        authenticator=Authenticator(TrustStore(world.folder / "trust.json"), [CRM, SHOP]),
+        tls=world.tls.server() if world.tls else None,
+    ) as connectors:
+        await settle_partner(world, f"127.0.0.1:{connectors.port}", **partner)
+        try:
+            yield
+        finally:
+            for backend in (world.crm, world.shop):
+                if backend.gate is not None:
+                    backend.gate.set()
+
+
+@asynccontextmanager
 async def open_world(
     folder: Path,
     cluster: Any,
@@ -423,43 +486,9 @@ async def open_world(
 
     `telemetry`: settings of every service. `backends`: others than those in memory, by source.
     """
-    passwords = {schema: f"{schema}-secret" for schema in SCHEMAS}
-    await migrate_all(cluster.dsn(database), passwords)
-    trust = TrustFile(folder / "trust.json")
-    for name in ("acme", "globex"):
-        trust.add_partner(name, folder / f"{name}.json")
-    trust.add_operator(folder / "operator.json")
-    for name in _MODULES:
-        trust.add_service(name, folder / f"{name}.json")
-    make_grant_key(folder / "grant.json", folder / "grants.jwks")
-    crm, shop = crm_backend(), shop_backend()
-    ports = {name: free_port() for name in ("governance", *_MODULES)}
-
-    def dsn(name: str) -> str:
-        return str(cluster.dsn(database, user=f"dsr_{name}", password=passwords[name]))
-
-    async with AsyncExitStack() as stack:
-        world = World(folder, dsn, crm, shop, ports, stack, tls=tls, telemetry=dict(telemetry or {}))
-        host = ConnectorHost(
-            {CRM: crm, SHOP: shop, **(backends or {})},
-            GrantVerifier(GrantKeys(folder / "grants.jwks")),
-            lambda: datetime.now(UTC),
-            {CRM: "memory", SHOP: "memory"},
-        )
-        connectors = await stack.enter_async_context(
-            open_server(
-                listen="127.0.0.1:0",
-                registrations=[lambda server: add_ConnectorServiceServicer_to_server(host, server)],
-                service_names=[SERVICE_NAME],
-                authenticator=Authenticator(TrustStore(folder / "trust.json"), [CRM, SHOP]),
-                tls=tls.server() if tls else None,
-            )
-        )
-        stack.push_async_callback(world.close)
-        for name in ports:
-            await world.start(name)
-        await settle_partner(world, f"127.0.0.1:{connectors.port}", **partner)
-        yield world
+    async with open_services(folder, cluster, database, tls, telemetry) as world:
+        async with connected(world, backends, **partner):
+            yield world
 
 
 async def settle_partner(world: World, address: str, **fields: Any) -> None:
