@@ -14,6 +14,7 @@ from services.governance.families import FAMILIES
 from services.governance.law.domain import Law
 from services.governance.store import SCHEMA, GovernanceStore
 from services.governance.tools import Tools
+from tests.support.http import PLAINTEXT
 from tests.support.services import World
 
 Pass = Callable[[timedelta], Awaitable[None]]
@@ -28,7 +29,7 @@ async def virtual_time(world: World, start: datetime) -> AsyncIterator[Pass]:
         return now
 
     world.clock = clock
-    async with open_pool(world.dsn("governance"), SCHEMA) as pool, httpx.AsyncClient() as client:
+    async with open_pool(world.dsn("governance"), SCHEMA) as pool, httpx.AsyncClient(verify=PLAINTEXT) as client:
         store, vault = GovernanceStore(pool, TaskStore(pool, SCHEMA)), Vault(world.folder / "keys" / "governance")
         tools = Tools(store, vault, EgressGuard.parse(""), clock, "dpo@agency.example", "", Law.load(), client, None)
         chores = [chore for family in FAMILIES for _, chore in family.chores(tools)]

@@ -37,10 +37,14 @@ class House:
     async def world(self) -> AsyncIterator[World]:
         """For one test: everything is running, and the partner has no grace period."""
         world = self._world or await self._open()
-        async with connected(world):
-            yield world
-        if not await self._vacated(world):
-            await self.close()
+        clean = False
+        try:
+            async with connected(world):
+                yield world
+            clean = await self._vacated(world)
+        finally:
+            if not clean:
+                await self.close()
 
     async def close(self) -> None:
         """Ends the services."""

@@ -23,6 +23,7 @@ from dsrkit.issuer import TrustFile
 from dsrkit.tls import TlsFiles
 from tests.gateway_fake import PARTNER
 from tests.integration.edge.conftest import Edge, start
+from tests.support.http import PLAINTEXT
 
 URL = f"/v1/{PARTNER}"
 
@@ -47,7 +48,7 @@ async def test_no_connection(edge: Edge, certificate: str) -> None:
 
 
 async def test_no_plaintext(edge: Edge) -> None:
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(verify=PLAINTEXT) as http:
         with pytest.raises(httpx.TransportError):
             await http.get(f"http://localhost:{edge.port}{URL}")
 

@@ -9,6 +9,7 @@ from gateway.app import Limits
 from gateway.config import Config
 from gateway.server import RunningGateway, open_gateway
 from tests.gateway_fake import Platform, open_platform
+from tests.support.http import PLAINTEXT
 
 LIMITS = Limits(body_seconds=1.0, write_seconds=2.0, heartbeat_seconds=0.2)
 
@@ -40,5 +41,6 @@ async def gateway(config: Config) -> AsyncIterator[RunningGateway]:
 @pytest.fixture
 async def http(gateway: RunningGateway, platform: Platform) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"authorization": f"Bearer {platform.token()}"}
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.port}", headers=headers, timeout=30) as client:
+    url = f"http://127.0.0.1:{gateway.port}"
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30, verify=PLAINTEXT) as client:
         yield client

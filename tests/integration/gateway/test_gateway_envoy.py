@@ -16,6 +16,7 @@ from gateway.routes import PUBLIC_SERVICES, Kind, Route, routes_of
 from tests.gateway_fake import ABSENT, PARTNER, REQUEST_ID, Platform
 from tests.integration.gateway.test_gateway_rpcs import BODY, PARTNERS_ROLES, operators_only, url_of
 from tests.integration.gateway.test_gateway_streams import blocks
+from tests.support.http import PLAINTEXT
 
 ROUTES = routes_of(PUBLIC_SERVICES)
 
@@ -35,7 +36,7 @@ async def envoy_url(running_platform: Platform, tmp_path_factory: pytest.TempPat
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        async with asyncio.timeout(30), httpx.AsyncClient() as http:
+        async with asyncio.timeout(30), httpx.AsyncClient(verify=PLAINTEXT) as http:
             while True:
                 try:
                     await http.get(url)
@@ -52,7 +53,7 @@ async def envoy_url(running_platform: Platform, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture
 async def both(http: httpx.AsyncClient, envoy_url: str) -> AsyncIterator[Any]:
-    async with httpx.AsyncClient(base_url=envoy_url, headers=http.headers, timeout=30) as other:
+    async with httpx.AsyncClient(base_url=envoy_url, headers=http.headers, timeout=30, verify=PLAINTEXT) as other:
 
         async def ask(method: str, url: str, **arguments: Any) -> tuple[httpx.Response, httpx.Response]:
             return await http.request(method, url, **arguments), await other.request(method, url, **arguments)

@@ -29,6 +29,7 @@ from gateway.routes import PUBLIC_SERVICES, Kind, Route, routes_of
 from gateway.server import open_gateway
 from tests.gateway_fake import PARTNER, Platform, open_platform
 from tests.integration.gateway.test_gateway_rpcs import PARTNERS_ROLES, operators_only, url_of
+from tests.support.http import PLAINTEXT
 
 ROOT = Path(__file__).resolve().parents[3]
 DESCRIPTION: dict[str, Any] = json.loads((ROOT / "gateway" / "openapi.json").read_text())
@@ -64,7 +65,9 @@ async def test_process_serves_and_drains(platform: Platform) -> None:
         line = json.loads(await process.stderr.readline())
         assert (line["event"], line["service"]) == ("listening", "gateway")
         headers = {"authorization": f"Bearer {platform.token()}"}
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{line['port']}", headers=headers) as http:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{line['port']}", headers=headers, verify=PLAINTEXT
+        ) as http:
             assert (await http.get("/healthz")).json() == {"status": "ok"}
             assert (await http.get("/readyz")).json()["status"] == "ready"
             assert (await http.get(f"/v1/{PARTNER}?secret=jane@example.org")).status_code == 400

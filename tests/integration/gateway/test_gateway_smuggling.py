@@ -12,6 +12,7 @@ import pytest
 from gateway.config import Config
 from gateway.server import RunningGateway, open_gateway
 from tests.gateway_fake import PARTNER, Platform
+from tests.support.http import PLAINTEXT
 
 # What grpc itself adds to every call.
 OWN = {"user-agent", "authorization", "x-dsr-originating-ip", "traceparent"}
@@ -196,7 +197,7 @@ async def test_the_address_behind_a_trusted_hop(config: Config, platform: Platfo
         "": "127.0.0.1",
     }
     headers = {"authorization": f"Bearer {platform.token()}"}
-    async with open_gateway(behind) as gateway, httpx.AsyncClient(headers=headers) as http:
+    async with open_gateway(behind) as gateway, httpx.AsyncClient(headers=headers, verify=PLAINTEXT) as http:
         for sent, expected in cases.items():
             platform.calls.clear()
             await http.get(f"http://127.0.0.1:{gateway.port}{PATH}", headers={"x-forwarded-for": sent})

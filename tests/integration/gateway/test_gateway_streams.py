@@ -16,6 +16,7 @@ from gateway.server import RunningGateway, open_gateway
 from tests.gateway_fake import ABSENT, CONTENT, PARTNER, SHA256, Platform, events, pieces
 from tests.integration.gateway.conftest import LIMITS
 from tests.integration.gateway.test_gateway_errors import problem_of
+from tests.support.http import PLAINTEXT
 
 WATCH = f"/v1/{PARTNER}/accessRequests/1:watch"
 DOWNLOAD = f"/v1/{PARTNER}/accessRequests/1:download"
@@ -94,7 +95,9 @@ async def test_drain_ends_streams_and_readiness(config: Config, platform: Platfo
     headers = {"authorization": f"Bearer {platform.token()}"}
     gateway = open_gateway(config, LIMITS)
     running: RunningGateway = await gateway.__aenter__()
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{running.port}", headers=headers) as http:
+    async with httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{running.port}", headers=headers, verify=PLAINTEXT
+    ) as http:
         async with http.stream("GET", WATCH) as response:
             reading = asyncio.create_task(response.aread())
             await eventually(lambda: bool(platform.calls))

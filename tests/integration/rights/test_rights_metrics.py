@@ -22,6 +22,7 @@ from dsrkit.telemetry import meter_provider, tell_expiry
 from gateway.config import Config
 from gateway.server import open_gateway
 from tests.integration.rights.test_rights_tls import Authority
+from tests.support.http import PLAINTEXT
 from tests.support.otlp import Collector, open_collector, points
 from tests.support.services import PARTNER, World, eventually, open_world
 
@@ -72,7 +73,7 @@ async def done(world: World) -> str:
     await world.until_waiting("access", request.name, "SOURCE_UNAVAILABLE")
     world.crm.down = False
     await world.until("access", request.name)
-    async with open_gateway(config) as gateway, httpx.AsyncClient() as client:
+    async with open_gateway(config) as gateway, httpx.AsyncClient(verify=PLAINTEXT) as client:
         url = f"http://127.0.0.1:{gateway.port}/v1/{request.name}"
         assert (await client.get(url, headers=dict(world.metadata()))).status_code == 200
         assert (await client.get(f"{url}x", headers=dict(world.metadata()))).status_code == 404

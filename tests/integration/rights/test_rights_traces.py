@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from gateway.config import Config
 from gateway.server import open_gateway
+from tests.support.http import PLAINTEXT
 from tests.support.services import World, eventually
 
 
@@ -33,7 +34,7 @@ async def test_one_trace_from_the_gateway_to_the_connector(spans: InMemorySpanEx
     config = Config(listen="127.0.0.1:0", **ports)  # type: ignore[arg-type]
     message = world.create_message("access")
     body = json_format.MessageToDict(message.access_request)
-    async with open_gateway(config) as gateway, httpx.AsyncClient() as client:
+    async with open_gateway(config) as gateway, httpx.AsyncClient(verify=PLAINTEXT) as client:
         url = f"http://127.0.0.1:{gateway.port}/v1/partners/acme/accessRequests"
         answer = await client.post(
             url, params={"request_id": message.request_id}, json=body, headers=dict(world.metadata())

@@ -48,6 +48,7 @@ from dsrkit.interceptors import policy_of
 from dsrkit.issuer import TrustFile
 from gateway.config import Config as GatewayConfig
 from gateway.server import open_gateway
+from tests.support.http import PLAINTEXT
 from tests.support.policies import appoint, appoint_officers, propose, publish
 from tests.support.services import CRM, PARTNER, World, data_map, open_world, subject, timestamp
 
@@ -80,7 +81,8 @@ async def setting(postgres: Cluster) -> AsyncIterator[Setting]:
             ports: dict[str, Any] = {f"{n}_address": f"127.0.0.1:{p}" for n, p in world.ports.items()}
             config = GatewayConfig(listen="127.0.0.1:0", trust=str(world.folder / "trust.json"), **ports)
             async with open_gateway(config) as gateway:
-                async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.port}", timeout=20) as client:
+                url = f"http://127.0.0.1:{gateway.port}"
+                async with httpx.AsyncClient(base_url=url, timeout=20, verify=PLAINTEXT) as client:
                     yield Setting(world, client, await _resources(world))
     postgres.drop_database(name)
 
