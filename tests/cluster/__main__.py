@@ -210,7 +210,7 @@ async def replaced_under_load(cluster: Cluster, workload: Manifest, stage: Stage
     image = "localhost/dsr-platform:next"
     podman("tag", workload["spec"]["template"]["spec"]["containers"][0]["image"], image)
     clerk = Actor(Credential.load(cluster.credential("acme")), "clerk-7", ("ROLE_READER",))
-    done, failed, stop = [0, 0], [], asyncio.Event()
+    done, failed, stop, tick = [0, 0], [], asyncio.Event(), asyncio.Event()
     files = cluster.world.certificate(PARTNER)
     pair = (files.certificate.read_bytes(), files.key.read_bytes())
     root = cluster.world.authority.read_bytes()
@@ -219,6 +219,7 @@ async def replaced_under_load(cluster: Cluster, workload: Manifest, stage: Stage
         while not stop.is_set():
             answer = await api.client.get(f"/v1/{ACME}/accessRequests", headers=clerk.headers())
             done[0] += 1
+            tick.set()
             if answer.status_code != 200:
                 failed.append(f"HTTP {answer.status_code}: {answer.text[:200]}")
             await asyncio.sleep(0.02)
@@ -235,25 +236,49 @@ async def replaced_under_load(cluster: Cluster, workload: Manifest, stage: Stage
                 except Exception as error:
                     failed.append(f"gRPC: {error}")
                 done[1] += 1
+                tick.set()
                 await asyncio.sleep(0.02)
+
+    async def calls(more: int) -> None:
+        least = [count + more for count in done]
+        async with asyncio.timeout(60):
+            while any(count < wanted for count, wanted in zip(done, least, strict=True)):
+                if any(task.done() for task in load):
+                    return  # it failed, and is asked below
+                tick.clear()
+                await tick.wait()
 
     with stage.chapter("A service is replaced while calls go on") as chapter:
         load = [asyncio.create_task(over_http()), asyncio.create_task(over_grpc())]
-        await asyncio.sleep(2)
-        with stage.doing("a pod of the new image, until it serves"):
+        await calls(20)
+        with stage.doing("a pod of the new image, until it answers calls"):
             new = await asyncio.to_thread(cluster.pods.start, workload, "access", name="access-api-next", image=image)
             await cluster.pods.serving(new, health_port(workload))
-        await asyncio.sleep(8)  # as a rollout waits until the new pod's address is known
-        stage.say("the new pod serves; the old one is told to end")
+            await _asked(f"{new}-access")
+        stage.say("the old pod is told to end")
         # The container, not the pod: `podman pod stop` takes the network away at once, Kubernetes after the containers.
         await asyncio.to_thread(podman, "stop", "--time", "40", f"{old}-access")
-        await asyncio.sleep(4)
+        await calls(100)
         stop.set()
         await asyncio.gather(*load)
         stage.expect(f"none of {done[0]} calls over HTTP and {done[1]} over gRPC failed", not failed)
         for text in failed[:5]:
             stage.say(text)
         chapter.outcome = f"{sum(done)} calls, {len(failed)} failed"
+
+
+async def _asked(container: str) -> None:
+    """Waits until the edge knows a service's new address and brings it calls, as a rollout does."""
+    async with asyncio.timeout(60):
+        while True:
+            if "/dsr.v1.AccessService/" in await asyncio.to_thread(_said, container):
+                return
+            await asyncio.sleep(0.3)
+
+
+def _said(container: str) -> str:
+    done = subprocess.run(["podman", "logs", container], capture_output=True, text=True, check=True)
+    return done.stdout + done.stderr
 
 
 async def run(folder: Path, stage: KillingStage) -> None:
