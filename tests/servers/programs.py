@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.process import Identity, Process
-from tests.servers.typescript_certificate import certificate
+from tests.support.pki import Authority
 
 _START_SECONDS = 60.0
 
@@ -129,12 +129,12 @@ class RedisServer:
 
 @contextmanager
 def redis(folder: Path, *settings: str) -> Iterator[RedisServer]:
-    """A Redis server without durability, with a certificate `server.pem` in the folder, signed by `ca.pem`."""
+    """A Redis server without durability, with a certificate `server.pem` in the folder, signed by `server-ca.pem`."""
     program, port, tls_port = find("redis-server", "redis-server"), free_port(), free_port()
-    certificate(folder, "server")
+    tls = Authority().files(folder, "server", "127.0.0.1")
     arguments = [program, "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--save", ""]
-    arguments += ["--tls-port", str(tls_port), "--tls-cert-file", str(folder / "server.pem")]
-    arguments += ["--tls-key-file", str(folder / "server.pem.key"), "--tls-ca-cert-file", str(folder / "ca.pem")]
+    arguments += ["--tls-port", str(tls_port), "--tls-cert-file", str(tls.certificate)]
+    arguments += ["--tls-key-file", str(tls.key), "--tls-ca-cert-file", str(tls.authority)]
     arguments += ["--tls-auth-clients", "no", *settings]
     process = Process.start("redis", arguments, log=folder / "redis.log", grace=5.0)
     try:

@@ -342,7 +342,7 @@ async def test_users_permissions_are_known_before_they_are_needed(
 async def test_tls_is_verified(shop: Shop, redis_server: RedisServer, tmp_path: Path) -> None:
     folder = Path(redis_server.process.log).parent
     url = f"rediss://127.0.0.1:{redis_server.tls_port}/{_DATABASE}"
-    trusting = _source(shop.options, tmp_path, url=url, ca_file=str(folder / "ca.pem"))
+    trusting = _source(shop.options, tmp_path, url=url, ca_file=str(folder / "server-ca.pem"))
     assert (await trusting.backend.probe()).encrypted_in_transit
     assert await trusting.counts(id="7") == EVERYTHING
     await trusting.backend.close()

@@ -22,7 +22,6 @@ from dsr.v1 import connectors_pb2, erasure_pb2, governance_pb2
 
 from deploy.local.postgres import Cluster
 from tests.conformance.harness import Client, Keys, connect, delete, person, reason
-from tests.servers.typescript_certificate import certificate
 from tests.servers.typescript_connector import ANN, JOANN, Shop, built, check, content, run
 from tests.support.contract import CONTRACT
 from tests.support.pki import Authority
@@ -271,14 +270,14 @@ async def test_outside_loopback_it_starts_with_tls_only(main: Path, shop: Shop) 
 
 
 async def test_mutual_tls_with_256_bits(main: Path, keys: Keys, shop: Shop) -> None:
-    tls = certificate(keys.folder, "connector")
+    tls = Authority().files(keys.folder, "connector", "127.0.0.1")
     shop.config |= {
         "listen": "0.0.0.0:0",
-        "tls": {"certificate": "connector.pem", "key": "connector.pem.key", "clientCa": "ca.pem"},
+        "tls": {"certificate": "connector.pem", "key": "connector.key", "clientCa": "connector-ca.pem"},
     }
-    authority = (keys.folder / "ca.pem").read_bytes()
+    authority = (keys.folder / "connector-ca.pem").read_bytes()
     async with run(main, shop) as running:
-        credentials = grpc.ssl_channel_credentials(authority, tls.key, tls.certificate)
+        credentials = tls.channel()
         async with grpc.aio.secure_channel(running.target, credentials) as channel:
             assert (await Client(channel, keys, SOURCE).describe()).connector == "example-shop"
         async with grpc.aio.secure_channel(running.target, grpc.ssl_channel_credentials(authority)) as channel:
@@ -292,10 +291,10 @@ async def test_mutual_tls_with_256_bits(main: Path, keys: Keys, shop: Shop) -> N
 
 
 def shakes_hands(address: tuple[str, int], folder: Path, version: ssl.TLSVersion, ciphers: str) -> bool:
-    context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+    context = ssl.create_default_context(cafile=str(folder / "connector-ca.pem"))
     context.maximum_version = version
     context.set_ciphers(ciphers)
-    context.load_cert_chain(folder / "connector.pem", folder / "connector.pem.key")
+    context.load_cert_chain(folder / "connector.pem", folder / "connector.key")
     context.set_alpn_protocols(["h2"])
     try:
         with socket.create_connection(address, 5) as plain:

@@ -21,7 +21,7 @@ from dsrkit.telemetry import Collector as Target
 from dsrkit.telemetry import meter_provider, tell_expiry
 from gateway.config import Config
 from gateway.server import open_gateway
-from tests.integration.rights.test_rights_tls import Authority
+from tests.integration.rights.test_rights_tls import authority_in, issue
 from tests.support.http import PLAINTEXT
 from tests.support.otlp import Collector, open_collector, points
 from tests.support.services import PARTNER, World, eventually, open_world
@@ -56,7 +56,7 @@ async def watched(postgres: Cluster, template: str, tmp_path_factory: pytest.Tem
         resource = Resource.create({"service.name": "dsr-test"})
         provider = meter_provider(resource, Target(collector.endpoint, SECONDS, None))
         metrics.set_meter_provider(provider)  # once per process: no other module does
-        tell_expiry(provider, {"tls_certificate": Authority(folder / "pki").issue("services").certificate})
+        tell_expiry(provider, {"tls_certificate": issue(authority_in(folder / "pki"), "services").certificate})
         settings = {"otlp_endpoint": collector.endpoint, "otlp_interval_seconds": SECONDS}
         async with open_world(folder, postgres, name, telemetry=settings) as world:
             yield Watched(world, collector, dsn)
@@ -167,27 +167,27 @@ async def test_every_metric_arrives_in_its_unit_and_names_nobody(watched: Watche
 
 @pytest.mark.policy("P9", "telemetry leaves the machine over mutual TLS only, and with the newest certificate")
 async def test_telemetry_goes_over_mutual_tls_and_shows_a_new_certificate(tmp_path: Path) -> None:
-    authority = Authority(tmp_path)
-    files = authority.issue("worker")
-    async with open_collector(authority.issue("collector").server()) as collector:
+    authority = authority_in(tmp_path)
+    files = issue(authority, "worker")
+    async with open_collector(issue(authority, "collector").server()) as collector:
         provider = meter_provider(Resource.create({}), Target(collector.endpoint, SECONDS, files))
         tell_expiry(provider, {"tls_certificate": files.certificate, "tls_ca": tmp_path / "absent"})
-        await eventually(lambda: collector.callers == {"worker"})
+        await eventually(lambda: collector.callers == {"urn:dsr:service:worker"})
         left = collector.points("dsr.tls.certificate.time_to_expiry")
         assert set(left) == {("tls_certificate",)}
-        assert 3000 < left[("tls_certificate",)] <= 3600
-        renewed = authority.issue("renewed")
+        assert 29 * 86400 < left[("tls_certificate",)] <= 30 * 86400
+        renewed = issue(authority, "renewed")
         files.key.write_bytes(renewed.key.read_bytes())
         files.certificate.write_bytes(renewed.certificate.read_bytes())
-        await eventually(lambda: collector.callers == {"worker", "renewed"})
+        await eventually(lambda: collector.callers == {"urn:dsr:service:worker", "urn:dsr:service:renewed"})
         await asyncio.to_thread(provider.shutdown)
 
 
 async def test_a_collector_that_cant_be_trusted_is_told_nothing(tmp_path: Path) -> None:
-    ours, stranger = Authority(tmp_path / "ours"), Authority(tmp_path / "elsewhere")
-    async with open_collector(stranger.issue("collector").server()) as collector:
-        provider = meter_provider(Resource.create({}), Target(collector.endpoint, 3600, ours.issue("worker")))
-        tell_expiry(provider, {"tls_certificate": tmp_path / "ours" / "worker.pem"})
+    ours, stranger = authority_in(tmp_path / "ours"), authority_in(tmp_path / "elsewhere")
+    async with open_collector(issue(stranger, "collector").server()) as collector:
+        provider = meter_provider(Resource.create({}), Target(collector.endpoint, 3600, issue(ours, "worker")))
+        tell_expiry(provider, {"tls_certificate": tmp_path / "ours" / "worker" / "tls.crt"})
         await asyncio.to_thread(provider.shutdown, 1000)  # exports what there is, or would
         assert collector.received == []
 

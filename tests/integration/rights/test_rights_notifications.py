@@ -30,7 +30,7 @@ from services.governance.notifications.outbox import notify
 from services.governance.store import SCHEMA, GovernanceStore
 from services.governance.tools import Tools
 from tests.integration.rights.test_rights_governance import create_webhook, receiver
-from tests.integration.rights.test_rights_tls import Authority
+from tests.integration.rights.test_rights_tls import authority_in, issue
 from tests.support.services import PARTNER, World, eventually, reason_of, timestamp
 
 
@@ -65,8 +65,8 @@ class Inbox:
 @asynccontextmanager
 async def mail_server(world: World) -> AsyncIterator[Inbox]:
     """A mail server that takes letters after STARTTLS only; governance is started again with it."""
-    authority = Authority(world.folder / "mail")
-    files = authority.issue("mail")
+    authority = authority_in(world.folder / "mail")
+    files = issue(authority, "mail")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(files.certificate, files.key)
     inbox = Inbox()

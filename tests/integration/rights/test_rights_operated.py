@@ -12,13 +12,14 @@ import pytest
 from dsr.credentials import Credential
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from deploy.certificates import Authority
 from deploy.local.postgres import free_port
 from dsrkit.auth import Authenticator, TrustStore
 from dsrkit.channels import Channels
 from dsrkit.issuer import TrustFile
 from dsrkit.server import RunningServer, open_server
 from dsrkit.tls import TlsFiles
-from tests.integration.rights.test_rights_tls import Authority
+from tests.integration.rights.test_rights_tls import authority_in, issue
 
 TLS13_256_BITS = {0x1302, 0x1303}
 """AES-256-GCM and ChaCha20-Poly1305 (RFC 8446, B.4)."""
@@ -84,8 +85,8 @@ class _Wire:
 
 @pytest.fixture
 async def secured(folder: Path, credential: Credential) -> AsyncIterator[tuple[RunningServer, Authority, TlsFiles]]:
-    authority = Authority(folder / "pki")
-    tls = authority.issue("services")
+    authority = authority_in(folder / "pki")
+    tls = issue(authority, "services")
     async with opened(folder, tls) as running:
         yield running, authority, tls
 
@@ -107,13 +108,13 @@ async def test_a_client_shows_its_new_certificate_without_a_restart(
 ) -> None:
     running, authority, _ = secured
     address = f"127.0.0.1:{running.port}"
-    files = Authority(authority.folder.parent / "other").issue("client")
+    files = issue(authority_in(authority.path.parent.parent / "other"), "client")
     # At first the client holds a certificate that nobody here knows, and knows nobody here.
     async with Channels(credential, files) as channels:
         first = channels.get(address)
         with pytest.raises(grpc.aio.AioRpcError):
             await _check(first)
-        ours = authority.issue("client")
+        ours = issue(authority, "client")
         assert files.authority is not None
         assert ours.authority is not None
         for old, new in (
@@ -129,9 +130,9 @@ async def test_a_client_shows_its_new_certificate_without_a_restart(
 
 
 async def test_probes_learn_of_health_in_plaintext_and_of_nothing_else(folder: Path, credential: Credential) -> None:
-    authority = Authority(folder / "pki")
+    authority = authority_in(folder / "pki")
     address = f"127.0.0.1:{free_port()}"
-    async with opened(folder, authority.issue("services"), health_listen=address):
+    async with opened(folder, issue(authority, "services"), health_listen=address):
         async with grpc.aio.insecure_channel(address) as channel:
             assert await _check(channel) == SERVING
             call: Any = channel.unary_unary("/dsr.v1.AccessService/GetAccessRequest")
