@@ -7,6 +7,7 @@ import asyncio
 import json
 import secrets
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -55,7 +56,8 @@ class Seaweed:
             *(f"-{part}.port={ports[part]}" for part in _PARTS),
             *(f"-{part}.port.grpc={ports[f'{part}-grpc']}" for part in _PARTS),
         ]
-        process = Process.start("object store", command, log=folder / "seaweed.log", grace=5.0)
+        # It takes longer than five seconds to end in order, and its data are made anew each time.
+        process = Process.start("object store", command, log=folder / "seaweed.log", stop_signal=signal.SIGKILL)
         try:
             yield cls(f"http://127.0.0.1:{ports['s3']}", key, secret, process)
         finally:
