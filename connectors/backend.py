@@ -86,4 +86,13 @@ class BeginsAnew(Protocol):
         ...
 
 
+@runtime_checkable
+class Amends(Protocol):
+    """A backend that declares AMEND."""
+
+    def amend(self, request: pb.AmendRequest, grant: Grant) -> AsyncIterator[pb.AmendResponse]:
+        """`grant` has been verified. Idempotent by `grant.task`; an older `grant.attempt` gets ATTEMPT_SUPERSEDED."""
+        ...
+
+
 BackendFactory = Callable[[SourceConfig], Backend]

@@ -11,8 +11,16 @@ from dsr.connector.v1.grant_pb2 import CollectionInstruction, Grant, Sandbox, Si
 
 from connectors import meter
 from connectors.attempts import Attempts, Relay
-from connectors.backend import Backend, BeginsAnew, Destroys, GivesBack, ListsInactive
-from connectors.limits import check_expected, check_instructions, check_subject, check_subjects, check_value
+from connectors.backend import Amends, Backend, BeginsAnew, Destroys, GivesBack, ListsInactive
+from connectors.limits import (
+    check_amendments,
+    check_counts,
+    check_expected,
+    check_instructions,
+    check_subject,
+    check_subjects,
+    check_value,
+)
 from dsrkit.auth import current_caller
 from dsrkit.errors import DsrError, not_found
 from dsrkit.grants import GrantVerifier
@@ -152,6 +160,22 @@ class ConnectorHost(ConnectorServiceServicer):
             raise TypeError("a backend that declares DESTROY has destroy")
         relay = await self._attempts.start(
             source.name, f"destroy {grant.task}", grant.attempt, lambda: backend.destroy(request, grant)
+        )
+        async for message in self._read(relay, context):
+            yield message
+
+    async def Amend(self, request: pb.AmendRequest, context: Any) -> AsyncIterator[pb.AmendResponse]:
+        source = self._source(current_caller().audience)
+        grant = self._grant(request.grant, source, Grant.OPERATION_AMEND)
+        await source.require(pb.CAPABILITY_AMEND, "AMEND")
+        if not isinstance(source.backend, Amends):
+            raise TypeError("a backend that declares AMEND has amend")
+        check_amendments(grant, preview=request.preview)
+        check_subject(request.subject)
+        check_counts(request.expected, "expected")
+        backend = source.backend
+        relay = await self._attempts.start(
+            source.name, f"amend {grant.task}", grant.attempt, lambda: backend.amend(request, grant)
         )
         async for message in self._read(relay, context):
             yield message

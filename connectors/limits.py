@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterable, Sequence
 
 from dsr.connector.v1 import connector_pb2 as pb
+from dsr.connector.v1.grant_pb2 import Grant
 
-from dsrkit.errors import invalid
+from dsrkit.errors import DsrError, invalid
 
 MAX_SUBJECTS = 1_000
 MAX_IDENTITIES = 100
@@ -49,11 +50,37 @@ def check_value(value: str, path: str) -> None:
 def check_expected(subjects: Sequence[pb.EraseSubject]) -> None:
     """FIELD_INVALID for a collection that is expected twice, or a negative count."""
     for index, subject in enumerate(subjects):
-        path = f"subjects[{index}].expected"
-        _check_unique(path, (count.collection for count in subject.expected))
-        for position, count in enumerate(subject.expected):
-            if count.records < 0:
-                raise invalid(f"{path}[{position}].records", "it is negative")
+        check_counts(subject.expected, f"subjects[{index}].expected")
+
+
+def check_counts(counts: Sequence[pb.CollectionCount], path: str) -> None:
+    """FIELD_INVALID for a collection that is expected twice, or a negative count."""
+    _check_unique(path, (count.collection for count in counts))
+    for position, count in enumerate(counts):
+        if count.records < 0:
+            raise invalid(f"{path}[{position}].records", "it is negative")
+
+
+def check_amendments(grant: Grant, *, preview: bool) -> None:
+    """GRANT_INVALID for a grant that nobody approved, where something is to be set. FIELD_INVALID for amendments that
+    are none, or contradict each other."""
+    if not preview and not (grant.approver and grant.plan_digest):
+        raise DsrError("GRANT_INVALID", "Nobody approved this; the grant permits a preview alone.", why="APPROVER")
+    if not grant.amendments:
+        raise invalid("grant.amendments", "there are none")
+    _check_unique("grant.amendments", (amendment.collection for amendment in grant.amendments))
+    for index, amendment in enumerate(grant.amendments):
+        where = f"grant.amendments[{index}]"
+        flags = [*amendment.set_flags, *amendment.clear_flags]
+        if not amendment.fields and not flags:
+            raise invalid(where, "it sets nothing")
+        for name, path in [(f.field, "fields") for f in amendment.fields] + [(f, "flags") for f in flags]:
+            if not name:
+                raise invalid(f"{where}.{path}", "a name is empty")
+        if len({f.field for f in amendment.fields}) < len(amendment.fields):
+            raise invalid(f"{where}.fields", "a field is named twice")
+        if len(set(flags)) < len(flags):
+            raise invalid(where, "a flag is named twice")
 
 
 def check_instructions(instructions: Iterable[str], path: str) -> None:

@@ -1,5 +1,6 @@
 """How MySQL and MariaDB write what relational sources share."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from connectors.mysql.flavour import Flavour
@@ -7,7 +8,7 @@ from connectors.mysql.types import as_bytes, as_json, literal, quote
 from connectors.relational.catalogue import Column, Table
 from connectors.relational.dialect import ANCHORS, CHOICES, SUBJECTS, key_table
 from connectors.relational.model import Collection, Model
-from connectors.relational.sql import TRUE, Sql, fill, join
+from connectors.relational.sql import FALSE, TRUE, Sql, conjunction, fill, join
 
 _INTEGER = (
     "CASE WHEN {text} REGEXP '^(0|-?[1-9][0-9]{{0,18}})$' THEN"
@@ -16,6 +17,9 @@ _INTEGER = (
 _NUMBER = "CASE WHEN {text} REGEXP '^-?[0-9]{{1,35}}([.][0-9]{{1,30}})?$' THEN CAST({text} AS DECIMAL(65, 30)) END"
 _UUID = "CASE WHEN {text} REGEXP '^[0-9A-Fa-f]{{8}}(-[0-9A-Fa-f]{{4}}){{3}}-[0-9A-Fa-f]{{12}}$'"
 _UUID += " THEN CAST({text} AS UUID) END"
+_SIZE = re.compile(r"^(?:var)?char\((\d+)\)")
+_TIME = "^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?"
+_BITS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "bigint": 64}
 _ROW = Sql("dsr_row bigint unsigned NOT NULL AUTO_INCREMENT PRIMARY KEY")
 """Some servers want every table to have a primary key, temporary ones too."""
 
@@ -134,6 +138,68 @@ class MysqlDialect:
     def constant(self, column: Column, text: Sql) -> Sql:
         return fill("CAST({text} AS {cast})", text=text, cast=column.cast)
 
+    def held(self, column: Column, text: Sql) -> Sql:
+        size = _SIZE.search(column.native_type) if column.kind == "text" else None
+        if size is None:
+            return self.constant(column, self._unzoned(column, text))
+        template = "CAST({text} AS CHAR({size}) CHARACTER SET utf8mb4)"
+        return fill(template, text=self.text(text), size=int(size[1]))
+
+    def fits(self, column: Column, text: Sql) -> Sql:
+        text = self.text(text)
+        if column.kind == "text":
+            return self._fits_text(column, text)
+        if column.kind == "integer":
+            low, high = integers(column.native_type)
+            return fill(
+                "{text} REGEXP '^(0|-?[1-9][0-9]{{0,19}})$' AND CAST({text} AS DECIMAL(20)) BETWEEN {low} AND {high}",
+                text=text,
+                low=low,
+                high=high,
+            )
+        if column.kind == "decimal":
+            return fill("{meant} = {held}", meant=self._spelled(column, text), held=self.held(column, text))
+        if column.kind == "date":
+            return fill("{held} = {text}", held=self.text(self.held(column, text)), text=text)
+        if column.kind in ("datetime", "timestamp"):
+            plain = self._unzoned(column, text)
+            exact = fill("CAST({plain} AS DATETIME(6))", plain=plain)
+            template = (
+                "{text} REGEXP '{form}' AND {held} = {exact}"
+                " AND LEFT({shown}, 19) = LEFT({plain}, 19)"  # a day that is none becomes another, or null
+            )
+            form = Sql(_TIME + ("Z?$" if column.kind == "timestamp" else "$"))
+            return fill(
+                template,
+                text=text,
+                form=form,
+                held=self.held(column, text),
+                exact=exact,
+                shown=self.text(exact),
+                plain=plain,
+            )
+        if column.kind == "enum" and column.native_type.startswith("enum"):
+            quote = Sql("CHAR(39 USING utf8mb4)")
+            listed = fill("CONCAT({quote}, {text}, {quote})", text=text, quote=quote)
+            return fill("INSTR({all}, {one}) > 0", all=self.text(literal(column.native_type)), one=listed)
+        return fill("{spelled} IS NOT NULL", spelled=self._spelled(column, text)) if column.kind == "uuid" else FALSE
+
+    def _fits_text(self, column: Column, text: Sql) -> Sql:
+        charset = Sql(column.collation.partition("_")[0] or "utf8mb4")
+        there = fill("CONVERT({text} USING {charset})", text=text, charset=charset)
+        conditions = [fill("{back} = {text}", back=self.text(there), text=text)]
+        if size := _SIZE.search(column.native_type):
+            conditions.append(fill("CHAR_LENGTH({text}) <= {size}", text=text, size=int(size[1])))
+        elif column.native_type.startswith("tinytext"):
+            conditions.append(fill("OCTET_LENGTH({there}) <= 255", there=there))
+        return conjunction(conditions)
+
+    def _unzoned(self, column: Column, text: Sql) -> Sql:
+        """ISO 8601 as the server reads it; sessions are in UTC."""
+        if column.kind not in ("datetime", "timestamp"):
+            return text
+        return fill("REPLACE(REPLACE({text}, 'T', ' '), 'Z', '')", text=self.text(text))
+
     def json_array(self, values: Sequence[tuple[Sql, Column]]) -> Sql:
         parts = [
             as_json(column, value)
@@ -214,6 +280,15 @@ class MysqlDialect:
             columns=join(", ", columns),
             table=self.table(collection.table),
         )
+
+
+def integers(native_type: str) -> tuple[int, int]:
+    """The least and the greatest value of an integer type."""
+    name = re.match(r"[a-z]+", native_type)
+    bits = _BITS.get(name[0]) if name else None
+    if bits is None:  # year
+        return 1901, 2155
+    return (0, 2**bits - 1) if "unsigned" in native_type else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
 
 
 def folds(column: Column) -> bool:

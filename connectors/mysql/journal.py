@@ -1,10 +1,8 @@
-"""The journal of erasures, in the source's own server."""
+"""The journal of erasures and amendments, in the source's own server."""
 
 from dataclasses import dataclass
 
-from dsr.connector.v1 import connector_pb2 as pb
-
-from connectors.relational.journal import Journal, Runs, superseded
+from connectors.relational.journal import Counts, Journal, Runs, superseded
 from connectors.relational.sql import Statement
 
 STATEMENTS = ("claim", "hold", "recall", "record", "progress")
@@ -19,7 +17,7 @@ class MysqlJournal(Journal):
         if not await self._current(session, task, attempt):
             raise superseded()
 
-    async def hold(self, session: Runs, task: str, attempt: int, subject: bytes) -> pb.Erased | None:
+    async def hold(self, session: Runs, task: str, attempt: int, subject: bytes) -> list[Counts] | None:
         if not await self._current(session, task, attempt):
             raise superseded()
         return await self.recall(session, task, subject)

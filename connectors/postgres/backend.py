@@ -22,6 +22,7 @@ class PostgresBackend(RelationalBackend):
     kind = "postgres"
     version = "1"
     lists_inactive = True
+    amends = True
 
     def __init__(self, config: SourceConfig) -> None:
         self._options = parse(PostgresOptions, config.options)

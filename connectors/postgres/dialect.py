@@ -107,6 +107,14 @@ class PostgresDialect:
     def constant(self, column: Column, text: Sql) -> Sql:
         return fill("CAST({text} AS {cast})", text=self.text(text), cast=column.cast)
 
+    def held(self, column: Column, text: Sql) -> Sql:
+        return fill("CAST({text} AS {type})", text=self.text(text), type=Sql(column.native_type))
+
+    def fits(self, column: Column, text: Sql) -> Sql:
+        # A cast cuts text off and rounds numbers without a word.
+        held, meant = self.held(column, text), self.constant(column, text)
+        return fill("{held} {equals} {meant}", held=held, equals=column.equals, meant=meant)
+
     def json_array(self, values: Sequence[tuple[Sql, Column]]) -> Sql:
         native = ("integer", "boolean")
         parts = (value if column.schema_type in native else self.text(value) for value, column in values)

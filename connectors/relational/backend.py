@@ -10,6 +10,7 @@ from dsr.connector.v1 import connector_pb2 as pb
 from dsr.connector.v1.grant_pb2 import Grant
 
 from connectors.backend import SourceConfig
+from connectors.relational.amend import Amender
 from connectors.relational.catalogue import Catalogue
 from connectors.relational.compiler import Compiler
 from connectors.relational.declaration import RelationalOptions
@@ -45,6 +46,8 @@ class RelationalBackend(ABC):
     version: str
     lists_inactive = False
     """Whether ListInactive has been tried on this kind of database."""
+    amends = False
+    """Whether Amend has been tried on this kind of database."""
 
     def __init__(self, config: SourceConfig, options: RelationalOptions, database: Database) -> None:
         self._source = config.source
@@ -71,7 +74,7 @@ class RelationalBackend(ABC):
     async def describe(self) -> pb.DescribeResponse:
         compiler = await self._compiler(fresh=True)
         most = self._relational.max_records_per_subject
-        return describe(compiler.model, self.kind, self.version, most, inactive=self.lists_inactive)
+        return describe(compiler.model, self.kind, self.version, most, inactive=self.lists_inactive, amends=self.amends)
 
     async def locate(self, request: pb.LocateRequest) -> AsyncIterator[pb.LocateResponse]:
         compiler = await self._searchable()
@@ -142,6 +145,15 @@ class RelationalBackend(ABC):
             compiler = self._compile(catalogue, declared_whole(catalogue, options))
             known.whole = Compiler(scoped(compiler.model, options, self._source), compiler.dialect)
         return known.whole
+
+    async def amend(self, request: pb.AmendRequest, grant: Grant) -> AsyncIterator[pb.AmendResponse]:
+        compiler = await self._searchable(fresh=True)
+        journal, cap = await self._searched.journal(), self._relational.max_records_per_subject
+        amender = Amender(self._searched, compiler, journal, grant, self._key, cap)
+        done = amender.run(request)
+        async with contextlib.aclosing(with_signs_of_life(done, pb.AmendResponse(progress=pb.Progress()))) as messages:
+            async for message in messages:
+                yield message
 
     async def _searchable(self, *, fresh: bool = False) -> Compiler:
         """The compiler, if every declared collection may be read: a search that leaves one out would look complete."""

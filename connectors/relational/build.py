@@ -3,12 +3,13 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
+from connectors.relational.amendable import barrier
 from connectors.relational.catalogue import Catalogue, Column, ForeignKey, Table
 from connectors.relational.declaration import CollectionDeclaration, Constant, ReferenceDeclaration, RelationalOptions
 from connectors.relational.findings import find
 from connectors.relational.guess import Ownerships
 from connectors.relational.matching import spells
-from connectors.relational.model import Collection, IdentityColumn, Inbound, Model, Reference
+from connectors.relational.model import Collection, Flag, IdentityColumn, Inbound, Model, Reference
 from dsrkit.errors import DsrError
 
 _NOTHING = CollectionDeclaration()
@@ -56,6 +57,8 @@ class _Builder:
             findings=(),
             slots=tuple(self.slots.values()),
         )
+        for collection in collections.values():
+            self._check_amendable(model, collection)
         return Model(**{**model.__dict__, "findings": tuple(find(model, self.options))})
 
     def _check_names(self) -> None:
@@ -100,7 +103,33 @@ class _Builder:
             why = "the table lacks scope columns: other partners' rows would be found; name a reference in scope_via"
             raise self._wrong(f"{path}.identity", why)
         identities = tuple(self._identity(table, column, path) for column in declaration.identity)
-        return Collection(number, table, declaration.people, identities, references, scope, via)
+        amendable, flags = self._amendable(table, declaration, path)
+        return Collection(
+            number, table, declaration.people, identities, references, scope, via, amendable, tuple(flags)
+        )
+
+    def _amendable(
+        self, table: Table, declaration: CollectionDeclaration, path: str
+    ) -> tuple[frozenset[str], list[Flag]]:
+        names = [self._column(table, name, f"{path}.amendable").name for name in declaration.amendable]
+        flags = []
+        for name, flag in declaration.flags.items():
+            column = self._column(table, flag.column, f"{path}.flags.{name}.column")
+            if flag.set == flag.clear:
+                raise self._wrong(f"{path}.flags.{name}", "set and clear are the same value")
+            for value in (flag.set, flag.clear):
+                self._constant(column, value, f"{path}.flags.{name}")
+            flags.append(Flag(name, column, constant_text(flag.set), constant_text(flag.clear)))
+        return frozenset(names), flags
+
+    def _check_amendable(self, model: Model, collection: Collection) -> None:
+        path = f"collections.{collection.name}"
+        named = [(f"{path}.amendable.{name}", name) for name in sorted(collection.amendable)]
+        named += [(f"{path}.flags.{flag.name}", flag.column.name) for flag in collection.flags]
+        for where, name in named:
+            why = barrier(model, collection, collection.table.column[name])
+            if why is not None:
+                raise self._wrong(where, why)
 
     def _leads_to_scope(self, via: Reference, seen: set[str]) -> bool:
         target = self.tables.get(via.target)

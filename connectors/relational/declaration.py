@@ -53,6 +53,14 @@ class ReferenceDeclaration(_Strict):
         return self
 
 
+class FlagDeclaration(_Strict):
+    """A column that keeps a row from being processed, and its values where the flag is set and where it is cleared."""
+
+    column: str
+    set: Constant = True
+    clear: Constant = False
+
+
 def _long_form(value: object) -> object:
     return {"ownership": value} if isinstance(value, str) else value
 
@@ -67,11 +75,18 @@ class CollectionDeclaration(_Strict):
     soft_delete: str | None = None
     acknowledged: frozenset[str] = frozenset()
     scope_via: str | None = None
+    amendable: tuple[str, ...] = ()
+    flags: dict[Annotated[str, StringConstraints(min_length=1, max_length=200)], FlagDeclaration] = Field(
+        default_factory=dict
+    )
 
     @model_validator(mode="after")
     def _nothing_personal_about_nothing(self) -> Self:
-        if self.no_personal_data and (self.people or self.identity or self.references):
-            raise ValueError("no_personal_data excludes people, identity and references; remove one side")
+        personal = self.people or self.identity or self.references or self.amendable or self.flags
+        if self.no_personal_data and personal:
+            raise ValueError(
+                "no_personal_data excludes people, identity, references, amendable, flags; remove one side"
+            )
         return self
 
 

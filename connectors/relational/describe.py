@@ -1,9 +1,11 @@
 """The model in the contract's words."""
 
+import json
+
 from dsr.connector.v1 import connector_pb2 as pb
 
 from connectors.relational.catalogue import Column
-from connectors.relational.model import Finding, IdentityColumn, Model, Reference
+from connectors.relational.model import Collection, Finding, Flag, IdentityColumn, Model, Reference
 
 _CAPABILITIES = (
     pb.CAPABILITY_EXPORT,
@@ -21,13 +23,17 @@ _MATCHES = {
 
 
 def describe(
-    model: Model, connector: str, version: str, max_records: int, *, inactive: bool = False
+    model: Model, connector: str, version: str, max_records: int, *, inactive: bool = False, amends: bool = False
 ) -> pb.DescribeResponse:
     """Every table of the source, those without personal data and the undeclared ones included."""
     response = pb.DescribeResponse(
         connector=connector,
         version=version,
-        capabilities=[*_CAPABILITIES, *([pb.CAPABILITY_INACTIVE] if inactive else [])],
+        capabilities=[
+            *_CAPABILITIES,
+            *([pb.CAPABILITY_INACTIVE] if inactive else []),
+            *([pb.CAPABILITY_AMEND] if amends else []),
+        ],
         findings=map(finding_message, model.findings),
         max_records_per_subject=max_records,
     )
@@ -35,15 +41,29 @@ def describe(
         collection = model.collections.get(name)
         response.collections.add(
             name=name,
-            fields=map(field_message, table.columns),
+            fields=[_field(column, collection) for column in table.columns],
             primary_key=[column.name for column in table.key] if table.keyed else [],
             references=map(_reference, model.references[name]),
             identity_fields=map(_identity, collection.identities) if collection else [],
             people=collection.people if collection else False,
             no_personal_data=name in model.unpersonal,
             record_estimate=table.estimate,
+            flags=map(_flag, collection.flags) if collection else [],
         )
     return response
+
+
+def _field(column: Column, collection: Collection | None) -> pb.Field:
+    field = field_message(column)
+    field.amendable = collection is not None and column.name in collection.amendable
+    return field
+
+
+def _flag(flag: Flag) -> pb.Flag:
+    """JSON as the declaration meant it: `true`, `1` or `"yes"`."""
+    plain = flag.column.schema_type in ("boolean", "integer")
+    set_value, clear_value = (text if plain else json.dumps(text) for text in (flag.set, flag.clear))
+    return pb.Flag(name=flag.name, field=flag.column.name, set_value=set_value, clear_value=clear_value)
 
 
 def field_message(column: Column) -> pb.Field:

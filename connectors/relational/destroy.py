@@ -21,7 +21,7 @@ from connectors.relational.dialect import Database, Session
 from connectors.relational.giveback import count, find
 from connectors.relational.graph import components
 from connectors.relational.instructions import by_collection
-from connectors.relational.journal import Journal
+from connectors.relational.journal import Journal, counted
 from connectors.relational.model import Collection, Finding, Inbound
 from connectors.relational.order import loose_columns, loosened
 from connectors.relational.sql import Sql, conjunction, fill
@@ -184,7 +184,7 @@ class Destroyer:
                     self._agree(collection.name, "deleted", gone, records[collection.name])
                 outcomes = [pb.CollectionOutcome(collection=c.name, deleted=records[c.name]) for c in found]
                 row = self.journal.subject(pb.Subject(subject_ref=f"destroy {uuid4()}"))
-                await self.journal.record(session, self.grant.task, self.grant.attempt, row, outcomes)
+                await self.journal.record(session, self.grant.task, self.grant.attempt, row, counted(outcomes))
         return sum(records.values())
 
     async def _hold(self, session: Session) -> None:

@@ -75,6 +75,14 @@ class Dialect(Protocol):
         """The value of the column's type that `text` spells."""
         ...
 
+    def held(self, column: Column, text: Sql) -> Sql:
+        """The value of the column's type that `text` spells, as the column holds it: with its length and precision."""
+        ...
+
+    def fits(self, column: Column, text: Sql) -> Sql:
+        """The column can hold what `text` spells, and loses nothing of it. May fail instead where it can't."""
+        ...
+
     def json_array(self, values: Sequence[tuple[Sql, Column]]) -> Sql:
         """A JSON array as text, in which `anchor_text` of each element names the value again."""
         ...

@@ -16,20 +16,19 @@ from connectors.relational.compiler import Compiler
 from connectors.relational.describe import finding_message
 from connectors.relational.dialect import Database, Session
 from connectors.relational.instructions import by_collection, constants
-from connectors.relational.journal import Journal
+from connectors.relational.journal import Journal, counted
 from connectors.relational.model import Collection, Finding, Inbound
 from connectors.relational.order import deletion_order, loose_columns, loosened, stuck
 from connectors.relational.outside import at_erase
 from connectors.relational.sql import Sql, Values, conjunction, fill, join
-from connectors.relational.summary import Summary, summarise
+from connectors.relational.summary import Summary, as_expected, summarise
+from connectors.relational.together import together
 from dsrkit.errors import DsrError
 
 _DELETE = CollectionInstruction.ACTION_DELETE
 _ANONYMISE = CollectionInstruction.ACTION_ANONYMISE
 _RETAIN = CollectionInstruction.ACTION_RETAIN
 _TOUCHED = (_DELETE, _ANONYMISE)
-_TRIES = 3
-"""Of a person's transaction, when the database chose it as the victim of a deadlock."""
 
 
 @dataclass(frozen=True)
@@ -67,26 +66,23 @@ class Eraser:
             raise busy
 
     async def _person(self, subject: pb.EraseSubject) -> pb.Erased:
-        for last in [False] * (_TRIES - 1) + [True]:
-            try:
-                async with self.database.transaction(self.compiler.model) as session:
-                    return await self._transaction(session, subject)
-            except _LeaveAlone as decision:
-                return decision.erased
-            except DsrError as error:
-                if last or error.metadata.get("why") != "DEADLOCK":
-                    raise
-        raise AssertionError("unreachable: the last try returns or raises")
+        try:
+            model = self.compiler.model
+            return await together(self.database, model, lambda session: self._transaction(session, subject))
+        except _LeaveAlone as decision:
+            return decision.erased
 
     async def _transaction(self, session: Session, subject: pb.EraseSubject) -> pb.Erased:
         digest = self.journal.subject(subject.subject)
         done = await self.journal.hold(session, self.grant.task, self.grant.attempt, digest)
         if done is not None:
-            return done
+            replayed = [pb.CollectionOutcome(**counts) for counts in done]
+            return pb.Erased(outcome=pb.Erased.OUTCOME_REPLAYED, collections=replayed)
         loaded = await load(session, self.compiler, [subject.subject])
         records = await Closure(self.compiler, session, loaded, self._locks(subject)).run()
         summaries = (await summarise(session, self.compiler, records, self.key)).get(0, [])
-        self._check_expected(subject, summaries, records)
+        if not as_expected(subject.expected, summaries, records):
+            raise _LeaveAlone(pb.Erased(outcome=pb.Erased.OUTCOME_CHANGED))
         if self._too_many(records):
             raise _LeaveAlone(pb.Erased(outcome=pb.Erased.OUTCOME_CAP_EXCEEDED))
         self._check_findings(summaries)
@@ -96,19 +92,10 @@ class Eraser:
         await session.before_changes()
         await self._anonymise(session, records)
         await self._delete(session, records)
-        await self.journal.record(session, self.grant.task, self.grant.attempt, digest, outcomes)
+        await self.journal.record(session, self.grant.task, self.grant.attempt, digest, counted(outcomes))
         return pb.Erased(outcome=pb.Erased.OUTCOME_ERASED, collections=outcomes)
 
     # Refusals, before anything is changed
-
-    def _check_expected(
-        self, subject: pb.EraseSubject, summaries: Sequence[Summary], records: Mapping[str, int]
-    ) -> None:
-        """The set of records is the one that Locate found, and none vanished while it was being locked."""
-        expected = {count.collection: (count.records, count.fingerprint) for count in subject.expected if count.records}
-        found = {summary.collection: (summary.records, summary.fingerprint) for summary in summaries}
-        if expected != found or {name: count for name, (count, _) in found.items()} != dict(records):
-            raise _LeaveAlone(pb.Erased(outcome=pb.Erased.OUTCOME_CHANGED))
 
     def _locks(self, subject: pb.EraseSubject) -> set[str]:
         """Collections whose rows are to be locked. None where a cap or a changed set will refuse anyway."""

@@ -1,4 +1,4 @@
-"""What was erased, noted in the source's own database in the transaction that erased it.
+"""What was erased or amended, noted in the source's own database in the transaction that did it.
 
 No personal data: a task, an attempt, a keyed digest of the subject, counts.
 """
@@ -14,6 +14,9 @@ from dsr.connector.v1 import connector_pb2 as pb
 
 from connectors.relational.sql import Sql, Statement
 from dsrkit.errors import DsrError
+
+Counts = dict[str, Any]
+"""A collection's name and numbers."""
 
 
 class Runs(Protocol):
@@ -35,7 +38,7 @@ class Journal:
         if not await session.rows(Statement(self.statements["claim"], (self.source, task, attempt))):
             raise superseded()
 
-    async def hold(self, session: Runs, task: str, attempt: int, subject: bytes) -> pb.Erased | None:
+    async def hold(self, session: Runs, task: str, attempt: int, subject: bytes) -> list[Counts] | None:
         """Keeps newer attempts, and this one's twin, out until the transaction ends. Returns what was done before."""
         lock = int.from_bytes(hashlib.sha256(b"\0".join([task.encode(), subject])).digest()[:8], "big", signed=True)
         await session.rows(Statement(self.statements["serialise"], (lock,)))
@@ -43,31 +46,16 @@ class Journal:
             raise superseded()
         return await self.recall(session, task, subject)
 
-    async def recall(self, session: Runs, task: str, subject: bytes) -> pb.Erased | None:
+    async def recall(self, session: Runs, task: str, subject: bytes) -> list[Counts] | None:
         """What was done before, if anything."""
         rows = await session.rows(Statement(self.statements["recall"], (self.source, task, subject)))
-        if not rows:
-            return None
-        return pb.Erased(
-            outcome=pb.Erased.OUTCOME_REPLAYED,
-            collections=[pb.CollectionOutcome(**counts) for counts in json.loads(rows[0][0])],
-        )
+        return json.loads(rows[0][0]) if rows else None
 
     async def record(
-        self, session: Runs, task: str, attempt: int, subject: bytes, collections: Iterable[pb.CollectionOutcome]
+        self, session: Runs, task: str, attempt: int, subject: bytes, collections: Sequence[Counts]
     ) -> None:
         """Notes what was done, to be committed with it."""
-        counts = json.dumps(
-            [
-                {
-                    "collection": outcome.collection,
-                    "deleted": outcome.deleted,
-                    "anonymised": outcome.anonymised,
-                    "retained": outcome.retained,
-                }
-                for outcome in collections
-            ]
-        )
+        counts = json.dumps(collections)
         await session.rows(Statement(self.statements["record"], (self.source, task, subject, attempt, counts)))
 
     async def progress(self, session: Runs, task: str) -> dict[str, int]:
@@ -82,6 +70,12 @@ class Journal:
     def subject(self, subject: pb.Subject) -> bytes:
         """A keyed digest of the subject's reference, which stays with the task whatever else a retry brings."""
         return hmac.new(self.key, b"journal\0" + subject.subject_ref.encode(), hashlib.sha256).digest()
+
+
+def counted(outcomes: Iterable[pb.CollectionOutcome]) -> list[Counts]:
+    """What was deleted, anonymised and retained, as it is noted."""
+    names = ("collection", "deleted", "anonymised", "retained")
+    return [{name: getattr(outcome, name) for name in names} for outcome in outcomes]
 
 
 def superseded() -> DsrError:

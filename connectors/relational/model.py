@@ -49,6 +49,16 @@ class Reference:
 
 
 @dataclass(frozen=True)
+class Flag:
+    """A column that keeps a row from being processed. `set` and `clear`: its values, as text that CAST understands."""
+
+    name: str
+    column: Column
+    set: str
+    clear: str
+
+
+@dataclass(frozen=True)
 class Finding:
     """Something wrong or undecided. `concerns`: the collections whose erasure it blocks, if it blocks."""
 
@@ -71,6 +81,9 @@ class Collection:
     references: tuple[Reference, ...]
     scope: tuple[tuple[str, str], ...]
     scope_via: Reference | None
+    amendable: frozenset[str] = frozenset()
+    """Columns that Amend may set."""
+    flags: tuple[Flag, ...] = ()
 
     @property
     def name(self) -> str:

@@ -11,7 +11,7 @@ from typing import NewType
 
 Sql = NewType("Sql", str)
 
-EQUALS, TRUE, NOTHING = Sql("="), Sql("TRUE"), Sql("")
+EQUALS, TRUE, FALSE, NOTHING = Sql("="), Sql("TRUE"), Sql("FALSE"), Sql("")
 
 
 def fill(template: str, **parts: Sql | int) -> Sql:

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dsr.connector.v1 import connector_pb2 as pb
@@ -24,6 +24,15 @@ class Summary:
 
     def message(self) -> pb.CollectionCount:
         return pb.CollectionCount(collection=self.collection, records=self.records, fingerprint=self.fingerprint)
+
+
+def as_expected(
+    expected: Iterable[pb.CollectionCount], summaries: Sequence[Summary], records: Mapping[str, int]
+) -> bool:
+    """Whether the set of records is the one that Locate found, and none vanished while it was being locked."""
+    wanted = {count.collection: (count.records, count.fingerprint) for count in expected if count.records}
+    found = {summary.collection: (summary.records, summary.fingerprint) for summary in summaries}
+    return wanted == found and {name: count for name, (count, _) in found.items()} == dict(records)
 
 
 async def summarise(

@@ -69,6 +69,10 @@ class Trusting(ConnectorServiceServicer):
         async for message in self._backend.verify(request):
             yield message
 
+    async def Amend(self, request: pb.AmendRequest, context: Any) -> AsyncIterator[pb.AmendResponse]:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not here")
+        yield pb.AmendResponse()
+
     async def ListInactive(
         self, request: pb.ListInactiveRequest, context: Any
     ) -> AsyncIterator[pb.ListInactiveResponse]:

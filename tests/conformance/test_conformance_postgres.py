@@ -22,7 +22,7 @@ SCHEMA = """
 CREATE TABLE countries (code text PRIMARY KEY);
 CREATE TABLE customers (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, number text UNIQUE, email text,
-    country text REFERENCES countries, seen timestamptz
+    country text REFERENCES countries, seen timestamptz, name text, restricted boolean NOT NULL DEFAULT false
 );
 CREATE INDEX ON customers (lower(email));
 CREATE TABLE orders (
@@ -59,8 +59,10 @@ COLLECTIONS: dict[str, Any] = {
             "email": {"type": "email", "match": "case_fold", "unique": True},
         },
         "references": {"customers_country_fkey": "LOOKUP"},
+        "amendable": ["name"],
+        "flags": {"restriction": {"column": "restricted"}},
     },
-    "public.orders": {"references": {"orders_customer_id_fkey": OWNED}},
+    "public.orders": {"references": {"orders_customer_id_fkey": OWNED}, "amendable": ["total"]},
     "public.items": {"references": {"items_shop_order_id_fkey": OWNED}},
     "public.messages": {"identity": {"sender": {"type": "customer_number"}}},
     "public.invoices": {"identity": {"customer_number": {"type": "customer_number"}}},
@@ -79,6 +81,7 @@ MATERIAL = {
         "identities": {"customer_number": "C-12"},
         "records": RECORDS,
         "instructions": {"public.invoices": "RETAIN", "public.messages": {"anonymise": {"sender": None, "body": "-"}}},
+        "amend": {"public.customers": {"name": "Ann O'Neil"}, "public.orders": {"total": "12.50"}},
     },
     "unreachable": DOWN,
     "inactive": {

@@ -21,7 +21,7 @@ SCHEMA = """
 CREATE TABLE countries (code char(2) PRIMARY KEY);
 CREATE TABLE customers (
     id bigint unsigned AUTO_INCREMENT PRIMARY KEY, number varchar(40) UNIQUE, email varchar(200),
-    country char(2), seen datetime, INDEX (email),
+    country char(2), seen datetime, name varchar(40), restricted tinyint NOT NULL DEFAULT 0, INDEX (email),
     CONSTRAINT customers_country FOREIGN KEY (country) REFERENCES countries (code)
 );
 CREATE TABLE orders (
@@ -58,8 +58,10 @@ def collections(database: str) -> dict[str, Any]:
                 "email": {"type": "email", "match": "case_fold", "unique": True},
             },
             "references": {"customers_country": "LOOKUP"},
+            "amendable": ["name"],
+            "flags": {"restriction": {"column": "restricted", "set": 1, "clear": 0}},
         },
-        f"{database}.orders": {"references": {"orders_customer": "OWNED"}},
+        f"{database}.orders": {"references": {"orders_customer": "OWNED"}, "amendable": ["total"]},
         f"{database}.items": {"references": {"items_order": "OWNED"}},
         f"{database}.messages": {"identity": {"sender": {"type": "customer_number"}}},
         f"{database}.invoices": {"identity": {"customer_number": {"type": "customer_number"}}},
@@ -78,6 +80,7 @@ def material(database: str) -> dict[str, Any]:
                 f"{database}.invoices": "RETAIN",
                 f"{database}.messages": {"anonymise": {"sender": None, "body": "-"}},
             },
+            "amend": {f"{database}.customers": {"name": "Ann O'Neil"}, f"{database}.orders": {"total": "12.50"}},
         },
         "unreachable": DOWN,
         "inactive": {

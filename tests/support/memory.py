@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dsr.connector.v1 import connector_pb2 as pb
-from dsr.connector.v1.grant_pb2 import CollectionInstruction, Grant
+from dsr.connector.v1.grant_pb2 import Amendment, CollectionInstruction, Grant
 from dsr.v1.subject_pb2 import Identity
 
-from dsrkit.errors import DsrError
+from dsrkit.errors import DsrError, invalid
 
 Row = dict[str, Any]
 
@@ -31,6 +31,9 @@ class Table:
     rows: list[Row] = field(default_factory=list)
     people: bool = False
     key: str = "id"
+    amendable: frozenset[str] = frozenset()
+    flags: dict[str, str] = field(default_factory=dict)
+    """Flag to field; set it is "yes", cleared "no"."""
 
 
 @dataclass
@@ -46,6 +49,9 @@ class MemoryBackend:
     calls: list[str] = field(default_factory=list)
     deletes_nothing: bool = False
     anonymises_nothing: bool = False
+    amends_nothing: bool = False
+    amend_runs: int = 0
+    amended: dict[str, tuple[int, pb.Amended]] = field(default_factory=dict)
     miscounts: int = 0
     findings: list[pb.Finding] = field(default_factory=list)
     journal: dict[str, tuple[int, pb.Erased]] = field(default_factory=dict)
@@ -65,7 +71,14 @@ class MemoryBackend:
         collections = [
             pb.Collection(
                 name=name,
-                fields=[pb.Field(name=f, type="string") for f in self._fields(table)],
+                fields=[
+                    pb.Field(name=f, type="string", nullable=True, amendable=f in table.amendable)
+                    for f in self._fields(table)
+                ],
+                flags=[
+                    pb.Flag(name=name, field=f, set_value='"yes"', clear_value='"no"')
+                    for name, f in table.flags.items()
+                ],
                 primary_key=[table.key],
                 identity_fields=[
                     pb.IdentityField(field=f, type=kind, match=pb.IdentityField.MATCH_EXACT, unique=unique)
@@ -83,6 +96,8 @@ class MemoryBackend:
             pb.CAPABILITY_ATOMIC,
             pb.CAPABILITY_INACTIVE,
         ]
+        if any(table.amendable or table.flags for table in self.tables.values()):
+            capabilities.append(pb.CAPABILITY_AMEND)
         return pb.DescribeResponse(connector="memory", version="1", capabilities=capabilities, collections=collections)
 
     def _fields(self, table: Table) -> list[str]:
@@ -245,6 +260,57 @@ class MemoryBackend:
                     verified.remnants.add(collection=anchors.collection, unexplained=left, fields=anchors.fields)
             yield pb.VerifyResponse(verified=verified)
 
+    async def amend(self, request: pb.AmendRequest, grant: Grant) -> AsyncIterator[pb.AmendResponse]:
+        """Amends, once per task."""
+        await self._arrive("amend")
+        amended = self._amend(request, grant)
+        amended.subject_ref = request.subject.subject_ref
+        yield pb.AmendResponse(amended=amended)
+
+    def _amend(self, request: pb.AmendRequest, grant: Grant) -> pb.Amended:
+        changes = [(a, self._changes(a)) for a in grant.amendments]
+        attempt, before = self.amended.get(grant.task, (0, pb.Amended()))
+        if grant.attempt < attempt:
+            raise DsrError("ATTEMPT_SUPERSEDED", "A newer attempt was here.")
+        if attempt and not request.preview:
+            self.amended[grant.task] = (grant.attempt, before)
+            return pb.Amended(outcome=pb.Amended.OUTCOME_REPLAYED, collections=before.collections)
+        expected = {c.collection: c.fingerprint for c in request.expected}
+        if expected != {c.collection: c.fingerprint for c in self._counts(request.subject)}:
+            return pb.Amended(outcome=pb.Amended.OUTCOME_CHANGED)
+        outcome = pb.Amended.OUTCOME_PREVIEWED if request.preview else pb.Amended.OUTCOME_AMENDED
+        result, todo = pb.Amended(outcome=outcome), []
+        for amendment, values in changes:
+            rows = self._matches(self.tables[amendment.collection], amendment.collection, request.subject)
+            wrong = [(row, due) for row in rows if (due := _due(row, values))]
+            if len(wrong) > amendment.cap and not request.preview:
+                return pb.Amended(outcome=pb.Amended.OUTCOME_CAP_EXCEEDED)
+            todo += wrong
+            counts = {"amended": len(wrong), "unchanged": len(rows) - len(wrong)}
+            result.collections.add(collection=amendment.collection, **counts)
+        if not request.preview:
+            self.amend_runs += 1
+            self.amended[grant.task] = (grant.attempt, result)
+            for row, due in [] if self.amends_nothing else todo:
+                row.update(due)
+        return result
+
+    def _changes(self, amendment: Amendment) -> list[tuple[str, str | None, str | None]]:
+        """Field, value, and the value that is wrong."""
+        table = self.tables.get(amendment.collection)
+        if table is None:
+            raise invalid("grant.amendments", "the source has no such collection")
+        flags = [(name, "yes") for name in amendment.set_flags] + [(name, "no") for name in amendment.clear_flags]
+        for name in [f.field for f in amendment.fields if f.field not in table.amendable] + [
+            name for name, _ in flags if name not in table.flags
+        ]:
+            raise DsrError("FIELD_NOT_AMENDABLE", "Not here.", collection=amendment.collection, field=name)
+        for f in amendment.fields:
+            if len(f.value) > 40:
+                raise DsrError("VALUE_UNFIT", "At most 40 characters.", collection=amendment.collection, field=f.field)
+        found = [(f.field, f.value, f.current_value if f.HasField("current_value") else None) for f in amendment.fields]
+        return [*found, *((table.flags[name], value, None) for name, value in flags)]
+
     async def list_inactive(
         self, request: pb.ListInactiveRequest, grant: Grant
     ) -> AsyncIterator[pb.ListInactiveResponse]:
@@ -273,6 +339,11 @@ class MemoryBackend:
 
     async def close(self) -> None:
         """Nothing to close."""
+
+
+def _due(row: Row, values: Iterable[tuple[str, str | None, str | None]]) -> Row:
+    """What is to be set in a row, and isn't yet."""
+    return {f: v for f, v, current in values if row.get(f) != v and current in (None, row.get(f))}
 
 
 def _touches(instruction: CollectionInstruction) -> bool:

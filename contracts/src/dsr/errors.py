@@ -55,6 +55,8 @@ NEXT_STEPS: Mapping[str, str] = MappingProxyType(
         "SOURCE_NOT_SERVED": "Wait: the source is being restored. Confirm its replays, then finish the restore.",
         "REPLAY_PENDING": "Carry out again each erasure that the restore lists, and confirm it.",
         "CONNECTOR_UNCONFIRMED": "Have another person confirm the connector: dsr connector confirm.",
+        "FIELD_NOT_AMENDABLE": "Have people put it right, or declare the field amendable.",
+        "VALUE_UNFIT": "Correct the value, then make a new request.",
         "CONNECTOR_UNTRUSTED": "Mend the connector's certificate, or propose and confirm the new one.",
         "DESTRUCTION_BLOCKED": "The operator mends what the connector found, or destroys by hand and records it.",
         "RETURN_OUTDATED": "The operator hands the rest over, destroys by hand and records it.",

@@ -12,6 +12,8 @@ A YAML file:
       records: {avatars: 1, letters: 2}
       instructions:                           # optional; every other collection is deleted
         letters: RETAIN                       # or {anonymise: {field: constant or null}}
+      amend:                                  # optional; set in every record of the person, before the erasure
+        letters: {salutation: Dr}
     unreachable: partners/acme/dataSources/x  # optional: a source of this connector whose backend is down
     inactive:                                 # needed where INACTIVE is declared: three people of one collection
       collection: customers
@@ -48,6 +50,7 @@ class Person:
     identities: Sequence[tuple[str, str]]
     records: Mapping[str, int] = field(default_factory=dict)
     instructions: Mapping[str, CollectionInstruction] = field(default_factory=dict)
+    amend: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def subject(self, reference: str) -> Subject:
         """The person as a call names them."""
@@ -110,7 +113,7 @@ class Material:
 
 
 def _person(data: Any, path: str) -> Person:
-    _known(data, path, {"identities", "records", "instructions"})
+    _known(data, path, {"identities", "records", "instructions", "amend"})
     identities = []
     for kind, values in _mapping(data.get("identities"), f"{path}.identities").items():
         identities += [(str(kind), str(value)) for value in (values if isinstance(values, list) else [values])]
@@ -124,6 +127,10 @@ def _person(data: Any, path: str) -> Person:
         {
             str(name): _instruction(str(name), what, f"{path}.instructions.{name}")
             for name, what in instructions.items()
+        },
+        {
+            str(name): {str(f): str(v) for f, v in _mapping(fields, f"{path}.amend.{name}").items()}
+            for name, fields in _mapping(data.get("amend", {}), f"{path}.amend").items()
         },
     )
 

@@ -177,6 +177,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     is none. Metadata: `expected` (`sandbox` or `live`: what the partner is), and `field` or `source`. Nothing was done; use a
     partner and a data source of the same sort.
     """
+    ERROR_REASON_FIELD_NOT_AMENDABLE: _ErrorReason.ValueType  # 51
+    """INVALID_ARGUMENT. A field or flag may not be set by Amend: the data source doesn't declare it so, or it is a key, a reference,
+    an identity or the scope. Metadata: `collection`, `field`. Have it put right by people, or declare it amendable.
+    """
+    ERROR_REASON_VALUE_UNFIT: _ErrorReason.ValueType  # 52
+    """INVALID_ARGUMENT. A value doesn't fit its field: too long, another type, null where none may be. Nothing was set. Metadata:
+    `collection`, `field`; never the value. Correct the value, then make a new request.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The `reason` of the `google.rpc.ErrorInfo` that accompanies every error, with domain
@@ -339,5 +347,13 @@ ERROR_REASON_SANDBOX_MISMATCH: ErrorReason.ValueType  # 56
 """FAILED_PRECONDITION. A sandbox and something live were brought together, or a sandbox's RPC was called for a partner that
 is none. Metadata: `expected` (`sandbox` or `live`: what the partner is), and `field` or `source`. Nothing was done; use a
 partner and a data source of the same sort.
+"""
+ERROR_REASON_FIELD_NOT_AMENDABLE: ErrorReason.ValueType  # 51
+"""INVALID_ARGUMENT. A field or flag may not be set by Amend: the data source doesn't declare it so, or it is a key, a reference,
+an identity or the scope. Metadata: `collection`, `field`. Have it put right by people, or declare it amendable.
+"""
+ERROR_REASON_VALUE_UNFIT: ErrorReason.ValueType  # 52
+"""INVALID_ARGUMENT. A value doesn't fit its field: too long, another type, null where none may be. Nothing was set. Metadata:
+`collection`, `field`; never the value. Correct the value, then make a new request.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1,9 +1,21 @@
-"""Every rule, in the order in which they run and are specified: the one real erasure comes late."""
+"""Every rule, in the order in which they run and are specified: the amendment and the one real erasure come late."""
 
 from collections.abc import Sequence
 
 from dsr.conformance.check import Check
-from dsr.conformance.checks import calls, describe, erase, export, grants, inactive, locate, probe, subjects, verify
+from dsr.conformance.checks import (
+    amend,
+    calls,
+    describe,
+    erase,
+    export,
+    grants,
+    inactive,
+    locate,
+    probe,
+    subjects,
+    verify,
+)
 
 SECTIONS: dict[str, Sequence[Check]] = {
     "Every call": calls.CHECKS,
@@ -13,6 +25,7 @@ SECTIONS: dict[str, Sequence[Check]] = {
     "Locate": locate.CHECKS,
     "Grants": grants.CHECKS,
     "Export": export.CHECKS,
+    "Amend": amend.CHECKS,
     "Erase": erase.CHECKS,
     "Verify": verify.CHECKS,
     "ListInactive": inactive.CHECKS,

@@ -55,11 +55,14 @@ class Sound(Check):
         require(erases or not anonymises, "ANONYMISE is declared without ERASE")
         exports = pb.CAPABILITY_EXPORT in described.capabilities
         require(exports or not anonymises, "ANONYMISE is declared without EXPORT: nobody could read it back")
+        amends = pb.CAPABILITY_AMEND in described.capabilities
+        require(exports or not amends, "AMEND is declared without EXPORT: nobody could read it back")
         require(described.collections, "no collection is described")
         _unique((c.name for c in described.collections), "collections")
         by_name = {c.name: c for c in described.collections}
         for collection in described.collections:
             _sound_collection(collection, by_name)
+            _sound_amending(collection, amends=amends)
         for finding in described.findings:
             require(finding.code and finding.detail, "a finding lacks code or detail")
             require(not finding.collection or finding.collection in by_name, "a finding is about an unknown collection")
@@ -87,6 +90,20 @@ def _sound_collection(collection: pb.Collection, by_name: dict[str, pb.Collectio
         targets = {f.name for f in target.fields} if target is not None else set()
         require(set(reference.target_fields) <= targets, f"{name}.{reference.name}: a target field doesn't exist")
         require(len(reference.fields) == len(reference.target_fields), f"{name}.{reference.name}: lengths differ")
+
+
+def _sound_amending(collection: pb.Collection, *, amends: bool) -> None:
+    name, fields = collection.name, {f.name for f in collection.fields}
+    amendable = {f.name for f in collection.fields if f.amendable}
+    require(amends or not (amendable or collection.flags), f"{name}: something may be set, though AMEND isn't declared")
+    fixed = {*collection.primary_key, *(i.field for i in collection.identity_fields)}
+    fixed |= {f for reference in collection.references for f in reference.fields}
+    fixed |= {f.name for f in collection.fields if f.generated}
+    _unique((f.name for f in collection.flags), f"flags of {name}")
+    require({f.field for f in collection.flags} <= fields, f"{name}: a flag's field doesn't exist")
+    settable = amendable | {f.field for f in collection.flags}
+    require(not settable & fixed, f"{name}: keys, references, names and computed fields can't be amendable")
+    require(all(f.set_value != f.clear_value for f in collection.flags), f"{name}: a flag has one value for both")
 
 
 class Stable(Check):

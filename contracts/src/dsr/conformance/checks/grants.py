@@ -1,4 +1,4 @@
-"""Rules about grants: nothing is copied or erased without a good one."""
+"""Rules about grants: nothing is copied, erased or amended without a good one."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 
 from dsr.conformance.bench import Bench
 from dsr.conformance.check import Check, NotApplicable, require
-from dsr.conformance.checks import requests
+from dsr.conformance.checks import amend, requests
 from dsr.conformance.grants import GrantKey
 from dsr.connector.v1 import connector_pb2 as pb
 from dsr.connector.v1.grant_pb2 import Grant, SignedGrant
@@ -16,6 +16,7 @@ from dsr.connector.v1.grant_pb2 import Grant, SignedGrant
 _OPERATIONS = (
     ("Export", pb.CAPABILITY_EXPORT, Grant.OPERATION_EXPORT),
     ("Erase", pb.CAPABILITY_ERASE, Grant.OPERATION_ERASE),
+    ("Amend", pb.CAPABILITY_AMEND, Grant.OPERATION_AMEND),
 )
 _OTHERS = (("ListInactive", pb.CAPABILITY_INACTIVE, Grant.OPERATION_LIST_INACTIVE),)
 """What carries no instructions."""
@@ -50,6 +51,11 @@ class _GrantCheck(Check):
             return pb.ExportRequest(grant=signed, subject=person.subject("one"))
         if rpc == "ListInactive":
             return pb.ListInactiveRequest(grant=signed, count_only=True)
+        if rpc == "Amend":
+            request = amend.harmless(bench, grant, person)
+            if signed is not None:
+                request.grant.CopyFrom(signed)
+            return request
         return pb.EraseRequest(grant=signed, subjects=requests.harmless(bench, person, list(grant.instructions)))
 
 
@@ -203,7 +209,7 @@ class ForeignInstruction(Check):
 
 
 async def _instructed(bench: Bench, *collections: str) -> list[tuple[str, Message]]:
-    """Requests of the declared operations with these instructions."""
+    """Requests of the declared operations with these instructions; an Amend has none."""
     person = bench.material.present
     found: list[tuple[str, Message]] = []
     for rpc, capability, operation in _OPERATIONS:
@@ -212,7 +218,7 @@ async def _instructed(bench: Bench, *collections: str) -> list[tuple[str, Messag
             signed = bench.sign(bench.grant(operation, instructions))
             if rpc == "Export":
                 found.append((rpc, requests.export(signed, person)))
-            else:
+            elif rpc == "Erase":
                 subjects = requests.harmless(bench, person, instructions)
                 found.append((rpc, pb.EraseRequest(grant=signed, subjects=subjects)))
     require(found, "neither EXPORT nor ERASE is declared")

@@ -44,6 +44,8 @@ class _CapabilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Capability
     """Export resumes at a cursor."""
     CAPABILITY_INACTIVE: _Capability.ValueType  # 6
     """ListInactive."""
+    CAPABILITY_AMEND: _Capability.ValueType  # 7
+    """Amend. Needs CAPABILITY_EXPORT too: what was set is exported, and compared."""
     CAPABILITY_RETURN: _Capability.ValueType  # 9
     """Return."""
     CAPABILITY_DESTROY: _Capability.ValueType  # 10
@@ -66,6 +68,8 @@ CAPABILITY_EXPORT_RESUME: Capability.ValueType  # 5
 """Export resumes at a cursor."""
 CAPABILITY_INACTIVE: Capability.ValueType  # 6
 """ListInactive."""
+CAPABILITY_AMEND: Capability.ValueType  # 7
+"""Amend. Needs CAPABILITY_EXPORT too: what was set is exported, and compared."""
 CAPABILITY_RETURN: Capability.ValueType  # 9
 """Return."""
 CAPABILITY_DESTROY: Capability.ValueType  # 10
@@ -162,6 +166,7 @@ class Collection(_message.Message):
     PEOPLE_FIELD_NUMBER: _builtins.int
     NO_PERSONAL_DATA_FIELD_NUMBER: _builtins.int
     RECORD_ESTIMATE_FIELD_NUMBER: _builtins.int
+    FLAGS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name, unique in the source: `public.orders`."""
     people: _builtins.bool
@@ -186,6 +191,10 @@ class Collection(_message.Message):
     def identity_fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___IdentityField]:
         """The fields by which a person is known here."""
 
+    @_builtins.property
+    def flags(self) -> _containers.RepeatedCompositeFieldContainer[Global___Flag]:
+        """Fields that say something of a record to those who process it, and that Amend may set."""
+
     def __init__(
         self,
         *,
@@ -197,14 +206,51 @@ class Collection(_message.Message):
         people: _builtins.bool = ...,
         no_personal_data: _builtins.bool = ...,
         record_estimate: _builtins.int = ...,
+        flags: _abc.Iterable[Global___Flag] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "identity_fields", b"identity_fields", "name", b"name", "no_personal_data", b"no_personal_data", "people", b"people", "primary_key", b"primary_key", "record_estimate", b"record_estimate", "references", b"references"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "flags", b"flags", "identity_fields", b"identity_fields", "name", b"name", "no_personal_data", b"no_personal_data", "people", b"people", "primary_key", b"primary_key", "record_estimate", b"record_estimate", "references", b"references"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Collection: _TypeAlias = Collection  # noqa: Y015
+
+@_typing.final
+class Flag(_message.Message):
+    """A field whose value keeps a record from being processed: that it is restricted (Art. 18), or that the person objects
+    to a purpose (Art. 21).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    FIELD_FIELD_NUMBER: _builtins.int
+    SET_VALUE_FIELD_NUMBER: _builtins.int
+    CLEAR_VALUE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`restriction`, or the purpose objected to, as the data map names it. Unique in the collection."""
+    field: _builtins.str
+    """The field."""
+    set_value: _builtins.str
+    """Its value, as JSON, where the flag is set."""
+    clear_value: _builtins.str
+    """Its value, as JSON, where the flag is cleared."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        field: _builtins.str = ...,
+        set_value: _builtins.str = ...,
+        clear_value: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clear_value", b"clear_value", "field", b"field", "name", b"name", "set_value", b"set_value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Flag: _TypeAlias = Flag  # noqa: Y015
 
 @_typing.final
 class Field(_message.Message):
@@ -217,6 +263,7 @@ class Field(_message.Message):
     NATIVE_TYPE_FIELD_NUMBER: _builtins.int
     NULLABLE_FIELD_NUMBER: _builtins.int
     GENERATED_FIELD_NUMBER: _builtins.int
+    AMENDABLE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name."""
     type: _builtins.str
@@ -229,6 +276,8 @@ class Field(_message.Message):
     """Whether it may be null."""
     generated: _builtins.bool
     """Whether the backend computes it. Never set or anonymised."""
+    amendable: _builtins.bool
+    """Amend may set it. Never said of a key, a reference, a field that identifies a person or one that scopes the source."""
     def __init__(
         self,
         *,
@@ -237,10 +286,11 @@ class Field(_message.Message):
         native_type: _builtins.str = ...,
         nullable: _builtins.bool = ...,
         generated: _builtins.bool = ...,
+        amendable: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["generated", b"generated", "name", b"name", "native_type", b"native_type", "nullable", b"nullable", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amendable", b"amendable", "generated", b"generated", "name", b"name", "native_type", b"native_type", "nullable", b"nullable", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1734,3 +1784,186 @@ class DestroyedCollection(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DestroyedCollection: _TypeAlias = DestroyedCollection  # noqa: Y015
+
+@_typing.final
+class AmendRequest(_message.Message):
+    """Request of Amend."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    EXPECTED_FIELD_NUMBER: _builtins.int
+    PREVIEW_FIELD_NUMBER: _builtins.int
+    preview: _builtins.bool
+    """Optional. Set nothing; say what would be. A grant without `approver` permits only this."""
+    @_builtins.property
+    def grant(self) -> _grant_pb2.SignedGrant:
+        """Required. Permission, and what is to be set, signed by governance, operation AMEND."""
+
+    @_builtins.property
+    def subject(self) -> Global___Subject:
+        """Required. The person."""
+
+    @_builtins.property
+    def expected(self) -> _containers.RepeatedCompositeFieldContainer[Global___CollectionCount]:
+        """Optional. What Locate found just before; empty when it found nothing. If anything else is found now, nothing is set."""
+
+    def __init__(
+        self,
+        *,
+        grant: _grant_pb2.SignedGrant | None = ...,
+        subject: Global___Subject | None = ...,
+        expected: _abc.Iterable[Global___CollectionCount] | None = ...,
+        preview: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant", "subject", b"subject"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected", b"expected", "grant", b"grant", "preview", b"preview", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AmendRequest: _TypeAlias = AmendRequest  # noqa: Y015
+
+@_typing.final
+class AmendResponse(_message.Message):
+    """One message of Amend."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    AMENDED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def progress(self) -> Global___Progress:
+        """Something is being done."""
+
+    @_builtins.property
+    def amended(self) -> Global___Amended:
+        """The result."""
+
+    def __init__(
+        self,
+        *,
+        progress: Global___Progress | None = ...,
+        amended: Global___Amended | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amended", b"amended", "progress", b"progress", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amended", b"amended", "progress", b"progress", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["progress", "amended"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___AmendResponse: _TypeAlias = AmendResponse  # noqa: Y015
+
+@_typing.final
+class Amended(_message.Message):
+    """What was set in one person's records. Never a value."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Outcome:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _OutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Amended._Outcome.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        OUTCOME_UNSPECIFIED: Amended._Outcome.ValueType  # 0
+        """Not used."""
+        OUTCOME_AMENDED: Amended._Outcome.ValueType  # 1
+        """Done now, and read back before it was committed."""
+        OUTCOME_REPLAYED: Amended._Outcome.ValueType  # 2
+        """Done by an earlier attempt of this task; the counts are of then."""
+        OUTCOME_RECONSTRUCTED: Amended._Outcome.ValueType  # 3
+        """An earlier attempt of this task was interrupted; the counts are what can be known."""
+        OUTCOME_CHANGED: Amended._Outcome.ValueType  # 4
+        """Nothing done: the records are no longer those of `expected`."""
+        OUTCOME_CAP_EXCEEDED: Amended._Outcome.ValueType  # 5
+        """Nothing done: more records than a cap allows."""
+        OUTCOME_BLOCKED: Amended._Outcome.ValueType  # 6
+        """Nothing done: a finding blocks."""
+        OUTCOME_PREVIEWED: Amended._Outcome.ValueType  # 7
+        """Nothing done: `preview`. The counts are what would be."""
+
+    class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
+        """How it is known."""
+
+    OUTCOME_UNSPECIFIED: Amended.Outcome.ValueType  # 0
+    """Not used."""
+    OUTCOME_AMENDED: Amended.Outcome.ValueType  # 1
+    """Done now, and read back before it was committed."""
+    OUTCOME_REPLAYED: Amended.Outcome.ValueType  # 2
+    """Done by an earlier attempt of this task; the counts are of then."""
+    OUTCOME_RECONSTRUCTED: Amended.Outcome.ValueType  # 3
+    """An earlier attempt of this task was interrupted; the counts are what can be known."""
+    OUTCOME_CHANGED: Amended.Outcome.ValueType  # 4
+    """Nothing done: the records are no longer those of `expected`."""
+    OUTCOME_CAP_EXCEEDED: Amended.Outcome.ValueType  # 5
+    """Nothing done: more records than a cap allows."""
+    OUTCOME_BLOCKED: Amended.Outcome.ValueType  # 6
+    """Nothing done: a finding blocks."""
+    OUTCOME_PREVIEWED: Amended.Outcome.ValueType  # 7
+    """Nothing done: `preview`. The counts are what would be."""
+
+    SUBJECT_REF_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    COLLECTIONS_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    subject_ref: _builtins.str
+    """The subject."""
+    outcome: Global___Amended.Outcome.ValueType
+    """How it is known."""
+    @_builtins.property
+    def collections(self) -> _containers.RepeatedCompositeFieldContainer[Global___AmendedCollection]:
+        """Every collection that the grant names; 0 records where the person has none."""
+
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]:
+        """OUTCOME_BLOCKED: why."""
+
+    def __init__(
+        self,
+        *,
+        subject_ref: _builtins.str = ...,
+        outcome: Global___Amended.Outcome.ValueType = ...,
+        collections: _abc.Iterable[Global___AmendedCollection] | None = ...,
+        findings: _abc.Iterable[Global___Finding] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collections", b"collections", "findings", b"findings", "outcome", b"outcome", "subject_ref", b"subject_ref"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Amended: _TypeAlias = Amended  # noqa: Y015
+
+@_typing.final
+class AmendedCollection(_message.Message):
+    """What was set in one collection."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    AMENDED_FIELD_NUMBER: _builtins.int
+    UNCHANGED_FIELD_NUMBER: _builtins.int
+    collection: _builtins.str
+    """The collection."""
+    amended: _builtins.int
+    """Records in which something was set."""
+    unchanged: _builtins.int
+    """Records of the person that were right before, or that the grant isn't about."""
+    def __init__(
+        self,
+        *,
+        collection: _builtins.str = ...,
+        amended: _builtins.int = ...,
+        unchanged: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amended", b"amended", "collection", b"collection", "unchanged", b"unchanged"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AmendedCollection: _TypeAlias = AmendedCollection  # noqa: Y015

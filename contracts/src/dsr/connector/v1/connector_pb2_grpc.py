@@ -82,6 +82,11 @@ class ConnectorServiceStub(object):
                 request_serializer=dsr_dot_connector_dot_v1_dot_connector__pb2.DestroyRequest.SerializeToString,
                 response_deserializer=dsr_dot_connector_dot_v1_dot_connector__pb2.DestroyResponse.FromString,
                 _registered_method=True)
+        self.Amend = channel.unary_stream(
+                '/dsr.connector.v1.ConnectorService/Amend',
+                request_serializer=dsr_dot_connector_dot_v1_dot_connector__pb2.AmendRequest.SerializeToString,
+                response_deserializer=dsr_dot_connector_dot_v1_dot_connector__pb2.AmendResponse.FromString,
+                _registered_method=True)
 
 
 class ConnectorServiceServicer(object):
@@ -162,6 +167,15 @@ class ConnectorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Amend(self, request, context):
+        """Sets fields and flags in one person's records as the grant says, wholly or not at all; or says what it would set. Idempotent
+        by task: repeated after success it answers with the counts of the first time. Streams `progress` at will and at the end one
+        `amended`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConnectorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -209,6 +223,11 @@ def add_ConnectorServiceServicer_to_server(servicer, server):
                     servicer.Destroy,
                     request_deserializer=dsr_dot_connector_dot_v1_dot_connector__pb2.DestroyRequest.FromString,
                     response_serializer=dsr_dot_connector_dot_v1_dot_connector__pb2.DestroyResponse.SerializeToString,
+            ),
+            'Amend': grpc.unary_stream_rpc_method_handler(
+                    servicer.Amend,
+                    request_deserializer=dsr_dot_connector_dot_v1_dot_connector__pb2.AmendRequest.FromString,
+                    response_serializer=dsr_dot_connector_dot_v1_dot_connector__pb2.AmendResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -457,6 +476,33 @@ class ConnectorService(object):
             '/dsr.connector.v1.ConnectorService/Destroy',
             dsr_dot_connector_dot_v1_dot_connector__pb2.DestroyRequest.SerializeToString,
             dsr_dot_connector_dot_v1_dot_connector__pb2.DestroyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Amend(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/dsr.connector.v1.ConnectorService/Amend',
+            dsr_dot_connector_dot_v1_dot_connector__pb2.AmendRequest.SerializeToString,
+            dsr_dot_connector_dot_v1_dot_connector__pb2.AmendResponse.FromString,
             options,
             channel_credentials,
             insecure,

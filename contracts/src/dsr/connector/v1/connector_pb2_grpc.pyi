@@ -72,6 +72,11 @@ class ConnectorServiceStub:
     caps allow, or when a collection with records isn't named. Idempotent by task: killed at any instant, the next attempt goes
     on. Streams `progress` at will and one `destroyed`.
     """
+    Amend: _grpc.UnaryStreamMultiCallable[_connector_pb2.AmendRequest, _connector_pb2.AmendResponse]
+    """Sets fields and flags in one person's records as the grant says, wholly or not at all; or says what it would set. Idempotent
+    by task: repeated after success it answers with the counts of the first time. Streams `progress` at will and at the end one
+    `amended`.
+    """
 
 @_typing.type_check_only
 class ConnectorServiceAsyncStub(ConnectorServiceStub):
@@ -114,6 +119,11 @@ class ConnectorServiceAsyncStub(ConnectorServiceStub):
     Refused before the first record when something outside of the scope refers to one, when there is more than the grant's
     caps allow, or when a collection with records isn't named. Idempotent by task: killed at any instant, the next attempt goes
     on. Streams `progress` at will and one `destroyed`.
+    """
+    Amend: _aio.UnaryStreamMultiCallable[_connector_pb2.AmendRequest, _connector_pb2.AmendResponse]  # type: ignore[assignment]
+    """Sets fields and flags in one person's records as the grant says, wholly or not at all; or says what it would set. Idempotent
+    by task: repeated after success it answers with the counts of the first time. Streams `progress` at will and at the end one
+    `amended`.
     """
 
 class ConnectorServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -208,6 +218,17 @@ class ConnectorServiceServicer(metaclass=_abc_1.ABCMeta):
         Refused before the first record when something outside of the scope refers to one, when there is more than the grant's
         caps allow, or when a collection with records isn't named. Idempotent by task: killed at any instant, the next attempt goes
         on. Streams `progress` at will and one `destroyed`.
+        """
+
+    @_abc_1.abstractmethod
+    def Amend(
+        self,
+        request: _connector_pb2.AmendRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_connector_pb2.AmendResponse], _abc.AsyncIterator[_connector_pb2.AmendResponse]]:
+        """Sets fields and flags in one person's records as the grant says, wholly or not at all; or says what it would set. Idempotent
+        by task: repeated after success it answers with the counts of the first time. Streams `progress` at will and at the end one
+        `amended`.
         """
 
 def add_ConnectorServiceServicer_to_server(servicer: ConnectorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -27,7 +27,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x64sr/connector/v1/grant.proto\x12\x10\x64sr.connector.v1\x1a\x14\x64sr/v1/options.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"]\n\x0bSignedGrant\x12\x17\n\x05grant\x18\x01 \x01(\x0c\x42\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x18\n\x06key_id\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x1b\n\tsignature\x18\x03 \x01(\x0c\x42\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\"\xf6\x04\n\x05Grant\x12\x14\n\x06source\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x34\n\toperation\x18\x02 \x01(\x0e\x32!.dsr.connector.v1.Grant.Operation\x12\x12\n\x04task\x18\x03 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x03\x12\x19\n\x0bplan_digest\x18\x05 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x16\n\x08\x61pprover\x18\x06 \x01(\tB\x04\xb0\xbb\x18\x00\x12.\n\nissue_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12=\n\x0cinstructions\x18\t \x03(\x0b\x32\'.dsr.connector.v1.CollectionInstruction\x12\x15\n\x07request\x18\n \x01(\tB\x04\xb0\xbb\x18\x00\x12\x16\n\x0epolicy_version\x18\x14 \x01(\x03\x12\x30\n\ninactivity\x18\x0b \x01(\x0b\x32\x1c.dsr.connector.v1.Inactivity\x12*\n\x07sandbox\x18\x1e \x01(\x0b\x32\x19.dsr.connector.v1.Sandbox\"\x9b\x01\n\tOperation\x12\x19\n\x15OPERATION_UNSPECIFIED\x10\x00\x12\x14\n\x10OPERATION_EXPORT\x10\x01\x12\x13\n\x0fOPERATION_ERASE\x10\x02\x12\x1b\n\x17OPERATION_LIST_INACTIVE\x10\x03\x12\x14\n\x10OPERATION_RETURN\x10\x06\x12\x15\n\x11OPERATION_DESTROY\x10\x07\"\x19\n\x07Sandbox\x12\x0e\n\x06resets\x18\x01 \x01(\x03\"\x84\x01\n\nInactivity\x12\x18\n\ncollection\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x13\n\x05\x66ield\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x1b\n\ridentity_type\x18\x03 \x01(\tB\x04\xb0\xbb\x18\x00\x12*\n\x06\x62\x65\x66ore\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe1\x02\n\x15\x43ollectionInstruction\x12\x18\n\ncollection\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x1b\n\rredact_fields\x18\x02 \x03(\tB\x04\xb0\xbb\x18\x00\x12\x1c\n\x0einclude_fields\x18\x03 \x03(\tB\x04\xb0\xbb\x18\x00\x12>\n\x06\x61\x63tion\x18\x04 \x01(\x0e\x32..dsr.connector.v1.CollectionInstruction.Action\x12\x32\n\tanonymise\x18\x05 \x03(\x0b\x32\x1f.dsr.connector.v1.Anonymisation\x12\x14\n\x06reason\x18\x06 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x0b\n\x03\x63\x61p\x18\x07 \x01(\x03\"\\\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x11\n\rACTION_DELETE\x10\x01\x12\x14\n\x10\x41\x43TION_ANONYMISE\x10\x02\x12\x11\n\rACTION_RETAIN\x10\x03\"N\n\rAnonymisation\x12\x13\n\x05\x66ield\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x1b\n\x08\x63onstant\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x00H\x00\x88\x01\x01\x42\x0b\n\t_constantb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x64sr/connector/v1/grant.proto\x12\x10\x64sr.connector.v1\x1a\x14\x64sr/v1/options.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"]\n\x0bSignedGrant\x12\x17\n\x05grant\x18\x01 \x01(\x0c\x42\x08\xe2\x41\x01\x02\xb0\xbb\x18\x01\x12\x18\n\x06key_id\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x1b\n\tsignature\x18\x03 \x01(\x0c\x42\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\"\xbc\x05\n\x05Grant\x12\x14\n\x06source\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x34\n\toperation\x18\x02 \x01(\x0e\x32!.dsr.connector.v1.Grant.Operation\x12\x12\n\x04task\x18\x03 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x03\x12\x19\n\x0bplan_digest\x18\x05 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x16\n\x08\x61pprover\x18\x06 \x01(\tB\x04\xb0\xbb\x18\x00\x12.\n\nissue_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12=\n\x0cinstructions\x18\t \x03(\x0b\x32\'.dsr.connector.v1.CollectionInstruction\x12\x15\n\x07request\x18\n \x01(\tB\x04\xb0\xbb\x18\x00\x12\x16\n\x0epolicy_version\x18\x14 \x01(\x03\x12\x30\n\ninactivity\x18\x0b \x01(\x0b\x32\x1c.dsr.connector.v1.Inactivity\x12/\n\namendments\x18\x0c \x03(\x0b\x32\x1b.dsr.connector.v1.Amendment\x12*\n\x07sandbox\x18\x1e \x01(\x0b\x32\x19.dsr.connector.v1.Sandbox\"\xb0\x01\n\tOperation\x12\x19\n\x15OPERATION_UNSPECIFIED\x10\x00\x12\x14\n\x10OPERATION_EXPORT\x10\x01\x12\x13\n\x0fOPERATION_ERASE\x10\x02\x12\x1b\n\x17OPERATION_LIST_INACTIVE\x10\x03\x12\x13\n\x0fOPERATION_AMEND\x10\x04\x12\x14\n\x10OPERATION_RETURN\x10\x06\x12\x15\n\x11OPERATION_DESTROY\x10\x07\"\x19\n\x07Sandbox\x12\x0e\n\x06resets\x18\x01 \x01(\x03\"\x94\x01\n\tAmendment\x12\x18\n\ncollection\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x00\x12,\n\x06\x66ields\x18\x02 \x03(\x0b\x32\x1c.dsr.connector.v1.FieldValue\x12\x17\n\tset_flags\x18\x03 \x03(\tB\x04\xb0\xbb\x18\x00\x12\x19\n\x0b\x63lear_flags\x18\x04 \x03(\tB\x04\xb0\xbb\x18\x00\x12\x0b\n\x03\x63\x61p\x18\x05 \x01(\x03\"y\n\nFieldValue\x12\x13\n\x05\x66ield\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x18\n\x05value\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x01H\x00\x88\x01\x01\x12 \n\rcurrent_value\x18\x03 \x01(\tB\x04\xb0\xbb\x18\x01H\x01\x88\x01\x01\x42\x08\n\x06_valueB\x10\n\x0e_current_value\"\x84\x01\n\nInactivity\x12\x18\n\ncollection\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x13\n\x05\x66ield\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x1b\n\ridentity_type\x18\x03 \x01(\tB\x04\xb0\xbb\x18\x00\x12*\n\x06\x62\x65\x66ore\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe1\x02\n\x15\x43ollectionInstruction\x12\x18\n\ncollection\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x1b\n\rredact_fields\x18\x02 \x03(\tB\x04\xb0\xbb\x18\x00\x12\x1c\n\x0einclude_fields\x18\x03 \x03(\tB\x04\xb0\xbb\x18\x00\x12>\n\x06\x61\x63tion\x18\x04 \x01(\x0e\x32..dsr.connector.v1.CollectionInstruction.Action\x12\x32\n\tanonymise\x18\x05 \x03(\x0b\x32\x1f.dsr.connector.v1.Anonymisation\x12\x14\n\x06reason\x18\x06 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x0b\n\x03\x63\x61p\x18\x07 \x01(\x03\"\\\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x11\n\rACTION_DELETE\x10\x01\x12\x14\n\x10\x41\x43TION_ANONYMISE\x10\x02\x12\x11\n\rACTION_RETAIN\x10\x03\"N\n\rAnonymisation\x12\x13\n\x05\x66ield\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x00\x12\x1b\n\x08\x63onstant\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x00H\x00\x88\x01\x01\x42\x0b\n\t_constantb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,7 +35,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dsr.connector.v1.grant_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SIGNEDGRANT'].fields_by_name['grant']._loaded_options = None
-  _globals['_SIGNEDGRANT'].fields_by_name['grant']._serialized_options = b'\342A\001\002\260\273\030\000'
+  _globals['_SIGNEDGRANT'].fields_by_name['grant']._serialized_options = b'\342A\001\002\260\273\030\001'
   _globals['_SIGNEDGRANT'].fields_by_name['key_id']._loaded_options = None
   _globals['_SIGNEDGRANT'].fields_by_name['key_id']._serialized_options = b'\342A\001\002\260\273\030\000'
   _globals['_SIGNEDGRANT'].fields_by_name['signature']._loaded_options = None
@@ -50,6 +50,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GRANT'].fields_by_name['approver']._serialized_options = b'\260\273\030\000'
   _globals['_GRANT'].fields_by_name['request']._loaded_options = None
   _globals['_GRANT'].fields_by_name['request']._serialized_options = b'\260\273\030\000'
+  _globals['_AMENDMENT'].fields_by_name['collection']._loaded_options = None
+  _globals['_AMENDMENT'].fields_by_name['collection']._serialized_options = b'\260\273\030\000'
+  _globals['_AMENDMENT'].fields_by_name['set_flags']._loaded_options = None
+  _globals['_AMENDMENT'].fields_by_name['set_flags']._serialized_options = b'\260\273\030\000'
+  _globals['_AMENDMENT'].fields_by_name['clear_flags']._loaded_options = None
+  _globals['_AMENDMENT'].fields_by_name['clear_flags']._serialized_options = b'\260\273\030\000'
+  _globals['_FIELDVALUE'].fields_by_name['field']._loaded_options = None
+  _globals['_FIELDVALUE'].fields_by_name['field']._serialized_options = b'\260\273\030\000'
+  _globals['_FIELDVALUE'].fields_by_name['value']._loaded_options = None
+  _globals['_FIELDVALUE'].fields_by_name['value']._serialized_options = b'\260\273\030\001'
+  _globals['_FIELDVALUE'].fields_by_name['current_value']._loaded_options = None
+  _globals['_FIELDVALUE'].fields_by_name['current_value']._serialized_options = b'\260\273\030\001'
   _globals['_INACTIVITY'].fields_by_name['collection']._loaded_options = None
   _globals['_INACTIVITY'].fields_by_name['collection']._serialized_options = b'\260\273\030\000'
   _globals['_INACTIVITY'].fields_by_name['field']._loaded_options = None
@@ -71,17 +83,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SIGNEDGRANT']._serialized_start=138
   _globals['_SIGNEDGRANT']._serialized_end=231
   _globals['_GRANT']._serialized_start=234
-  _globals['_GRANT']._serialized_end=864
-  _globals['_GRANT_OPERATION']._serialized_start=709
-  _globals['_GRANT_OPERATION']._serialized_end=864
-  _globals['_SANDBOX']._serialized_start=866
-  _globals['_SANDBOX']._serialized_end=891
-  _globals['_INACTIVITY']._serialized_start=894
-  _globals['_INACTIVITY']._serialized_end=1026
-  _globals['_COLLECTIONINSTRUCTION']._serialized_start=1029
-  _globals['_COLLECTIONINSTRUCTION']._serialized_end=1382
-  _globals['_COLLECTIONINSTRUCTION_ACTION']._serialized_start=1290
-  _globals['_COLLECTIONINSTRUCTION_ACTION']._serialized_end=1382
-  _globals['_ANONYMISATION']._serialized_start=1384
-  _globals['_ANONYMISATION']._serialized_end=1462
+  _globals['_GRANT']._serialized_end=934
+  _globals['_GRANT_OPERATION']._serialized_start=758
+  _globals['_GRANT_OPERATION']._serialized_end=934
+  _globals['_SANDBOX']._serialized_start=936
+  _globals['_SANDBOX']._serialized_end=961
+  _globals['_AMENDMENT']._serialized_start=964
+  _globals['_AMENDMENT']._serialized_end=1112
+  _globals['_FIELDVALUE']._serialized_start=1114
+  _globals['_FIELDVALUE']._serialized_end=1235
+  _globals['_INACTIVITY']._serialized_start=1238
+  _globals['_INACTIVITY']._serialized_end=1370
+  _globals['_COLLECTIONINSTRUCTION']._serialized_start=1373
+  _globals['_COLLECTIONINSTRUCTION']._serialized_end=1726
+  _globals['_COLLECTIONINSTRUCTION_ACTION']._serialized_start=1634
+  _globals['_COLLECTIONINSTRUCTION_ACTION']._serialized_end=1726
+  _globals['_ANONYMISATION']._serialized_start=1728
+  _globals['_ANONYMISATION']._serialized_end=1806
 # @@protoc_insertion_point(module_scope)

@@ -32,7 +32,7 @@ class SignedGrant(_message.Message):
     KEY_ID_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
     grant: _builtins.bytes
-    """Required. A serialised `Grant`."""
+    """Required. A serialised `Grant`. That of an Amend holds new values."""
     key_id: _builtins.str
     """Required. Which of governance's keys signed it."""
     signature: _builtins.bytes
@@ -72,6 +72,8 @@ class Grant(_message.Message):
         """Erase."""
         OPERATION_LIST_INACTIVE: Grant._Operation.ValueType  # 3
         """ListInactive."""
+        OPERATION_AMEND: Grant._Operation.ValueType  # 4
+        """Amend."""
         OPERATION_RETURN: Grant._Operation.ValueType  # 6
         """Return: the whole source, at the end of a contract. Never one person's Export."""
         OPERATION_DESTROY: Grant._Operation.ValueType  # 7
@@ -88,6 +90,8 @@ class Grant(_message.Message):
     """Erase."""
     OPERATION_LIST_INACTIVE: Grant.Operation.ValueType  # 3
     """ListInactive."""
+    OPERATION_AMEND: Grant.Operation.ValueType  # 4
+    """Amend."""
     OPERATION_RETURN: Grant.Operation.ValueType  # 6
     """Return: the whole source, at the end of a contract. Never one person's Export."""
     OPERATION_DESTROY: Grant.Operation.ValueType  # 7
@@ -105,19 +109,20 @@ class Grant(_message.Message):
     REQUEST_FIELD_NUMBER: _builtins.int
     POLICY_VERSION_FIELD_NUMBER: _builtins.int
     INACTIVITY_FIELD_NUMBER: _builtins.int
+    AMENDMENTS_FIELD_NUMBER: _builtins.int
     SANDBOX_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """`partners/{partner}/dataSources/{source}`; must be the source of the call."""
     operation: Global___Grant.Operation.ValueType
     """What may be done."""
     task: _builtins.str
-    """The task; Erase and Destroy are idempotent by it."""
+    """The task; Erase, Amend and Destroy are idempotent by it."""
     attempt: _builtins.int
     """The attempt of the task. A connector serialises a task's attempts and aborts older ones."""
     plan_digest: _builtins.str
-    """ERASE: the digest that was approved."""
+    """ERASE, AMEND: the digest that was approved."""
     approver: _builtins.str
-    """ERASE: opaque id of the person who approved."""
+    """ERASE, AMEND: opaque id of the person who approved. An Amend without one may only preview."""
     request: _builtins.str
     """The request served, `partners/{partner}/erasureRequests/{id}`, for the connector's own records."""
     policy_version: _builtins.int
@@ -141,6 +146,10 @@ class Grant(_message.Message):
         """LIST_INACTIVE: whom to list."""
 
     @_builtins.property
+    def amendments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Amendment]:
+        """AMEND: what to set, collection by collection."""
+
+    @_builtins.property
     def sandbox(self) -> Global___Sandbox:
         """Set for a data source that is a sandbox, and for no other. A connector obeys only grants whose mark is its source's own."""
 
@@ -159,11 +168,12 @@ class Grant(_message.Message):
         request: _builtins.str = ...,
         policy_version: _builtins.int = ...,
         inactivity: Global___Inactivity | None = ...,
+        amendments: _abc.Iterable[Global___Amendment] | None = ...,
         sandbox: Global___Sandbox | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "inactivity", b"inactivity", "issue_time", b"issue_time", "sandbox", b"sandbox"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approver", b"approver", "attempt", b"attempt", "expire_time", b"expire_time", "inactivity", b"inactivity", "instructions", b"instructions", "issue_time", b"issue_time", "operation", b"operation", "plan_digest", b"plan_digest", "policy_version", b"policy_version", "request", b"request", "sandbox", b"sandbox", "source", b"source", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amendments", b"amendments", "approver", b"approver", "attempt", b"attempt", "expire_time", b"expire_time", "inactivity", b"inactivity", "instructions", b"instructions", "issue_time", b"issue_time", "operation", b"operation", "plan_digest", b"plan_digest", "policy_version", b"policy_version", "request", b"request", "sandbox", b"sandbox", "source", b"source", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -192,6 +202,87 @@ class Sandbox(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Sandbox: _TypeAlias = Sandbox  # noqa: Y015
+
+@_typing.final
+class Amendment(_message.Message):
+    """What to set in one person's records of a collection."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    SET_FLAGS_FIELD_NUMBER: _builtins.int
+    CLEAR_FLAGS_FIELD_NUMBER: _builtins.int
+    CAP_FIELD_NUMBER: _builtins.int
+    collection: _builtins.str
+    """The collection."""
+    cap: _builtins.int
+    """The most records in which something may be set. 0 allows none. A preview looks past it."""
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldValue]:
+        """Fields and their right values; each field once, and only fields that the collection declares amendable."""
+
+    @_builtins.property
+    def set_flags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Flags to set, by name."""
+
+    @_builtins.property
+    def clear_flags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Flags to clear, by name."""
+
+    def __init__(
+        self,
+        *,
+        collection: _builtins.str = ...,
+        fields: _abc.Iterable[Global___FieldValue] | None = ...,
+        set_flags: _abc.Iterable[_builtins.str] | None = ...,
+        clear_flags: _abc.Iterable[_builtins.str] | None = ...,
+        cap: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cap", b"cap", "clear_flags", b"clear_flags", "collection", b"collection", "fields", b"fields", "set_flags", b"set_flags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Amendment: _TypeAlias = Amendment  # noqa: Y015
+
+@_typing.final
+class FieldValue(_message.Message):
+    """The right value of a field."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    CURRENT_VALUE_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    """The field."""
+    value: _builtins.str
+    """The value, as its field's type spells it: dates and times by ISO 8601. Absent: null."""
+    current_value: _builtins.str
+    """Only records whose field has this value. Absent: all of the person's."""
+    def __init__(
+        self,
+        *,
+        field: _builtins.str = ...,
+        value: _builtins.str | None = ...,
+        current_value: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_current_value", b"_current_value", "_value", b"_value", "current_value", b"current_value", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_current_value", b"_current_value", "_value", b"_value", "current_value", b"current_value", "field", b"field", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__current_value: _TypeAlias = _typing.Literal["current_value"]  # noqa: Y015
+    _WhichOneofArgType__current_value: _TypeAlias = _typing.Literal["_current_value", b"_current_value"]  # noqa: Y015
+    _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
+    _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__current_value) -> _WhichOneofReturnType__current_value | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__value) -> _WhichOneofReturnType__value | None: ...
+
+Global___FieldValue: _TypeAlias = FieldValue  # noqa: Y015
 
 @_typing.final
 class Inactivity(_message.Message):
