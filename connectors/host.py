@@ -166,7 +166,7 @@ class ConnectorHost(ConnectorServiceServicer):
 
     async def Amend(self, request: pb.AmendRequest, context: Any) -> AsyncIterator[pb.AmendResponse]:
         source = self._source(current_caller().audience)
-        grant = self._grant(request.grant, source, Grant.OPERATION_AMEND)
+        grant = await self._grant(request.grant, source, Grant.OPERATION_AMEND)
         await source.require(pb.CAPABILITY_AMEND, "AMEND")
         if not isinstance(source.backend, Amends):
             raise TypeError("a backend that declares AMEND has amend")
