@@ -60,10 +60,11 @@ class Store:
         with self.transaction() as database:
             return int(database.execute(count, [trigger]).fetchone()[0])
 
-    def add(self, collection: str, row: Row) -> None:
-        """A record that comes in while others look."""
+    def add(self, collection: str, added: Sequence[Row]) -> None:
+        """Records that come in while others look."""
         with self.transaction() as database:
-            put(database, collection, row)
+            for row in added:
+                put(database, collection, row)
 
 
 def find(

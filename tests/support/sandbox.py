@@ -50,11 +50,12 @@ def stub(world: World) -> Any:
     return SandboxServiceStub(world.channel("governance"))
 
 
-async def create_partner(world: World, identifier: str = "acme-sandbox") -> World:
+async def create_partner(world: World, identifier: str = "acme-sandbox", **fields: Any) -> World:
     """The sandbox's world: the same services, called by the sandbox's people."""
     TrustFile(world.folder / "trust.json").add_partner(identifier, world.folder / f"{identifier}.json")
-    partner = json_format.ParseDict(sandbox.partner(), pb.Partner())
+    partner = json_format.ParseDict({**sandbox.partner(), **fields}, pb.Partner())
     partner.name = f"partners/{identifier}"
+    partner.contract_approvers[:] = [f"urn:dsr:partner:{identifier}#manager-2"]
     message = pb.CreatePartnerRequest(partner=partner, request_id=str(uuid.uuid4()))
     await world.governance.CreatePartner(message, metadata=world.operator())
     return dataclasses.replace(world, partner_id=identifier)
