@@ -51,6 +51,15 @@ class Backend(Protocol):
 
 
 @runtime_checkable
+class CountsPeople(Protocol):
+    """A backend that declares COUNT."""
+
+    def count_people(self, request: pb.CountPeopleRequest, grant: Grant) -> AsyncIterator[pb.CountPeopleResponse]:
+        """`grant` has been verified."""
+        ...
+
+
+@runtime_checkable
 class ListsInactive(Protocol):
     """A backend that declares INACTIVE."""
 

@@ -11,7 +11,7 @@ from dsr.connector.v1.grant_pb2 import CollectionInstruction, Grant, Sandbox, Si
 
 from connectors import meter
 from connectors.attempts import Attempts, Relay
-from connectors.backend import Amends, Backend, BeginsAnew, Destroys, GivesBack, ListsInactive
+from connectors.backend import Amends, Backend, BeginsAnew, CountsPeople, Destroys, GivesBack, ListsInactive
 from connectors.limits import (
     check_amendments,
     check_counts,
@@ -122,6 +122,15 @@ class ConnectorHost(ConnectorServiceServicer):
         check_instructions((i.collection for i in request.instructions), "instructions")
         await self._same_side(source, request.sandbox if request.HasField("sandbox") else None)
         async for message in self._read(Relay(source.backend.verify(request)), context):
+            yield message
+
+    async def CountPeople(self, request: pb.CountPeopleRequest, context: Any) -> AsyncIterator[pb.CountPeopleResponse]:
+        source = self._source(current_caller().audience)
+        grant = await self._grant(request.grant, source, Grant.OPERATION_COUNT)
+        await source.require(pb.CAPABILITY_COUNT, "COUNT")
+        if not isinstance(source.backend, CountsPeople):
+            raise TypeError("a backend that declares COUNT has count_people")
+        async for message in self._read(Relay(source.backend.count_people(request, grant)), context):
             yield message
 
     async def ListInactive(

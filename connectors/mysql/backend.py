@@ -25,8 +25,6 @@ class MysqlBackend(RelationalBackend):
 
     kind = "mysql"
     version = "1"
-    lists_inactive = True
-    amends = True
 
     def __init__(self, config: SourceConfig) -> None:
         self._options = parse(MysqlOptions, config.options)

@@ -21,8 +21,6 @@ class PostgresBackend(RelationalBackend):
 
     kind = "postgres"
     version = "1"
-    lists_inactive = True
-    amends = True
 
     def __init__(self, config: SourceConfig) -> None:
         self._options = parse(PostgresOptions, config.options)

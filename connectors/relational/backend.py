@@ -13,6 +13,7 @@ from connectors.backend import SourceConfig
 from connectors.relational.amend import Amender
 from connectors.relational.catalogue import Catalogue
 from connectors.relational.compiler import Compiler
+from connectors.relational.count import count_people
 from connectors.relational.declaration import RelationalOptions
 from connectors.relational.describe import describe
 from connectors.relational.destroy import Destroyer
@@ -44,10 +45,6 @@ class RelationalBackend(ABC):
 
     kind: str
     version: str
-    lists_inactive = False
-    """Whether ListInactive has been tried on this kind of database."""
-    amends = False
-    """Whether Amend has been tried on this kind of database."""
 
     def __init__(self, config: SourceConfig, options: RelationalOptions, database: Database) -> None:
         self._source = config.source
@@ -74,7 +71,7 @@ class RelationalBackend(ABC):
     async def describe(self) -> pb.DescribeResponse:
         compiler = await self._compiler(fresh=True)
         most = self._relational.max_records_per_subject
-        return describe(compiler.model, self.kind, self.version, most, inactive=self.lists_inactive, amends=self.amends)
+        return describe(compiler.model, self.kind, self.version, most)
 
     async def locate(self, request: pb.LocateRequest) -> AsyncIterator[pb.LocateResponse]:
         compiler = await self._searchable()
@@ -105,6 +102,14 @@ class RelationalBackend(ABC):
         compiler = await self._searchable()
         left = verify(self._searched, compiler, request)
         async with contextlib.aclosing(with_signs_of_life(left, pb.VerifyResponse(progress=pb.Progress()))) as messages:
+            async for message in messages:
+                yield message
+
+    async def count_people(self, request: pb.CountPeopleRequest, grant: Grant) -> AsyncIterator[pb.CountPeopleResponse]:
+        compiler = await self._searchable()
+        found = count_people(self._searched, compiler, self._source)
+        alive = with_signs_of_life(found, pb.CountPeopleResponse(progress=pb.Progress()))
+        async with contextlib.aclosing(alive) as messages:
             async for message in messages:
                 yield message
 

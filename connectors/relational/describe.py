@@ -12,6 +12,9 @@ _CAPABILITIES = (
     pb.CAPABILITY_ERASE,
     pb.CAPABILITY_ANONYMISE,
     pb.CAPABILITY_ATOMIC,
+    pb.CAPABILITY_INACTIVE,
+    pb.CAPABILITY_AMEND,
+    pb.CAPABILITY_COUNT,
     pb.CAPABILITY_RETURN,
     pb.CAPABILITY_DESTROY,
 )
@@ -22,18 +25,12 @@ _MATCHES = {
 }
 
 
-def describe(
-    model: Model, connector: str, version: str, max_records: int, *, inactive: bool = False, amends: bool = False
-) -> pb.DescribeResponse:
+def describe(model: Model, connector: str, version: str, max_records: int) -> pb.DescribeResponse:
     """Every table of the source, those without personal data and the undeclared ones included."""
     response = pb.DescribeResponse(
         connector=connector,
         version=version,
-        capabilities=[
-            *_CAPABILITIES,
-            *([pb.CAPABILITY_INACTIVE] if inactive else []),
-            *([pb.CAPABILITY_AMEND] if amends else []),
-        ],
+        capabilities=_CAPABILITIES,
         findings=map(finding_message, model.findings),
         max_records_per_subject=max_records,
     )

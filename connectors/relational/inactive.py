@@ -74,7 +74,7 @@ def _people(
     values: Values,
 ) -> Sql:
     """Everybody: who, when last seen, and whether every record says so."""
-    who = _folded(compiler.dialect.identity_text(compiler.column(_T, identity.column.name), identity.column), identity)
+    who = named(compiler, identity)
     conditions = [fill("{who} IS NOT NULL", who=who), *compiler.scope(collection, _T, values)]
     if value:
         wanted = _folded(compiler.dialect.text(values.bind(value)), identity)
@@ -92,6 +92,13 @@ def _people(
         table=compiler.table(collection),
         conditions=conjunction(conditions),
     )
+
+
+def named(compiler: Compiler, identity: IdentityColumn) -> Sql:
+    """Whom a row `t` names, as Locate compares; null where it names nobody."""
+    column = identity.column
+    who = _folded(compiler.dialect.identity_text(compiler.column(_T, column.name), column), identity)
+    return fill("CASE WHEN trim({who}) <> '' THEN {who} END", who=who)
 
 
 def _folded(text: Sql, identity: IdentityColumn) -> Sql:

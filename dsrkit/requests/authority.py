@@ -162,6 +162,20 @@ class Authority:
         """Reports what came of an order."""
         await self._call(self._stub.ReportSweep(message, timeout=TIMEOUT, metadata=self._metadata()))
 
+    async def count_orders(self) -> Sequence[pb.CountOrder]:
+        """Data sources whose people are to be counted."""
+        call = self._stub.ListCountOrders(pb.ListCountOrdersRequest(), timeout=TIMEOUT, metadata=self._metadata())
+        return (await self._call(call)).orders
+
+    async def count_grant(self, order: pb.CountOrder) -> pb.IssueCountGrantResponse:
+        """A grant to count; the order is the caller's for a while. STATE_CONFLICT when it is nobody's to count."""
+        message = pb.IssueCountGrantRequest(breach=order.breach, source=order.source)
+        return await self._call(self._stub.IssueCountGrant(message, timeout=TIMEOUT, metadata=self._metadata()))
+
+    async def report_count(self, message: pb.ReportCountRequest) -> None:
+        """Reports what came of a count."""
+        await self._call(self._stub.ReportCount(message, timeout=TIMEOUT, metadata=self._metadata()))
+
     async def sweep_approval(self, request: Request, plan_digest: str, touched: Mapping[str, Sequence[str]]) -> str:
         """Has a plan approved by its sweep's approval. Returns the approver's opaque id. FOUR_EYES."""
         name = self._right.name(request.partner, request.id)

@@ -33,6 +33,7 @@ FROM_CONNECTORS = frozenset(
         "FINGERPRINT_CHANGED",
         "BACKEND_UNENCRYPTED",
         "METHOD_UNKNOWN",
+        "NOT_COUNTABLE",
         "RATE_LIMITED",
         "SANDBOX_MISMATCH",
     }
@@ -196,6 +197,23 @@ class Connectors:
         if result is None:
             raise _inconsistent(source, "NOT_VERIFIED")
         return result
+
+    async def count_people(self, connector: Connector, request: pb.CountPeopleRequest) -> pb.PeopleTotals:
+        """How many people a source has. Collections that contradict the totals end it: SOURCE_INCONSISTENT."""
+        source, most, total = connector.source, 0, 0
+        totals: pb.PeopleTotals | None = None
+        async for message in self._stream(connector, "CountPeople", request):
+            kind = message.WhichOneof("result")
+            if totals is not None:
+                raise _inconsistent(source, "AFTER_TOTALS")
+            if kind == "count":
+                most, total = max(most, message.count.people), total + message.count.people
+            elif kind == "totals":
+                totals = message.totals
+        known = (pb.CERTAINTY_EXACT, pb.CERTAINTY_ESTIMATED)
+        if totals is None or totals.certainty not in known or not most <= totals.people <= total:
+            raise _inconsistent(source, "TOTALS")
+        return totals
 
     async def list_inactive(
         self, connector: Connector, request: pb.ListInactiveRequest

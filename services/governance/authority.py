@@ -21,6 +21,7 @@ from dsrkit.requests.view import parse_partner, parse_uuid4
 from services.governance import messages
 from services.governance.admission import admit
 from services.governance.backups import serving
+from services.governance.breach.orders import CountRpcs
 from services.governance.domain import Facts, refuse
 from services.governance.gatekeeper import Gatekeeper
 from services.governance.keeping import keep
@@ -40,7 +41,7 @@ from services.governance.tools import Tools, refused
 from services.governance.work import WorkRpcs, parse_id
 
 
-class AuthorityServicer(WorkRpcs, OrderRpcs, TerminationRpcs, ReturnRpcs, DestructionRpcs):
+class AuthorityServicer(WorkRpcs, OrderRpcs, CountRpcs, TerminationRpcs, ReturnRpcs, DestructionRpcs):
     """Proto to domain and back, nothing else."""
 
     def __init__(self, tools: Tools, signer: GrantSigner, partners: Authenticator) -> None:

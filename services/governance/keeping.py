@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from services.governance.store import GovernanceStore
 
 UNKNOWN = "Unknown"
+COUNT = "count"
+"""The access service had a source count its people, for a breach."""
 OPERATIONS = frozenset(
     {
         UNKNOWN,
+        COUNT,
         *TOUCHES,
         *(method.name for services in descriptors().values() for service in services for method in service.methods),
     }

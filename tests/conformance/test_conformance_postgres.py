@@ -84,6 +84,7 @@ MATERIAL = {
         "amend": {"public.customers": {"name": "Ann O'Neil"}, "public.orders": {"total": "12.50"}},
     },
     "unreachable": DOWN,
+    "people": 30,
     "inactive": {
         "collection": "public.customers",
         "field": "seen",

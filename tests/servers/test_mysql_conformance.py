@@ -83,6 +83,7 @@ def material(database: str) -> dict[str, Any]:
             "amend": {f"{database}.customers": {"name": "Ann O'Neil"}, f"{database}.orders": {"total": "12.50"}},
         },
         "unreachable": DOWN,
+        "people": 30,
         "inactive": {
             "collection": f"{database}.customers",
             "field": "seen",

@@ -95,6 +95,7 @@ class MemoryBackend:
             pb.CAPABILITY_ANONYMISE,
             pb.CAPABILITY_ATOMIC,
             pb.CAPABILITY_INACTIVE,
+            pb.CAPABILITY_COUNT,
         ]
         if any(table.amendable or table.flags for table in self.tables.values()):
             capabilities.append(pb.CAPABILITY_AMEND)
@@ -336,6 +337,22 @@ class MemoryBackend:
             people = [Identity(type=wanted.identity_type, value=who) for who in found]
             yield pb.ListInactiveResponse(page=pb.InactivePage(identities=people))
         yield pb.ListInactiveResponse(totals=pb.InactiveTotals(people=len(found), unknown=len(unknown)))
+
+    async def count_people(self, request: pb.CountPeopleRequest, grant: Grant) -> AsyncIterator[pb.CountPeopleResponse]:
+        """By the first unique identity of each collection of people."""
+        await self._arrive("count_people")
+        everybody: set[str] = set()
+        for name, table in self.tables.items():
+            for f, (kind, _) in [i for i in table.identities.items() if i[1][1]][:1] if table.people else []:
+                people = {row[f] for row in table.rows if row.get(f)}
+                certainty = pb.CERTAINTY_EXACT
+                count = pb.PeopleCount(collection=name, identity_type=kind, people=len(people), certainty=certainty)
+                yield pb.CountPeopleResponse(count=count)
+                everybody |= people
+        if not everybody:
+            raise DsrError("NOT_COUNTABLE", "Nobody is told apart.", source=self.source)
+        totals = pb.PeopleTotals(people=len(everybody), certainty=pb.CERTAINTY_EXACT)
+        yield pb.CountPeopleResponse(totals=totals)
 
     async def close(self) -> None:
         """Nothing to close."""

@@ -58,7 +58,7 @@ APPROVER = "urn:dsr:partner:acme#bob"
 DUBLIN = governance_pb2.Location(provider="Amazon Web Services", site="Dublin", country="IE")
 LEEDS = governance_pb2.Location(provider="Brightbox", site="Leeds", country="GB")
 # Nobody waits for an order longer than it takes, nor for the records of the test before.
-erasure.SWEEP_SECONDS = erasure.ORDER_SECONDS = portability.ORDER_SECONDS = 0.2
+erasure.SWEEP_SECONDS = erasure.ORDER_SECONDS = portability.ORDER_SECONDS = access.COUNT_SECONDS = 0.2
 runtime.TERMINATION_SECONDS = 0.5
 recording.INTERVAL = 0.05
 _MODULES = {"access": access, "portability": portability, "erasure": erasure}

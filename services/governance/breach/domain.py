@@ -8,11 +8,17 @@ from typing import Any
 import yaml
 from dsr.v1 import breach_pb2 as pb
 from dsr.v1 import governance_pb2
+from dsr.v1.error_reason_pb2 import ErrorReason
 
 _DATA: Mapping[str, Any] = yaml.safe_load(resources.files(__package__).joinpath("breach.yaml").read_text())
 CONTROLLER = timedelta(hours=_DATA["controller_hours"])
 EXPOSED = timedelta(days=_DATA["exposed_days"])
 _REMINDERS: Sequence[int] = sorted(_DATA["remind_hours_left"])
+LEASE = timedelta(minutes=_DATA["count_minutes"])
+"""How long a count is left to whoever began it."""
+FINAL = frozenset({"METHOD_UNKNOWN", "NOT_COUNTABLE", "SOURCE_REJECTED", "SOURCE_INCONSISTENT"})
+"""Why a source doesn't count, however often it is asked."""
+_FIRST_WAIT, _LONGEST_WAIT = (timedelta(minutes=minutes) for minutes in _DATA["recount_minutes"])
 _MOST_TEXT = 4_000
 _P = pb.Breach
 _NEXT: Mapping[int, frozenset[int]] = {
@@ -88,11 +94,25 @@ def concerned(sources: Sequence[str], data_map: governance_pb2.DataMap) -> list[
     return found
 
 
-def counts(sources: Sequence[str], known: Sequence[pb.Breach.SubjectCount]) -> list[pb.Breach.SubjectCount]:
-    """How many people at each source; unknown where nobody counted or estimated."""
+def wait(attempts: int) -> timedelta:
+    """How long nobody tries again after so many failures before this one."""
+    doubled: timedelta = _FIRST_WAIT * 2 ** min(attempts, 16)
+    return min(doubled, _LONGEST_WAIT)
+
+
+def counts(
+    sources: Sequence[str], known: Sequence[pb.Breach.SubjectCount], failures: Mapping[str, str]
+) -> list[pb.Breach.SubjectCount]:
+    """How many people at each source; unknown where nobody counted or estimated. `failures`: why a source didn't."""
     by_source = {count.source: count for count in known}
-    unknown = pb.Breach.SubjectCount.CERTAINTY_UNKNOWN
-    return [by_source.get(s) or pb.Breach.SubjectCount(source=s, certainty=unknown) for s in sources]
+    found = []
+    for source in sources:
+        one = pb.Breach.SubjectCount(source=source, certainty=pb.Breach.SubjectCount.CERTAINTY_UNKNOWN)
+        one.MergeFrom(by_source.get(source, one))
+        if source in failures and not one.counted:
+            one.reason = ErrorReason.Value(f"ERROR_REASON_{failures[source]}")
+        found.append(one)
+    return found
 
 
 def at(sources: Sequence[governance_pb2.DataSource], place: governance_pb2.Location) -> list[str]:

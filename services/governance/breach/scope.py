@@ -28,4 +28,5 @@ async def fill(
     for found in await store.rows(connection, "breach.activities", sources, row["begin_time"], until):
         message.activities.add(**dict(found))
     known = view.counts(await store.rows(connection, "breach.counts", row["id"]))
-    message.subject_counts.extend(domain.counts(sources, known))
+    failed = await store.rows(connection, "breach.failures", row["id"])
+    message.subject_counts.extend(domain.counts(sources, known, {r["source"]: r["failure"] for r in failed}))

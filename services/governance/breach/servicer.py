@@ -111,6 +111,7 @@ class BreachServicer(BreachServiceServicer):
         name = f"{partner}/breaches/{base}"
         await self._store.row(connection, "breach.add_entry", base, now, event, caller.principal, None)
         await self._store.row(connection, "breach.add_entry", base, now, "NOTICE", caller.principal, None)
+        await self._store.row(connection, "breach.order", base, list(wanted.data_sources) or sources, now)
         due = (now + domain.CONTROLLER).isoformat(timespec="seconds")
         kind = "breach.noticed" if event == "DECLARED" else "breach.reported"
         await notify(self._store, connection, now, kind, name, phase=phase, due=due)
@@ -141,6 +142,8 @@ class BreachServicer(BreachServiceServicer):
                 await scope.fill(self._store, connection, self._tools.clock, row, message)
                 kept = view.stored(message)
             await self._store.row(connection, "breach.advance", row["id"], wanted, kept, now if ends else None)
+            if ends:
+                await self._store.row(connection, "breach.close_orders", row["id"], now)
             if current != request.phase:
                 await notify(self._store, connection, now, "breach.advanced", request.name, wanted, phase=wanted)
 
@@ -156,7 +159,8 @@ class BreachServicer(BreachServiceServicer):
                 raise invalid(f"estimates[{index}].source", "is not a data source of this breach")
             if one.subjects < 0:
                 raise invalid(f"estimates[{index}].subjects", "must not be negative")
-            await self._store.row(connection, "breach.count", row["id"], one.source, one.subjects, _ESTIMATED, now)
+            args = (row["id"], one.source, one.subjects, _ESTIMATED, now, False)
+            await self._store.row(connection, "breach.count", *args)
 
     async def RecordBreachDecision(self, request: pb.RecordBreachDecisionRequest, context: Any) -> pb.Breach:
         known_enum(request.audience, pb.RecordBreachDecisionRequest.Audience, "audience")

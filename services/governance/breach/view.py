@@ -56,6 +56,7 @@ def counts(rows: Sequence[asyncpg.Record]) -> list[pb.Breach.SubjectCount]:
     for row in rows:
         certainty = pb.Breach.SubjectCount.Certainty.Value(f"CERTAINTY_{row['certainty']}")
         one = pb.Breach.SubjectCount(source=row["source"], subjects=row["subjects"], certainty=certainty)
+        one.counted = row["counted"]
         one.count_time.FromDatetime(row["count_time"])
         found.append(one)
     return found

@@ -10,6 +10,7 @@ import orjson
 import pytest
 from dsr.v1 import breach_pb2 as pb
 from dsr.v1 import governance_pb2, notifications_pb2
+from dsr.v1.error_reason_pb2 import ErrorReason
 from dsr.v1.notifications_pb2_grpc import NotificationServiceStub
 
 from tests.support.services import CRM, PARTNER, SHOP, World, eventually, reason_of, timestamp
@@ -109,12 +110,7 @@ async def test_from_the_report_to_the_breakdown(world: World) -> None:
 
     await eventually(touched)
     assert await refused(advance(world, made.name, P.PHASE_FIXED)) == "STATE_CONFLICT"
-    estimate = P.SubjectCount(source=CRM, subjects=4)
-    confirmed = await advance(world, made.name, P.PHASE_CONFIRMED, estimates=[estimate])
-    assert (confirmed.subject_counts[0].subjects, confirmed.subject_counts[0].certainty) == (
-        4,
-        P.SubjectCount.CERTAINTY_ESTIMATED,
-    )
+    await advance(world, made.name, P.PHASE_CONFIRMED)
     wrong = P.SubjectCount(source=SHOP, subjects=4)
     assert await refused(advance(world, made.name, P.PHASE_FIXED, estimates=[wrong])) == "FIELD_INVALID"
     await advance(world, made.name, P.PHASE_FIXED)
@@ -138,6 +134,56 @@ async def test_from_the_report_to_the_breakdown(world: World) -> None:
     await world.until("access", (await world.create("access")).name, "COMPLETED")
     again = await world.breaches.GetBreach(pb.GetBreachRequest(name=made.name), metadata=admin(world))
     assert again.activities == closed.activities
+
+
+async def counted(world: World, name: str, *sources: str) -> dict[str, Any]:
+    """Each source's number, once every one of these has been asked."""
+    found: dict[str, Any] = {}
+
+    async def asked() -> bool:
+        breach = await world.breaches.GetBreach(pb.GetBreachRequest(name=name), metadata=admin(world))
+        found.update({one.source: one for one in breach.subject_counts})
+        return all(found[source].counted or found[source].reason for source in sources)
+
+    await eventually(asked)
+    return found
+
+
+@pytest.mark.policy("P8", "distinct people are counted at the source, marked exact, or unknown with the reason")
+async def test_the_source_counts_the_people(world: World) -> None:
+    people = len({row["email"] for row in world.crm.tables["people"].rows})
+    made = await report(world)
+    found = await counted(world, made.name, CRM, SHOP)
+    exact, unknown = P.SubjectCount.CERTAINTY_EXACT, P.SubjectCount.CERTAINTY_UNKNOWN
+    assert (found[CRM].subjects, found[CRM].certainty, found[CRM].reason) == (people, exact, 0)
+    assert found[CRM].count_time.ToDatetime(UTC) >= made.notice_time.ToDatetime(UTC)
+    assert (found[SHOP].subjects, found[SHOP].certainty, found[SHOP].counted) == (0, unknown, False)
+    assert found[SHOP].reason == ErrorReason.ERROR_REASON_NOT_COUNTABLE
+    # Somebody's estimate fills the gap and replaces no count; what the source can't say stays said.
+    estimates = [P.SubjectCount(source=source, subjects=7_000) for source in (CRM, SHOP)]
+    confirmed = await advance(world, made.name, P.PHASE_CONFIRMED, estimates=estimates)
+    assert [(c.subjects, c.counted, c.reason) for c in confirmed.subject_counts] == [
+        (people, True, 0),
+        (7_000, False, ErrorReason.ERROR_REASON_NOT_COUNTABLE),
+    ]
+    assert f"<td>{people}</td><td>exact, counted at the source".encode() in await download(world, made.name)
+    assert world.crm.calls.count("count_people") == 1
+
+
+async def test_a_source_that_does_not_answer_stays_unknown_until_it_does(world: World) -> None:
+    world.crm.down = True
+    made = await report(world, data_sources=[CRM])
+    found = await counted(world, made.name, CRM)
+    assert found[CRM].certainty == P.SubjectCount.CERTAINTY_UNKNOWN
+    assert found[CRM].reason == ErrorReason.ERROR_REASON_SOURCE_UNAVAILABLE
+    world.crm.down = False
+    world.clock = lambda: datetime.now(UTC) + timedelta(minutes=6)
+
+    async def there() -> bool:
+        return bool((await counted(world, made.name, CRM))[CRM].counted)
+
+    await eventually(there)
+    assert world.crm.calls == ["count_people"]
 
 
 @pytest.mark.policy("P10", "what somebody wrote about a breach is stored under a key of its own")

@@ -7,6 +7,7 @@ import orjson
 import pytest
 from dsr.v1 import breach_pb2 as pb
 from dsr.v1 import governance_pb2
+from dsr.v1.error_reason_pb2 import ErrorReason
 
 from services.governance.breach import document, domain
 
@@ -80,7 +81,7 @@ def test_scope() -> None:
     count = P.SubjectCount
     known = count(source="s", subjects=3, certainty=count.CERTAINTY_EXACT)
     unknown = count(source="t", certainty=count.CERTAINTY_UNKNOWN)
-    assert domain.counts(["s", "t"], [known]) == [known, unknown]
+    assert domain.counts(["s", "t"], [known], {}) == [known, unknown]
     here = governance_pb2.Location(provider="P", site="S", country="IE")
     sources = [governance_pb2.DataSource(name="s", location=here), governance_pb2.DataSource(name="t")]
     assert domain.at(sources, here) == ["s"]
@@ -116,3 +117,19 @@ def test_the_document() -> None:
     made.phase = P.PHASE_CLOSED
     assert "This is not final" not in document.as_html(made, "The Agency").decode()
     assert orjson.loads(document.as_json(made))["final"] is True
+
+
+def test_a_source_that_does_not_count_is_asked_less_and_less_often() -> None:
+    assert [domain.wait(attempts) for attempts in (0, 1, 2, 6, 7, 10**6)] == [
+        timedelta(minutes=minutes) for minutes in (5, 10, 20, 320, 360, 360)
+    ]
+
+
+def test_a_reason_stays_beside_an_estimate_and_goes_with_a_count() -> None:
+    exact, estimated = pb.Breach.SubjectCount.CERTAINTY_EXACT, pb.Breach.SubjectCount.CERTAINTY_ESTIMATED
+    counted = pb.Breach.SubjectCount(source="s", subjects=4, certainty=exact, counted=True)
+    guessed = pb.Breach.SubjectCount(source="t", subjects=5, certainty=estimated)
+    failures = dict.fromkeys("stu", "SOURCE_BUSY")
+    found = domain.counts("stuv", [counted, guessed], failures)
+    busy = ErrorReason.ERROR_REASON_SOURCE_BUSY
+    assert [(c.subjects, c.reason) for c in found] == [(4, 0), (5, busy), (0, busy), (0, 0)]

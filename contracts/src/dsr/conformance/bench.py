@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc
@@ -24,7 +24,7 @@ MAX_BYTES = 256 << 20
 """A stream larger than this counts as endless."""
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
-_STREAMING = frozenset({"Locate", "Export", "Amend", "Erase", "Verify", "ListInactive"})
+_STREAMING = frozenset({"Locate", "Export", "Amend", "Erase", "Verify", "ListInactive", "CountPeople"})
 _MARKED = frozenset({"Locate", "Verify"})
 
 
@@ -125,6 +125,16 @@ class Bench:
         if answer.refusal is not None:
             raise Failed(f"{rpc} answered {answer.code}: {answer.refusal.message[:200]}")
         return answer.messages
+
+    async def undeclared(self, rpc: str, request: Message) -> Answer:
+        """The answer to what isn't declared. The library's own, which gives no reason, counts as METHOD_UNKNOWN."""
+        answer = await self.call(rpc, request)
+        refusal = answer.refusal
+        if refusal is None or refusal.code != "UNIMPLEMENTED" or refusal.info is not None:
+            return answer
+        self.refusals.remove(refusal)
+        info = error_details_pb2.ErrorInfo(reason="METHOD_UNKNOWN", domain="dsr.v1")
+        return replace(answer, refusal=replace(refusal, info=info))
 
     async def described(self) -> pb.DescribeResponse:
         """Describe, asked once."""

@@ -15,6 +15,7 @@ A YAML file:
       amend:                                  # optional; set in every record of the person, before the erasure
         letters: {salutation: Dr}
     unreachable: partners/acme/dataSources/x  # optional: a source of this connector whose backend is down
+    people: 30                                # needed where COUNT is declared: how many there are, before the run
     inactive:                                 # needed where INACTIVE is declared: three people of one collection
       collection: customers
       field: last_seen                        # says when a record was last used
@@ -80,6 +81,7 @@ class Material:
     disposable: Person | None = None
     unreachable: str = ""
     inactive: Unused | None = None
+    people: int = 0
 
     @classmethod
     def load(cls, path: Path) -> "Material":
@@ -95,7 +97,7 @@ class Material:
     @classmethod
     def parse(cls, data: Any) -> "Material":
         """Parses the file's content."""
-        _known(data, "material", {"present", "absent", "disposable", "unreachable", "inactive"})
+        _known(data, "material", {"present", "absent", "disposable", "unreachable", "inactive", "people"})
         for name in ("present", "absent"):
             if name not in data:
                 raise MaterialError(f"{name} is missing: the run needs a person who is {name}")
@@ -104,6 +106,7 @@ class Material:
             absent=_person(data["absent"], "absent"),
             disposable=_person(data["disposable"], "disposable") if "disposable" in data else None,
             unreachable=str(data.get("unreachable", "")),
+            people=int(data.get("people", 0)),
             inactive=_unused(data["inactive"]) if "inactive" in data else None,
         )
         for name, person in (("present", material.present), ("disposable", material.disposable)):

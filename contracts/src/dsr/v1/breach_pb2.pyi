@@ -4,6 +4,7 @@ isort:skip_file
 Personal data breaches: reported, told, mended, explained (policy P8; Art. 33 and 34 GDPR)."""
 
 from collections import abc as _abc
+from dsr.v1 import error_reason_pb2 as _error_reason_pb2
 from dsr.v1 import governance_pb2 as _governance_pb2
 from dsr.v1 import request_pb2 as _request_pb2
 from google.protobuf import descriptor as _descriptor
@@ -222,9 +223,9 @@ class Breach(_message.Message):
             CERTAINTY_UNSPECIFIED: Breach.SubjectCount._Certainty.ValueType  # 0
             """Not used."""
             CERTAINTY_EXACT: Breach.SubjectCount._Certainty.ValueType  # 1
-            """Counted at the source."""
+            """Counted at the source, everybody once."""
             CERTAINTY_ESTIMATED: Breach.SubjectCount._Certainty.ValueType  # 2
-            """Somebody's estimate."""
+            """About so many: by the source where `counted`, else by somebody."""
             CERTAINTY_UNKNOWN: Breach.SubjectCount._Certainty.ValueType  # 3
             """Nobody knows."""
 
@@ -234,9 +235,9 @@ class Breach(_message.Message):
         CERTAINTY_UNSPECIFIED: Breach.SubjectCount.Certainty.ValueType  # 0
         """Not used."""
         CERTAINTY_EXACT: Breach.SubjectCount.Certainty.ValueType  # 1
-        """Counted at the source."""
+        """Counted at the source, everybody once."""
         CERTAINTY_ESTIMATED: Breach.SubjectCount.Certainty.ValueType  # 2
-        """Somebody's estimate."""
+        """About so many: by the source where `counted`, else by somebody."""
         CERTAINTY_UNKNOWN: Breach.SubjectCount.Certainty.ValueType  # 3
         """Nobody knows."""
 
@@ -244,12 +245,18 @@ class Breach(_message.Message):
         SUBJECTS_FIELD_NUMBER: _builtins.int
         CERTAINTY_FIELD_NUMBER: _builtins.int
         COUNT_TIME_FIELD_NUMBER: _builtins.int
+        COUNTED_FIELD_NUMBER: _builtins.int
+        REASON_FIELD_NUMBER: _builtins.int
         source: _builtins.str
         """Required. The data source."""
         subjects: _builtins.int
         """Optional. How many distinct people."""
         certainty: Global___Breach.SubjectCount.Certainty.ValueType
         """Output only. How sure that is."""
+        counted: _builtins.bool
+        """Output only. The data source itself counted; nobody's estimate replaces that."""
+        reason: _error_reason_pb2.ErrorReason.ValueType
+        """Output only. Why the data source has not counted yet, or can't; unspecified while nobody has asked it."""
         @_builtins.property
         def count_time(self) -> _timestamp_pb2.Timestamp:
             """Output only. When it was counted or estimated."""
@@ -261,10 +268,12 @@ class Breach(_message.Message):
             subjects: _builtins.int = ...,
             certainty: Global___Breach.SubjectCount.Certainty.ValueType = ...,
             count_time: _timestamp_pb2.Timestamp | None = ...,
+            counted: _builtins.bool = ...,
+            reason: _error_reason_pb2.ErrorReason.ValueType = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["count_time", b"count_time"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["certainty", b"certainty", "count_time", b"count_time", "source", b"source", "subjects", b"subjects"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["certainty", b"certainty", "count_time", b"count_time", "counted", b"counted", "reason", b"reason", "source", b"source", "subjects", b"subjects"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

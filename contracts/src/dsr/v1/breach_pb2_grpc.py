@@ -79,7 +79,8 @@ class BreachServiceServicer(object):
     """
 
     def ReportBreach(self, request, context):
-        """Reports a suspected breach, as the partner. The operator's log says so at once.
+        """Reports a suspected breach, as the partner. The operator's log says so at once, and each data source is asked to count its
+        people.
         Errors: FIELD_REQUIRED, FIELD_INVALID, REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

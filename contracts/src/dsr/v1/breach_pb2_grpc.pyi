@@ -36,7 +36,8 @@ class BreachServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> BreachServiceAsyncStub: ...
     ReportBreach: _grpc.UnaryUnaryMultiCallable[_breach_pb2.ReportBreachRequest, _breach_pb2.Breach]
-    """Reports a suspected breach, as the partner. The operator's log says so at once.
+    """Reports a suspected breach, as the partner. The operator's log says so at once, and each data source is asked to count its
+    people.
     Errors: FIELD_REQUIRED, FIELD_INVALID, REQUEST_ID_REUSED.
     """
     DeclareBreach: _grpc.UnaryUnaryMultiCallable[_breach_pb2.DeclareBreachRequest, _breach_pb2.DeclareBreachResponse]
@@ -68,7 +69,8 @@ class BreachServiceAsyncStub(BreachServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ReportBreach: _aio.UnaryUnaryMultiCallable[_breach_pb2.ReportBreachRequest, _breach_pb2.Breach]  # type: ignore[assignment]
-    """Reports a suspected breach, as the partner. The operator's log says so at once.
+    """Reports a suspected breach, as the partner. The operator's log says so at once, and each data source is asked to count its
+    people.
     Errors: FIELD_REQUIRED, FIELD_INVALID, REQUEST_ID_REUSED.
     """
     DeclareBreach: _aio.UnaryUnaryMultiCallable[_breach_pb2.DeclareBreachRequest, _breach_pb2.DeclareBreachResponse]  # type: ignore[assignment]
@@ -103,7 +105,8 @@ class BreachServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _breach_pb2.ReportBreachRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_breach_pb2.Breach, _abc.Awaitable[_breach_pb2.Breach]]:
-        """Reports a suspected breach, as the partner. The operator's log says so at once.
+        """Reports a suspected breach, as the partner. The operator's log says so at once, and each data source is asked to count its
+        people.
         Errors: FIELD_REQUIRED, FIELD_INVALID, REQUEST_ID_REUSED.
         """
 

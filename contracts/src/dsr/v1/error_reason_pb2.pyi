@@ -158,6 +158,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. The data source has no connector yet: a second person must confirm its address. Metadata:
     `source`. The platform retries by itself.
     """
+    ERROR_REASON_NOT_COUNTABLE: _ErrorReason.ValueType  # 53
+    """FAILED_PRECONDITION. The data source declares no collection in which people can be told apart, so that they can't be counted.
+    Metadata: `source`. The partner declares a unique identity; nobody retries before.
+    """
     ERROR_REASON_CONNECTOR_UNTRUSTED: _ErrorReason.ValueType  # 50
     """UNAVAILABLE. Who answers at the connector's address is not who was confirmed: TLS failed, by certificate, name or
     protocol. Nothing was sent. Metadata: `source`. The partner mends the certificate, or confirms a change; the platform
@@ -328,6 +332,10 @@ many). Confirm each, then finish the restore.
 ERROR_REASON_CONNECTOR_UNCONFIRMED: ErrorReason.ValueType  # 49
 """FAILED_PRECONDITION. The data source has no connector yet: a second person must confirm its address. Metadata:
 `source`. The platform retries by itself.
+"""
+ERROR_REASON_NOT_COUNTABLE: ErrorReason.ValueType  # 53
+"""FAILED_PRECONDITION. The data source declares no collection in which people can be told apart, so that they can't be counted.
+Metadata: `source`. The partner declares a unique identity; nobody retries before.
 """
 ERROR_REASON_CONNECTOR_UNTRUSTED: ErrorReason.ValueType  # 50
 """UNAVAILABLE. Who answers at the connector's address is not who was confirmed: TLS failed, by certificate, name or

@@ -862,7 +862,7 @@ class ProcessingRecord(_message.Message):
     """Output only. Who called: the opaque actor, or the service."""
     operation: _builtins.str
     """Output only. What was done: the RPC, or the step that touched a data source (`locate`, `relocate`, `export`, `erase`,
-    `verify`).
+    `verify`, `count`).
     """
     request: _builtins.str
     """Output only. The request concerned."""

@@ -4,6 +4,7 @@ isort:skip_file
 How the rights services ask governance, and report to it. Internal: not offered over HTTP."""
 
 from collections import abc as _abc
+from dsr.connector.v1 import connector_pb2 as _connector_pb2
 from dsr.connector.v1 import grant_pb2 as _grant_pb2
 from dsr.v1 import backups_pb2 as _backups_pb2
 from dsr.v1 import erasure_pb2 as _erasure_pb2
@@ -1383,6 +1384,184 @@ class RecordSweepApprovalRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecordSweepApprovalRequest: _TypeAlias = RecordSweepApprovalRequest  # noqa: Y015
+
+@_typing.final
+class ListCountOrdersRequest(_message.Message):
+    """Request of ListCountOrders."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCountOrdersRequest: _TypeAlias = ListCountOrdersRequest  # noqa: Y015
+
+@_typing.final
+class ListCountOrdersResponse(_message.Message):
+    """Response of ListCountOrders."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___CountOrder]:
+        """At most 50, the oldest first."""
+
+    def __init__(
+        self,
+        *,
+        orders: _abc.Iterable[Global___CountOrder] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["orders", b"orders"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCountOrdersResponse: _TypeAlias = ListCountOrdersResponse  # noqa: Y015
+
+@_typing.final
+class CountOrder(_message.Message):
+    """A data source whose people are to be counted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BREACH_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    breach: _builtins.str
+    """For which breach, `partners/{partner}/breaches/{id}`."""
+    source: _builtins.str
+    """The data source."""
+    def __init__(
+        self,
+        *,
+        breach: _builtins.str = ...,
+        source: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["breach", b"breach", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountOrder: _TypeAlias = CountOrder  # noqa: Y015
+
+@_typing.final
+class IssueCountGrantRequest(_message.Message):
+    """Request of IssueCountGrant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BREACH_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    breach: _builtins.str
+    """Required. For which breach."""
+    source: _builtins.str
+    """Required. The data source."""
+    def __init__(
+        self,
+        *,
+        breach: _builtins.str = ...,
+        source: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["breach", b"breach", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IssueCountGrantRequest: _TypeAlias = IssueCountGrantRequest  # noqa: Y015
+
+@_typing.final
+class IssueCountGrantResponse(_message.Message):
+    """Response of IssueCountGrant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_FIELD_NUMBER: _builtins.int
+    DATA_SOURCE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def grant(self) -> _grant_pb2.SignedGrant:
+        """The grant."""
+
+    @_builtins.property
+    def data_source(self) -> _governance_pb2.DataSource:
+        """The data source, with where its connector is."""
+
+    def __init__(
+        self,
+        *,
+        grant: _grant_pb2.SignedGrant | None = ...,
+        data_source: _governance_pb2.DataSource | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data_source", b"data_source", "grant", b"grant"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_source", b"data_source", "grant", b"grant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IssueCountGrantResponse: _TypeAlias = IssueCountGrantResponse  # noqa: Y015
+
+@_typing.final
+class ReportCountRequest(_message.Message):
+    """Request of ReportCount."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BREACH_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    PEOPLE_FIELD_NUMBER: _builtins.int
+    CERTAINTY_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    breach: _builtins.str
+    """Required. For which breach."""
+    source: _builtins.str
+    """Required. The data source."""
+    people: _builtins.int
+    """Optional. How many people there are."""
+    certainty: _connector_pb2.Certainty.ValueType
+    """Optional. How sure that is. Required without `failure`."""
+    failure: _error_reason_pb2.ErrorReason.ValueType
+    """Optional. Why it could not be counted; whether it is tried again is governance's to say."""
+    def __init__(
+        self,
+        *,
+        breach: _builtins.str = ...,
+        source: _builtins.str = ...,
+        people: _builtins.int = ...,
+        certainty: _connector_pb2.Certainty.ValueType = ...,
+        failure: _error_reason_pb2.ErrorReason.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["breach", b"breach", "certainty", b"certainty", "failure", b"failure", "people", b"people", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportCountRequest: _TypeAlias = ReportCountRequest  # noqa: Y015
+
+@_typing.final
+class ReportCountResponse(_message.Message):
+    """Response of ReportCount."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportCountResponse: _TypeAlias = ReportCountResponse  # noqa: Y015
 
 @_typing.final
 class ListTerminationOrdersRequest(_message.Message):

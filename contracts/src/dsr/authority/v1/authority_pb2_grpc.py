@@ -115,6 +115,21 @@ class AuthorityServiceStub(object):
                 request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.RecordSweepApprovalRequest.SerializeToString,
                 response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.RecordApprovalResponse.FromString,
                 _registered_method=True)
+        self.ListCountOrders = channel.unary_unary(
+                '/dsr.authority.v1.AuthorityService/ListCountOrders',
+                request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListCountOrdersRequest.SerializeToString,
+                response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListCountOrdersResponse.FromString,
+                _registered_method=True)
+        self.IssueCountGrant = channel.unary_unary(
+                '/dsr.authority.v1.AuthorityService/IssueCountGrant',
+                request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.IssueCountGrantRequest.SerializeToString,
+                response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.IssueCountGrantResponse.FromString,
+                _registered_method=True)
+        self.ReportCount = channel.unary_unary(
+                '/dsr.authority.v1.AuthorityService/ReportCount',
+                request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ReportCountRequest.SerializeToString,
+                response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ReportCountResponse.FromString,
+                _registered_method=True)
         self.ListTerminationOrders = channel.unary_unary(
                 '/dsr.authority.v1.AuthorityService/ListTerminationOrders',
                 request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListTerminationOrdersRequest.SerializeToString,
@@ -293,6 +308,28 @@ class AuthorityServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListCountOrders(self, request, context):
+        """Data sources of all partners whose people the access service is to count, for breaches.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def IssueCountGrant(self, request, context):
+        """Signs a grant to count the people of a data source, and leaves the order to the caller for a quarter of an hour. Errors:
+        NOT_FOUND, STATE_CONFLICT (it was counted, is being counted, or the breach is over), SOURCE_NOT_SERVED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportCount(self, request, context):
+        """Takes what came of a count. Idempotent. Errors: NOT_FOUND, FIELD_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListTerminationOrders(self, request, context):
         """Partners whose contract has ended and whose receipt was confirmed: the calling service destroys what it keeps of them.
         """
@@ -451,6 +488,21 @@ def add_AuthorityServiceServicer_to_server(servicer, server):
                     servicer.RecordSweepApproval,
                     request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.RecordSweepApprovalRequest.FromString,
                     response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.RecordApprovalResponse.SerializeToString,
+            ),
+            'ListCountOrders': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCountOrders,
+                    request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListCountOrdersRequest.FromString,
+                    response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListCountOrdersResponse.SerializeToString,
+            ),
+            'IssueCountGrant': grpc.unary_unary_rpc_method_handler(
+                    servicer.IssueCountGrant,
+                    request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.IssueCountGrantRequest.FromString,
+                    response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.IssueCountGrantResponse.SerializeToString,
+            ),
+            'ReportCount': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportCount,
+                    request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ReportCountRequest.FromString,
+                    response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ReportCountResponse.SerializeToString,
             ),
             'ListTerminationOrders': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTerminationOrders,
@@ -936,6 +988,87 @@ class AuthorityService(object):
             '/dsr.authority.v1.AuthorityService/RecordSweepApproval',
             dsr_dot_authority_dot_v1_dot_authority__pb2.RecordSweepApprovalRequest.SerializeToString,
             dsr_dot_authority_dot_v1_dot_authority__pb2.RecordApprovalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCountOrders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dsr.authority.v1.AuthorityService/ListCountOrders',
+            dsr_dot_authority_dot_v1_dot_authority__pb2.ListCountOrdersRequest.SerializeToString,
+            dsr_dot_authority_dot_v1_dot_authority__pb2.ListCountOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def IssueCountGrant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dsr.authority.v1.AuthorityService/IssueCountGrant',
+            dsr_dot_authority_dot_v1_dot_authority__pb2.IssueCountGrantRequest.SerializeToString,
+            dsr_dot_authority_dot_v1_dot_authority__pb2.IssueCountGrantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportCount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dsr.authority.v1.AuthorityService/ReportCount',
+            dsr_dot_authority_dot_v1_dot_authority__pb2.ReportCountRequest.SerializeToString,
+            dsr_dot_authority_dot_v1_dot_authority__pb2.ReportCountResponse.FromString,
             options,
             channel_credentials,
             insecure,

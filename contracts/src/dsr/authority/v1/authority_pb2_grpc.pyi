@@ -84,6 +84,14 @@ class AuthorityServiceStub:
     """Approves the plan of an erasure by the approval of its sweep: for no more people than that covers, and no collection that it
     did not show. Idempotent. Errors: NOT_FOUND, FOUR_EYES.
     """
+    ListCountOrders: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ListCountOrdersRequest, _authority_pb2.ListCountOrdersResponse]
+    """Data sources of all partners whose people the access service is to count, for breaches."""
+    IssueCountGrant: _grpc.UnaryUnaryMultiCallable[_authority_pb2.IssueCountGrantRequest, _authority_pb2.IssueCountGrantResponse]
+    """Signs a grant to count the people of a data source, and leaves the order to the caller for a quarter of an hour. Errors:
+    NOT_FOUND, STATE_CONFLICT (it was counted, is being counted, or the breach is over), SOURCE_NOT_SERVED.
+    """
+    ReportCount: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ReportCountRequest, _authority_pb2.ReportCountResponse]
+    """Takes what came of a count. Idempotent. Errors: NOT_FOUND, FIELD_INVALID."""
     ListTerminationOrders: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ListTerminationOrdersRequest, _authority_pb2.ListTerminationOrdersResponse]
     """Partners whose contract has ended and whose receipt was confirmed: the calling service destroys what it keeps of them."""
     AcknowledgeTermination: _grpc.UnaryUnaryMultiCallable[_authority_pb2.AcknowledgeTerminationRequest, _authority_pb2.AcknowledgeTerminationResponse]
@@ -173,6 +181,14 @@ class AuthorityServiceAsyncStub(AuthorityServiceStub):
     """Approves the plan of an erasure by the approval of its sweep: for no more people than that covers, and no collection that it
     did not show. Idempotent. Errors: NOT_FOUND, FOUR_EYES.
     """
+    ListCountOrders: _aio.UnaryUnaryMultiCallable[_authority_pb2.ListCountOrdersRequest, _authority_pb2.ListCountOrdersResponse]  # type: ignore[assignment]
+    """Data sources of all partners whose people the access service is to count, for breaches."""
+    IssueCountGrant: _aio.UnaryUnaryMultiCallable[_authority_pb2.IssueCountGrantRequest, _authority_pb2.IssueCountGrantResponse]  # type: ignore[assignment]
+    """Signs a grant to count the people of a data source, and leaves the order to the caller for a quarter of an hour. Errors:
+    NOT_FOUND, STATE_CONFLICT (it was counted, is being counted, or the breach is over), SOURCE_NOT_SERVED.
+    """
+    ReportCount: _aio.UnaryUnaryMultiCallable[_authority_pb2.ReportCountRequest, _authority_pb2.ReportCountResponse]  # type: ignore[assignment]
+    """Takes what came of a count. Idempotent. Errors: NOT_FOUND, FIELD_INVALID."""
     ListTerminationOrders: _aio.UnaryUnaryMultiCallable[_authority_pb2.ListTerminationOrdersRequest, _authority_pb2.ListTerminationOrdersResponse]  # type: ignore[assignment]
     """Partners whose contract has ended and whose receipt was confirmed: the calling service destroys what it keeps of them."""
     AcknowledgeTermination: _aio.UnaryUnaryMultiCallable[_authority_pb2.AcknowledgeTerminationRequest, _authority_pb2.AcknowledgeTerminationResponse]  # type: ignore[assignment]
@@ -355,6 +371,32 @@ class AuthorityServiceServicer(metaclass=_abc_1.ABCMeta):
         """Approves the plan of an erasure by the approval of its sweep: for no more people than that covers, and no collection that it
         did not show. Idempotent. Errors: NOT_FOUND, FOUR_EYES.
         """
+
+    @_abc_1.abstractmethod
+    def ListCountOrders(
+        self,
+        request: _authority_pb2.ListCountOrdersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authority_pb2.ListCountOrdersResponse, _abc.Awaitable[_authority_pb2.ListCountOrdersResponse]]:
+        """Data sources of all partners whose people the access service is to count, for breaches."""
+
+    @_abc_1.abstractmethod
+    def IssueCountGrant(
+        self,
+        request: _authority_pb2.IssueCountGrantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authority_pb2.IssueCountGrantResponse, _abc.Awaitable[_authority_pb2.IssueCountGrantResponse]]:
+        """Signs a grant to count the people of a data source, and leaves the order to the caller for a quarter of an hour. Errors:
+        NOT_FOUND, STATE_CONFLICT (it was counted, is being counted, or the breach is over), SOURCE_NOT_SERVED.
+        """
+
+    @_abc_1.abstractmethod
+    def ReportCount(
+        self,
+        request: _authority_pb2.ReportCountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authority_pb2.ReportCountResponse, _abc.Awaitable[_authority_pb2.ReportCountResponse]]:
+        """Takes what came of a count. Idempotent. Errors: NOT_FOUND, FIELD_INVALID."""
 
     @_abc_1.abstractmethod
     def ListTerminationOrders(

@@ -1,4 +1,4 @@
-"""Every rule, in the order in which they run and are specified: the amendment and the one real erasure come late."""
+"""Every rule, in the order in which they run: what changes nothing comes first, the amendment and the one real erasure late."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,7 @@ from dsr.conformance.check import Check
 from dsr.conformance.checks import (
     amend,
     calls,
+    count,
     describe,
     erase,
     export,
@@ -25,10 +26,11 @@ SECTIONS: dict[str, Sequence[Check]] = {
     "Locate": locate.CHECKS,
     "Grants": grants.CHECKS,
     "Export": export.CHECKS,
+    "ListInactive": inactive.CHECKS,
+    "CountPeople": count.CHECKS,
     "Amend": amend.CHECKS,
     "Erase": erase.CHECKS,
     "Verify": verify.CHECKS,
-    "ListInactive": inactive.CHECKS,
     "Every error": calls.ERROR_CHECKS,
 }
 """Heading of the table in docs/connector-spec.md to its rows."""

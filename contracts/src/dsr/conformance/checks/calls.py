@@ -41,6 +41,8 @@ async def _of_all(bench: Bench) -> dict[str, Message]:
     subjects = requests.harmless(bench, person, [requests.instruct("any")])
     if await bench.declares(pb.CAPABILITY_INACTIVE):
         later["ListInactive"] = pb.ListInactiveRequest(grant=signed)
+    if await bench.declares(pb.CAPABILITY_COUNT):
+        later["CountPeople"] = pb.CountPeopleRequest(grant=signed)
     return {
         **_of_source(bench, bench.source),
         "Export": requests.export(signed, person),

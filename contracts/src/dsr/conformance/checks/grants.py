@@ -18,7 +18,10 @@ _OPERATIONS = (
     ("Erase", pb.CAPABILITY_ERASE, Grant.OPERATION_ERASE),
     ("Amend", pb.CAPABILITY_AMEND, Grant.OPERATION_AMEND),
 )
-_OTHERS = (("ListInactive", pb.CAPABILITY_INACTIVE, Grant.OPERATION_LIST_INACTIVE),)
+_OTHERS = (
+    ("ListInactive", pb.CAPABILITY_INACTIVE, Grant.OPERATION_LIST_INACTIVE),
+    ("CountPeople", pb.CAPABILITY_COUNT, Grant.OPERATION_COUNT),
+)
 """What carries no instructions."""
 
 
@@ -56,6 +59,8 @@ class _GrantCheck(Check):
             if signed is not None:
                 request.grant.CopyFrom(signed)
             return request
+        if rpc == "CountPeople":
+            return pb.CountPeopleRequest(grant=signed)
         return pb.EraseRequest(grant=signed, subjects=requests.harmless(bench, person, list(grant.instructions)))
 
 
@@ -81,12 +86,13 @@ class Unsigned(_GrantCheck):
 
 class Tampered(_GrantCheck):
     rule = "grant.tampered"
-    condition = "a grant with one cap raised after it was signed"
+    condition = "a grant with its attempt, or one cap, raised after it was signed"
     meaning = "Not what governance signed."
 
     def spoil(self, bench: Bench, grant: Grant) -> SignedGrant:
         signed = bench.sign(grant)
         changed = Grant.FromString(signed.grant)
+        changed.attempt += 1
         for instruction in changed.instructions:
             instruction.cap += 1
         return SignedGrant(grant=changed.SerializeToString(), key_id=signed.key_id, signature=signed.signature)

@@ -53,11 +53,8 @@ class Undeclared(Check):
         """With a good grant."""
         if await bench.declares(pb.CAPABILITY_INACTIVE):
             raise NotApplicable("INACTIVE is declared")
-        answer = await bench.call("ListInactive", _request(bench, Inactivity(collection="any", identity_type="any")))
-        if answer.refusal and answer.refusal.code == "UNIMPLEMENTED" and answer.refusal.info is None:
-            bench.refusals.remove(answer.refusal)  # the library's own answer, which gives no reasons
-            return
-        requests.refused(answer, self)
+        request = _request(bench, Inactivity(collection="any", identity_type="any"))
+        requests.refused(await bench.undeclared("ListInactive", request), self)
 
 
 class Listed(_InactiveCheck):

@@ -46,6 +46,8 @@ class _CapabilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Capability
     """ListInactive."""
     CAPABILITY_AMEND: _Capability.ValueType  # 7
     """Amend. Needs CAPABILITY_EXPORT too: what was set is exported, and compared."""
+    CAPABILITY_COUNT: _Capability.ValueType  # 8
+    """CountPeople."""
     CAPABILITY_RETURN: _Capability.ValueType  # 9
     """Return."""
     CAPABILITY_DESTROY: _Capability.ValueType  # 10
@@ -70,11 +72,37 @@ CAPABILITY_INACTIVE: Capability.ValueType  # 6
 """ListInactive."""
 CAPABILITY_AMEND: Capability.ValueType  # 7
 """Amend. Needs CAPABILITY_EXPORT too: what was set is exported, and compared."""
+CAPABILITY_COUNT: Capability.ValueType  # 8
+"""CountPeople."""
 CAPABILITY_RETURN: Capability.ValueType  # 9
 """Return."""
 CAPABILITY_DESTROY: Capability.ValueType  # 10
 """Destroy. Needs CAPABILITY_RETURN too: what wasn't returned isn't destroyed."""
 Global___Capability: _TypeAlias = Capability  # noqa: Y015
+
+class _Certainty:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CertaintyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Certainty.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CERTAINTY_UNSPECIFIED: _Certainty.ValueType  # 0
+    """Not used."""
+    CERTAINTY_EXACT: _Certainty.ValueType  # 1
+    """Everybody once, and nobody left out."""
+    CERTAINTY_ESTIMATED: _Certainty.ValueType  # 2
+    """About so many: somebody may be counted twice, or stand in what can't be read."""
+
+class Certainty(_Certainty, metaclass=_CertaintyEnumTypeWrapper):
+    """How sure a number is."""
+
+CERTAINTY_UNSPECIFIED: Certainty.ValueType  # 0
+"""Not used."""
+CERTAINTY_EXACT: Certainty.ValueType  # 1
+"""Everybody once, and nobody left out."""
+CERTAINTY_ESTIMATED: Certainty.ValueType  # 2
+"""About so many: somebody may be counted twice, or stand in what can't be read."""
+Global___Certainty: _TypeAlias = Certainty  # noqa: Y015
 
 @_typing.final
 class DescribeRequest(_message.Message):
@@ -1483,6 +1511,128 @@ class Remnant(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Remnant: _TypeAlias = Remnant  # noqa: Y015
+
+@_typing.final
+class CountPeopleRequest(_message.Message):
+    """Request of CountPeople."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def grant(self) -> _grant_pb2.SignedGrant:
+        """Required. Permission to count, operation COUNT."""
+
+    def __init__(
+        self,
+        *,
+        grant: _grant_pb2.SignedGrant | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountPeopleRequest: _TypeAlias = CountPeopleRequest  # noqa: Y015
+
+@_typing.final
+class CountPeopleResponse(_message.Message):
+    """One message of CountPeople."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    TOTALS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def progress(self) -> Global___Progress:
+        """Something is being done."""
+
+    @_builtins.property
+    def count(self) -> Global___PeopleCount:
+        """One collection."""
+
+    @_builtins.property
+    def totals(self) -> Global___PeopleTotals:
+        """The end."""
+
+    def __init__(
+        self,
+        *,
+        progress: Global___Progress | None = ...,
+        count: Global___PeopleCount | None = ...,
+        totals: Global___PeopleTotals | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "progress", b"progress", "result", b"result", "totals", b"totals"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "progress", b"progress", "result", b"result", "totals", b"totals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["progress", "count", "totals"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___CountPeopleResponse: _TypeAlias = CountPeopleResponse  # noqa: Y015
+
+@_typing.final
+class PeopleCount(_message.Message):
+    """The people of one collection."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    IDENTITY_TYPE_FIELD_NUMBER: _builtins.int
+    PEOPLE_FIELD_NUMBER: _builtins.int
+    CERTAINTY_FIELD_NUMBER: _builtins.int
+    collection: _builtins.str
+    """The collection."""
+    identity_type: _builtins.str
+    """The type of identity by which people were told apart; empty: each record was counted."""
+    people: _builtins.int
+    """How many. A record without that identity counts as somebody else's."""
+    certainty: Global___Certainty.ValueType
+    """How sure that is. With a record that names nobody: ESTIMATED."""
+    def __init__(
+        self,
+        *,
+        collection: _builtins.str = ...,
+        identity_type: _builtins.str = ...,
+        people: _builtins.int = ...,
+        certainty: Global___Certainty.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certainty", b"certainty", "collection", b"collection", "identity_type", b"identity_type", "people", b"people"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PeopleCount: _TypeAlias = PeopleCount  # noqa: Y015
+
+@_typing.final
+class PeopleTotals(_message.Message):
+    """The people of the source."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEOPLE_FIELD_NUMBER: _builtins.int
+    CERTAINTY_FIELD_NUMBER: _builtins.int
+    people: _builtins.int
+    """How many, everybody once where collections tell people apart by the same type of identity."""
+    certainty: Global___Certainty.ValueType
+    """How sure that is. Where types differ, nobody knows who is whom: the sum, ESTIMATED."""
+    def __init__(
+        self,
+        *,
+        people: _builtins.int = ...,
+        certainty: Global___Certainty.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certainty", b"certainty", "people", b"people"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PeopleTotals: _TypeAlias = PeopleTotals  # noqa: Y015
 
 @_typing.final
 class ListInactiveRequest(_message.Message):

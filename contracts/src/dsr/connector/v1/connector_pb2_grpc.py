@@ -67,6 +67,11 @@ class ConnectorServiceStub(object):
                 request_serializer=dsr_dot_connector_dot_v1_dot_connector__pb2.VerifyRequest.SerializeToString,
                 response_deserializer=dsr_dot_connector_dot_v1_dot_connector__pb2.VerifyResponse.FromString,
                 _registered_method=True)
+        self.CountPeople = channel.unary_stream(
+                '/dsr.connector.v1.ConnectorService/CountPeople',
+                request_serializer=dsr_dot_connector_dot_v1_dot_connector__pb2.CountPeopleRequest.SerializeToString,
+                response_deserializer=dsr_dot_connector_dot_v1_dot_connector__pb2.CountPeopleResponse.FromString,
+                _registered_method=True)
         self.ListInactive = channel.unary_stream(
                 '/dsr.connector.v1.ConnectorService/ListInactive',
                 request_serializer=dsr_dot_connector_dot_v1_dot_connector__pb2.ListInactiveRequest.SerializeToString,
@@ -141,6 +146,14 @@ class ConnectorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CountPeople(self, request, context):
+        """Counts the people of the whole source and names nobody. Reads only. Streams one `count` per collection that tells people
+        apart and at the very end `totals`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListInactive(self, request, context):
         """Lists people whose records were last used before a time, as the grant says. Reads only. Streams `page`s and at the very
         end `totals`; counting only, `totals` alone.
@@ -208,6 +221,11 @@ def add_ConnectorServiceServicer_to_server(servicer, server):
                     servicer.Verify,
                     request_deserializer=dsr_dot_connector_dot_v1_dot_connector__pb2.VerifyRequest.FromString,
                     response_serializer=dsr_dot_connector_dot_v1_dot_connector__pb2.VerifyResponse.SerializeToString,
+            ),
+            'CountPeople': grpc.unary_stream_rpc_method_handler(
+                    servicer.CountPeople,
+                    request_deserializer=dsr_dot_connector_dot_v1_dot_connector__pb2.CountPeopleRequest.FromString,
+                    response_serializer=dsr_dot_connector_dot_v1_dot_connector__pb2.CountPeopleResponse.SerializeToString,
             ),
             'ListInactive': grpc.unary_stream_rpc_method_handler(
                     servicer.ListInactive,
@@ -395,6 +413,33 @@ class ConnectorService(object):
             '/dsr.connector.v1.ConnectorService/Verify',
             dsr_dot_connector_dot_v1_dot_connector__pb2.VerifyRequest.SerializeToString,
             dsr_dot_connector_dot_v1_dot_connector__pb2.VerifyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountPeople(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/dsr.connector.v1.ConnectorService/CountPeople',
+            dsr_dot_connector_dot_v1_dot_connector__pb2.CountPeopleRequest.SerializeToString,
+            dsr_dot_connector_dot_v1_dot_connector__pb2.CountPeopleResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -58,6 +58,10 @@ class ConnectorServiceStub:
     """Looks for what is left of up to 1,000 subjects, starting from the anchors and not from what is gone.
     Streams one `verified` per subject.
     """
+    CountPeople: _grpc.UnaryStreamMultiCallable[_connector_pb2.CountPeopleRequest, _connector_pb2.CountPeopleResponse]
+    """Counts the people of the whole source and names nobody. Reads only. Streams one `count` per collection that tells people
+    apart and at the very end `totals`.
+    """
     ListInactive: _grpc.UnaryStreamMultiCallable[_connector_pb2.ListInactiveRequest, _connector_pb2.ListInactiveResponse]
     """Lists people whose records were last used before a time, as the grant says. Reads only. Streams `page`s and at the very
     end `totals`; counting only, `totals` alone.
@@ -105,6 +109,10 @@ class ConnectorServiceAsyncStub(ConnectorServiceStub):
     Verify: _aio.UnaryStreamMultiCallable[_connector_pb2.VerifyRequest, _connector_pb2.VerifyResponse]  # type: ignore[assignment]
     """Looks for what is left of up to 1,000 subjects, starting from the anchors and not from what is gone.
     Streams one `verified` per subject.
+    """
+    CountPeople: _aio.UnaryStreamMultiCallable[_connector_pb2.CountPeopleRequest, _connector_pb2.CountPeopleResponse]  # type: ignore[assignment]
+    """Counts the people of the whole source and names nobody. Reads only. Streams one `count` per collection that tells people
+    apart and at the very end `totals`.
     """
     ListInactive: _aio.UnaryStreamMultiCallable[_connector_pb2.ListInactiveRequest, _connector_pb2.ListInactiveResponse]  # type: ignore[assignment]
     """Lists people whose records were last used before a time, as the grant says. Reads only. Streams `page`s and at the very
@@ -186,6 +194,16 @@ class ConnectorServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_connector_pb2.VerifyResponse], _abc.AsyncIterator[_connector_pb2.VerifyResponse]]:
         """Looks for what is left of up to 1,000 subjects, starting from the anchors and not from what is gone.
         Streams one `verified` per subject.
+        """
+
+    @_abc_1.abstractmethod
+    def CountPeople(
+        self,
+        request: _connector_pb2.CountPeopleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_connector_pb2.CountPeopleResponse], _abc.AsyncIterator[_connector_pb2.CountPeopleResponse]]:
+        """Counts the people of the whole source and names nobody. Reads only. Streams one `count` per collection that tells people
+        apart and at the very end `totals`.
         """
 
     @_abc_1.abstractmethod

@@ -74,6 +74,8 @@ class Grant(_message.Message):
         """ListInactive."""
         OPERATION_AMEND: Grant._Operation.ValueType  # 4
         """Amend."""
+        OPERATION_COUNT: Grant._Operation.ValueType  # 5
+        """CountPeople."""
         OPERATION_RETURN: Grant._Operation.ValueType  # 6
         """Return: the whole source, at the end of a contract. Never one person's Export."""
         OPERATION_DESTROY: Grant._Operation.ValueType  # 7
@@ -92,6 +94,8 @@ class Grant(_message.Message):
     """ListInactive."""
     OPERATION_AMEND: Grant.Operation.ValueType  # 4
     """Amend."""
+    OPERATION_COUNT: Grant.Operation.ValueType  # 5
+    """CountPeople."""
     OPERATION_RETURN: Grant.Operation.ValueType  # 6
     """Return: the whole source, at the end of a contract. Never one person's Export."""
     OPERATION_DESTROY: Grant.Operation.ValueType  # 7
