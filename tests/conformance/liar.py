@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 from dsr.connector.v1 import connector_pb2 as pb
@@ -11,6 +11,8 @@ from dsr.connector.v1.connector_pb2_grpc import add_ConnectorServiceServicer_to_
 from dsr.connector.v1.grant_pb2 import Grant
 
 from connectors.backend import Backend
+
+M = TypeVar("M")
 
 
 class Liar:
@@ -76,8 +78,25 @@ class Trusting(ConnectorServiceServicer):
     async def ListInactive(
         self, request: pb.ListInactiveRequest, context: Any
     ) -> AsyncIterator[pb.ListInactiveResponse]:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not here")
-        yield pb.ListInactiveResponse()
+        async for message in _absent(context, pb.ListInactiveResponse()):
+            yield message
+
+    async def CountPeople(self, request: pb.CountPeopleRequest, context: Any) -> AsyncIterator[pb.CountPeopleResponse]:
+        async for message in _absent(context, pb.CountPeopleResponse()):
+            yield message
+
+    async def Return(self, request: pb.ReturnRequest, context: Any) -> AsyncIterator[pb.ExportResponse]:
+        async for message in _absent(context, pb.ExportResponse()):
+            yield message
+
+    async def Destroy(self, request: pb.DestroyRequest, context: Any) -> AsyncIterator[pb.DestroyResponse]:
+        async for message in _absent(context, pb.DestroyResponse()):
+            yield message
+
+
+async def _absent(context: Any, message: M) -> AsyncIterator[M]:
+    await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not here")
+    yield message
 
 
 class Babbling(grpc.GenericRpcHandler):
