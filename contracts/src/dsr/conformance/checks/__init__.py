@@ -1,4 +1,4 @@
-"""Every rule, in the order in which they run: what changes nothing comes first, the amendment and the one real erasure late."""
+"""Every rule, in the order in which they run: first what changes nothing, late the amendment and the one erasure."""
 
 from collections.abc import Sequence
 
