@@ -18,6 +18,7 @@ SUSAN = "urn:dsr:operator#susan"
 def client(edge: Edge, credential: str, certificate: str) -> Any:
     """As `dsr --credential --certificate --key --ca` connects."""
     files = edge.certificate(certificate)
+    assert files.authority is not None
     return connect(
         f"localhost:{edge.port}",
         credential=Credential.load(edge.folder / f"{credential}.json"),
