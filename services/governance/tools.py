@@ -109,6 +109,12 @@ def refused(refusal: request_pb2.Refusal) -> DsrError:
     return DsrError("INSTRUCTION_REFUSED", text, rule=refusal.rule, article=refusal.article, refusal=refusal.name)
 
 
+def only_ours(is_ours: bool, role: str) -> None:
+    """ROLE_REQUIRED when staff acts on what is not the operator's but the partner's, whose `role` does it."""
+    if current_caller().partner is None and not is_ours:
+        raise DsrError("ROLE_REQUIRED", "This is the partner's own; staff has no say in it.", roles=role)
+
+
 def scope(name: str, field: str = "parent") -> str:
     """The partner in whose name the database is asked."""
     return acting_partner(parse_partner(name, field))

@@ -47,6 +47,11 @@ def wrong(
     return None
 
 
+def is_operators(custody: "governance_pb2.DataSource.Custody.ValueType") -> bool:
+    """Whether the operator sees to a source's snapshots: it keeps the source, or has somebody keep it."""
+    return custody in (_OPERATOR, governance_pb2.DataSource.CUSTODY_SUB_PROCESSOR)
+
+
 def expiry(wanted: pb.Snapshot, time_zone: str) -> datetime:
     """When a snapshot expires: as it says, or by the policy."""
     if wanted.HasField("expire_time"):

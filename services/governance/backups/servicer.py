@@ -20,7 +20,7 @@ from services.governance.gate import misplaced
 from services.governance.gatekeeper import ground
 from services.governance.locations.domain import BACKUPS
 from services.governance.notifications.outbox import notify
-from services.governance.tools import Tools, scope
+from services.governance.tools import Tools, only_ours, scope
 
 Change = Callable[[Connection, asyncpg.Record, datetime], Awaitable[None]]
 
@@ -77,6 +77,7 @@ class BackupServicer(BackupServiceServicer):
             if bad is not None:
                 raise invalid(f"snapshots[{index}].{bad[0]}", bad[1])
             custody = source.custody if source is not None else governance_pb2.DataSource.CUSTODY_UNSPECIFIED
+            only_ours(domain.is_operators(custody), "ROLE_ADMIN")
             kept = governance_pb2.DataSource(name=one.source, custody=custody, location=one.location)
             refusal = misplaced(kept, basis, BACKUPS)
             rows.append(
@@ -111,7 +112,8 @@ class BackupServicer(BackupServiceServicer):
         partner, identifier = scope(request.name, "name"), _id(request.name, "snapshots")
 
         async def make(connection: Connection, _: UUID) -> str:
-            await self._store.need(connection, "backups.snapshot", "resource", identifier)
+            row = await self._store.need(connection, "backups.snapshot", "resource", identifier)
+            await self._may(connection, row["source"])
             args = (identifier, self._tools.clock(), _evidence(request.evidence), current_caller().principal)
             await self._store.row(connection, "backups.destroy", *args)
             return str(request.name)
@@ -128,6 +130,7 @@ class BackupServicer(BackupServiceServicer):
 
         async def make(connection: Connection, base: UUID) -> str:
             row = await self._store.need(connection, "backups.snapshot", "resource", _id(wanted, "snapshots"))
+            await self._may(connection, row["source"])
             if row["destroy_time"] is not None:
                 raise DsrError("STATE_CONFLICT", "The snapshot was destroyed.", state="DESTROYED", allowed="KEPT")
             now = self._tools.clock()
@@ -176,10 +179,16 @@ class BackupServicer(BackupServiceServicer):
         async def make(connection: Connection, _: UUID) -> str:
             identifier = _id(request.name, "restores")
             row = await self._store.need(connection, "backups.lock_restore", "resource", identifier)
+            await self._may(connection, row["source"])
             await change(connection, row, self._tools.clock())
             return str(request.name)
 
         return await self._restore(await self._tools.once(scope(request.name, "name"), request, method, make))
+
+    async def _may(self, connection: Connection, source: str) -> None:
+        """ROLE_REQUIRED for staff where the partner keeps the source itself."""
+        row = await self._store.need(connection, "data_source", "data source", source)
+        only_ours(domain.is_operators(messages.data_source(row).custody), "ROLE_ADMIN")
 
     async def _restore(self, name: str) -> pb.Restore:
         async with partner_transaction(self._store.pool, scope(name, "name")) as connection:

@@ -12,7 +12,7 @@ from dsrkit.errors import DsrError, invalid, not_found
 from services.governance import messages
 from services.governance.recipients import view
 from services.governance.recipients.domain import REGISTER, SubProcessor, state
-from services.governance.tools import Tools, scope
+from services.governance.tools import Tools, only_ours, scope
 
 _LONGEST = 200
 _DONE = {
@@ -89,6 +89,7 @@ class RecipientServicer(RecipientServiceServicer):
 
         async def make(connection: Connection, _: UUID) -> str:
             row = await self._store.need(connection, "recipients.lock_task", "resource", _task_id(request.name))
+            only_ours(bool(row["sub_processor"]), "ROLE_REQUESTER")
             if row["complete_time"] is None:
                 now = self._tools.clock()
                 args = (row["id"], evidence, current_caller().principal, now)

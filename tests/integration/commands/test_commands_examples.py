@@ -25,13 +25,13 @@ from dsr.services import descriptors
 from dsr.speaker import Speaker
 
 from deploy.local.postgres import Cluster
-from tests.support.policies import appoint_officers
+from tests.support.policies import appoint, appoint_officers
 from tests.support.services import World, open_world
 
 WITHOUT_COMMAND: Mapping[str, str] = {}
 """Public RPCs that no command calls, and why."""
 
-STAFF = {"olga": "", "oskar": "", "petra": "privacy-officer", "dora": "dpo"}
+STAFF = {"olga": "", "oskar": "", "petra": "privacy-officer", "dora": "dpo", "ed": "engineer"}
 """Who speaks with the operator's credential, and as what."""
 
 METHODS = {" ".join(calls.words_of(method)): method for method in calls.methods()}
@@ -126,6 +126,7 @@ async def desk(postgres: Cluster, quiet: None) -> AsyncIterator[Desk]:
         patch.setenv("COLUMNS", "200")
         async with open_world(Path(folder), postgres, name) as world:
             await appoint_officers(world)
+            await appoint(world, "ed", "ROLE_ENGINEER")
             opened = Desk(world)
             token = Speaker.token
 
@@ -212,7 +213,7 @@ async def test_corrections_and_whom_to_tell(desk: Desk) -> None:
     await desk.does("alice", "correction lift-restriction", "correction complete-task")
     await desk.does("alice", "correction create", "correction cancel")
     stored = await desk.json("adam", "datamap", "get")
-    stored["sources"][1]["collections"][0]["recipients"] = ["DHL"]
+    stored["sources"][1]["collections"][0]["recipients"] = ["DHL", "Mailchimp"]
     await desk.json("adam", "datamap", "put", "-", stdin=json.dumps(stored))
     change = {"source": "partners/acme/dataSources/shop", "collection": "orders", "field": "item", "value": "coffee"}
     wrong = {"subject": {"identities": [{"type": "email", "value": "ann@example.com"}]}, "changes": [change]}
@@ -220,6 +221,37 @@ async def test_corrections_and_whom_to_tell(desk: Desk) -> None:
     known = ("--verification", "account-login", "--verified-by", "clerk-7")
     await desk.json("alice", "correction", "create", "-", *about, *known, stdin=json.dumps(wrong))
     await desk.does("alice", "correction complete-task", "recipient list", "recipient get", "recipient complete")
+    await desk.json("alice", "correction", "create", "-", *about, *known, stdin=json.dumps(wrong))
+    await desk.does("alice", "correction complete-task")
+
+
+ACME = ("--partner", "acme")
+
+
+@pytest.mark.policy(
+    "P16", "staff reports snapshots and told recipients of what the operator keeps, and of nothing else"
+)
+async def test_staff_reports_what_is_the_operators(desk: Desk) -> None:
+    await desk.does("ed", "snapshot register", "snapshot list", more=ACME)
+    await desk.does("ed", "restore announce", "restore get", "restore list", more=ACME)
+    await desk.does("ed", "restore confirm-replay", "restore finish", more=ACME)
+    await desk.does("ed", "snapshot mark-destroyed", more=ACME)
+    own = ("--id", "ledger", "--title", "Ledger", "--custody", "partner", "--provider", "Acme", "--site", "Dublin")
+    await desk.json("adam", "source", "create", *own, "--country", "IE")
+    kept = {"source": "partners/acme/dataSources/ledger", "label": "l-1", "snapshotTime": "2026-01-31T02:00:00Z"}
+    kept["location"] = {"provider": "Acme", "site": "Dublin", "country": "IE"}
+    listing = json.dumps({"snapshots": [kept]})
+    await desk.json("ed", "snapshot", "register", "-", *ACME, stdin=listing, refused="ROLE_REQUIRED")
+    await desk.json("adam", "snapshot", "register", "-", stdin=listing)
+    desk.names["snapshots"] = (await desk.json("adam", "snapshot", "list", "--source", "ledger"))[0]["name"]
+    await desk.does("ed", "snapshot mark-destroyed", "restore announce", more=ACME, refused="ROLE_REQUIRED")
+    listed = await desk.does("petra", "recipient list", more=ACME)
+    open_ = {one["recipient"]: one["name"] for one in listed}
+    assert set(open_) == {"DHL", "Mailchimp"}
+    for recipient, refused in (("DHL", "ROLE_REQUIRED"), ("Mailchimp", "")):
+        desk.names["recipientTasks"] = open_[recipient]
+        done = await desk.does("petra", "recipient complete", refused=refused)
+    assert done["completer"] == "urn:dsr:operator#petra"
 
 
 async def test_refusals(desk: Desk) -> None:

@@ -28,6 +28,8 @@ if _version_not_supported:
 class BackupServiceStub(object):
     """Knows which snapshots of a data source there are and until when, so that an erasure can say where the person still is, and
     keeps a source out of service from the announcement of a restore until everything erased since the snapshot is erased again.
+    The operator's engineer does the same for sources in the operator's or a sub-processor's custody; of sources that the partner
+    keeps itself only its own admin says anything (ROLE_REQUIRED).
     """
 
     def __init__(self, channel):
@@ -86,6 +88,8 @@ class BackupServiceStub(object):
 class BackupServiceServicer(object):
     """Knows which snapshots of a data source there are and until when, so that an erasure can say where the person still is, and
     keeps a source out of service from the announcement of a restore until everything erased since the snapshot is erased again.
+    The operator's engineer does the same for sources in the operator's or a sub-processor's custody; of sources that the partner
+    keeps itself only its own admin says anything (ROLE_REQUIRED).
     """
 
     def RegisterSnapshots(self, request, context):
@@ -217,6 +221,8 @@ def add_BackupServiceServicer_to_server(servicer, server):
 class BackupService(object):
     """Knows which snapshots of a data source there are and until when, so that an erasure can say where the person still is, and
     keeps a source out of service from the announcement of a restore until everything erased since the snapshot is erased again.
+    The operator's engineer does the same for sources in the operator's or a sub-processor's custody; of sources that the partner
+    keeps itself only its own admin says anything (ROLE_REQUIRED).
     """
 
     @staticmethod

@@ -29,6 +29,8 @@ GRPC_VERSION: str
 class BackupServiceStub:
     """Knows which snapshots of a data source there are and until when, so that an erasure can say where the person still is, and
     keeps a source out of service from the announcement of a restore until everything erased since the snapshot is erased again.
+    The operator's engineer does the same for sources in the operator's or a sub-processor's custody; of sources that the partner
+    keeps itself only its own admin says anything (ROLE_REQUIRED).
     """
 
     @_typing.overload
@@ -70,6 +72,8 @@ class BackupServiceStub:
 class BackupServiceAsyncStub(BackupServiceStub):
     """Knows which snapshots of a data source there are and until when, so that an erasure can say where the person still is, and
     keeps a source out of service from the announcement of a restore until everything erased since the snapshot is erased again.
+    The operator's engineer does the same for sources in the operator's or a sub-processor's custody; of sources that the partner
+    keeps itself only its own admin says anything (ROLE_REQUIRED).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -107,6 +111,8 @@ class BackupServiceAsyncStub(BackupServiceStub):
 class BackupServiceServicer(metaclass=_abc_1.ABCMeta):
     """Knows which snapshots of a data source there are and until when, so that an erasure can say where the person still is, and
     keeps a source out of service from the announcement of a restore until everything erased since the snapshot is erased again.
+    The operator's engineer does the same for sources in the operator's or a sub-processor's custody; of sources that the partner
+    keeps itself only its own admin says anything (ROLE_REQUIRED).
     """
 
     @_abc_1.abstractmethod

@@ -49,9 +49,13 @@ class _RoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Role.ValueType],
     each of its calls stands in that partner's processing records.
     """
     ROLE_PRIVACY_OFFICER: _Role.ValueType  # 8
-    """Operator staff: proposes versions of the policy, reads processing records and registers."""
+    """Operator staff: proposes versions of the policy, reads processing records and registers, reports that a sub-processor
+    was told of what was erased, rectified or restricted.
+    """
     ROLE_ENGINEER: _Role.ValueType  # 9
-    """Operator staff: reads where data is and how it is connected, to keep it running."""
+    """Operator staff: reads where data is and how it is connected, to keep it running; registers snapshots and restores of what
+    the operator keeps.
+    """
     ROLE_DPO: _Role.ValueType  # 10
     """Operator staff: the data protection officer. Signs off what the policy needs it for, reads records and registers."""
 
@@ -82,9 +86,13 @@ roles below it needs a grant that two other people recorded (`StaffService.Grant
 each of its calls stands in that partner's processing records.
 """
 ROLE_PRIVACY_OFFICER: Role.ValueType  # 8
-"""Operator staff: proposes versions of the policy, reads processing records and registers."""
+"""Operator staff: proposes versions of the policy, reads processing records and registers, reports that a sub-processor
+was told of what was erased, rectified or restricted.
+"""
 ROLE_ENGINEER: Role.ValueType  # 9
-"""Operator staff: reads where data is and how it is connected, to keep it running."""
+"""Operator staff: reads where data is and how it is connected, to keep it running; registers snapshots and restores of what
+the operator keeps.
+"""
 ROLE_DPO: Role.ValueType  # 10
 """Operator staff: the data protection officer. Signs off what the policy needs it for, reads records and registers."""
 Global___Role: _TypeAlias = Role  # noqa: Y015

@@ -111,8 +111,9 @@ class RecipientServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CompleteRecipientTask(self, request, context):
-        """Records that a recipient was told, and on which evidence. Completing a completed task returns it.
-        Errors: NOT_FOUND, FIELD_INVALID.
+        """Records that a recipient was told, and on which evidence. Completing a completed task returns it. The operator's privacy
+        officer reports it of the operator's sub-processors; of the partner's own recipients only the partner does (ROLE_REQUIRED).
+        Errors: NOT_FOUND, FIELD_INVALID, ROLE_REQUIRED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

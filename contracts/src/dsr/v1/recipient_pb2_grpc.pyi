@@ -49,8 +49,9 @@ class RecipientServiceStub:
     ListRecipientTasks: _grpc.UnaryUnaryMultiCallable[_recipient_pb2.ListRecipientTasksRequest, _recipient_pb2.ListRecipientTasksResponse]
     """Lists a partner's tasks, newest first. Errors: FIELD_INVALID."""
     CompleteRecipientTask: _grpc.UnaryUnaryMultiCallable[_recipient_pb2.CompleteRecipientTaskRequest, _recipient_pb2.RecipientTask]
-    """Records that a recipient was told, and on which evidence. Completing a completed task returns it.
-    Errors: NOT_FOUND, FIELD_INVALID.
+    """Records that a recipient was told, and on which evidence. Completing a completed task returns it. The operator's privacy
+    officer reports it of the operator's sub-processors; of the partner's own recipients only the partner does (ROLE_REQUIRED).
+    Errors: NOT_FOUND, FIELD_INVALID, ROLE_REQUIRED.
     """
 
 @_typing.type_check_only
@@ -74,8 +75,9 @@ class RecipientServiceAsyncStub(RecipientServiceStub):
     ListRecipientTasks: _aio.UnaryUnaryMultiCallable[_recipient_pb2.ListRecipientTasksRequest, _recipient_pb2.ListRecipientTasksResponse]  # type: ignore[assignment]
     """Lists a partner's tasks, newest first. Errors: FIELD_INVALID."""
     CompleteRecipientTask: _aio.UnaryUnaryMultiCallable[_recipient_pb2.CompleteRecipientTaskRequest, _recipient_pb2.RecipientTask]  # type: ignore[assignment]
-    """Records that a recipient was told, and on which evidence. Completing a completed task returns it.
-    Errors: NOT_FOUND, FIELD_INVALID.
+    """Records that a recipient was told, and on which evidence. Completing a completed task returns it. The operator's privacy
+    officer reports it of the operator's sub-processors; of the partner's own recipients only the partner does (ROLE_REQUIRED).
+    Errors: NOT_FOUND, FIELD_INVALID, ROLE_REQUIRED.
     """
 
 class RecipientServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -132,8 +134,9 @@ class RecipientServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recipient_pb2.CompleteRecipientTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recipient_pb2.RecipientTask, _abc.Awaitable[_recipient_pb2.RecipientTask]]:
-        """Records that a recipient was told, and on which evidence. Completing a completed task returns it.
-        Errors: NOT_FOUND, FIELD_INVALID.
+        """Records that a recipient was told, and on which evidence. Completing a completed task returns it. The operator's privacy
+        officer reports it of the operator's sub-processors; of the partner's own recipients only the partner does (ROLE_REQUIRED).
+        Errors: NOT_FOUND, FIELD_INVALID, ROLE_REQUIRED.
         """
 
 def add_RecipientServiceServicer_to_server(servicer: RecipientServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
