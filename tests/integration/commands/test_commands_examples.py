@@ -238,7 +238,11 @@ async def test_staff_reports_what_is_the_operators(desk: Desk) -> None:
     await desk.does("ed", "snapshot mark-destroyed", more=ACME)
     own = ("--id", "ledger", "--title", "Ledger", "--custody", "partner", "--provider", "Acme", "--site", "Dublin")
     await desk.json("adam", "source", "create", *own, "--country", "IE")
-    kept = {"source": "partners/acme/dataSources/ledger", "label": "l-1", "snapshotTime": "2026-01-31T02:00:00Z"}
+    kept: dict[str, Any] = {
+        "source": "partners/acme/dataSources/ledger",
+        "label": "l-1",
+        "snapshotTime": "2026-01-31T02:00:00Z",
+    }
     kept["location"] = {"provider": "Acme", "site": "Dublin", "country": "IE"}
     listing = json.dumps({"snapshots": [kept]})
     await desk.json("ed", "snapshot", "register", "-", *ACME, stdin=listing, refused="ROLE_REQUIRED")
