@@ -20,9 +20,11 @@ from connectors.filesystem.lakes import Lakes
 from connectors.filesystem.options import Options
 from connectors.filesystem.threads import Threads
 from connectors.filesystem.walk import Watch
+from connectors.filesystem.whole import Whole
 from connectors.objects.find import Watch as LakeWatch
 from connectors.objects.found import Digests
 from connectors.objects.found import identities as lake_identities
+from connectors.progress import with_signs_of_life
 from connectors.searching import with_progress
 from dsrkit.errors import DsrError
 
@@ -39,6 +41,7 @@ class FilesystemBackend:
         self._digests = Digests(config.fingerprint_key)
         self._threads = Threads()
         self._journal = Journal(config.state_dir, config.source, self._digests)
+        self._whole = Whole(self._options, config.source, self._digests, self._journal, self._threads)
         self._lakes = Lakes.open(config.source, self._options, self._digests, self._journal, self._threads)
 
     async def describe(self) -> pb.DescribeResponse:
@@ -101,6 +104,24 @@ class FilesystemBackend:
                 for subject, files, left in zip(request.subjects, found, standing, strict=True):
                     yield verify.verified(subject.subject.subject_ref, self._options, files, left, instructions)
 
+    async def give_back(self, request: pb.ReturnRequest, grant: Grant) -> AsyncIterator[pb.ExportResponse]:
+        """Every file of every collection."""
+        await self._threads.run(self._check_private)
+        totals = pb.ExportTotals()
+        totals.snapshot_time.GetCurrentTime()
+        async with aclosing(self._whole.give_back(totals)) as messages:
+            async for message in messages:
+                yield message
+
+    async def destroy(self, request: pb.DestroyRequest, grant: Grant) -> AsyncIterator[pb.DestroyResponse]:
+        """Removes every file of every collection."""
+        export.check_instructions(self._options, grant)
+        await self._threads.run(self._check_private)
+        done = self._whole.destroy(grant, count_only=request.count_only)
+        async with aclosing(with_signs_of_life(done, pb.DestroyResponse(progress=pb.Progress()))) as messages:
+            async for message in messages:
+                yield message
+
     async def close(self) -> None:
         """Lets the threads end."""
         self._threads.close()
@@ -130,6 +151,10 @@ class FilesystemBackend:
         return found
 
     def _search_files(self, search: Search) -> list[Found]:
+        self._check_private()
+        return search.run()
+
+    def _check_private(self) -> None:
         with tree.translated(self._source):
             private = describe.is_private(self._options)
         if not private:
@@ -138,7 +163,6 @@ class FilesystemBackend:
                 "The folder is on a network file system that isn't encrypted on the wire. Mount it with encryption.",
                 source=self._source,
             )
-        return search.run()
 
     def _located(self, subject: pb.Subject, found: Found) -> pb.Located:
         return pb.Located(

@@ -22,7 +22,7 @@ def describe(options: Options) -> pb.DescribeResponse:
     return pb.DescribeResponse(
         connector="filesystem",
         version=VERSION,
-        capabilities=[pb.CAPABILITY_EXPORT, pb.CAPABILITY_ERASE],
+        capabilities=[pb.CAPABILITY_EXPORT, pb.CAPABILITY_ERASE, pb.CAPABILITY_RETURN, pb.CAPABILITY_DESTROY],
         collections=[
             _collection(name, c) if isinstance(c, Collection) else describe_lake(name, c)
             for name, c in options.collections.items()
@@ -62,22 +62,28 @@ def _findings(options: Options) -> Iterator[pb.Finding]:
         if _status(options.root, collection) is None:
             detail = "Its folder is not there, or is a link: calls fail. Mount it, or correct the pattern."
             yield pb.Finding(code="NO_FOLDER", collection=name, detail=detail, blocks_erasure=True)
-    firsts = [_pattern(collection).segments[0] for collection in options.collections.values()]
+    yield from undeclared(options)
+
+
+def undeclared(options: Options) -> Iterator[pb.Finding]:
+    """What lies at the top of the root and is no collection's."""
+    firsts = [base_of(collection).segments[0] for collection in options.collections.values()]
     if any(segment.deep for segment in firsts) or not options.root.is_dir():
         return
-    undeclared = [name for name in os.listdir(options.root) if all(s.read(name) is None for s in firsts)]
-    if undeclared:
+    unknown = [name for name in os.listdir(options.root) if all(s.read(name) is None for s in firsts)]
+    if unknown:
         # Names may identify people, and so are not told.
-        detail = f"{len(undeclared)} entries at the top of the root match no pattern. Declare them."
+        detail = f"{len(unknown)} entries at the top of the root match no pattern. Declare them."
         yield pb.Finding(code="UNDECLARED_COLLECTION", detail=detail)
 
 
-def _pattern(collection: AnyCollection) -> Pattern:
+def base_of(collection: AnyCollection) -> Pattern:
+    """The pattern of a collection of either form."""
     return collection.compiled if isinstance(collection, Collection) else collection.pattern
 
 
 def _status(root: Path, collection: AnyCollection) -> os.stat_result | None:
-    base = "/".join(_pattern(collection).base)
+    base = "/".join(base_of(collection).base)
     try:
         with tree.root(root) as handle:
             status = tree.status_at(handle, base) if base else os.fstat(handle)
@@ -94,7 +100,7 @@ def probe(options: Options, state_dir: Path) -> pb.ProbeResponse:
         reachable=True, encrypted_in_transit=is_private(options), encryption_at_rest=_at_rest(options)
     )
     for name, collection in options.collections.items():
-        folder = options.root.joinpath(*_pattern(collection).base)
+        folder = options.root.joinpath(*base_of(collection).base)
         there = _status(options.root, collection) is not None
         for operation, mode in (("read", os.R_OK | os.X_OK), ("delete", os.W_OK | os.X_OK)):
             if operation == "delete" and collection.no_personal_data:

@@ -38,10 +38,15 @@ _FIELD_TYPES = {
 
 def fields(collection: Collection) -> list[pb.Field]:
     """The fields of a record of the collection."""
-    described = ((name, *_FIELD_TYPES.get(name, ("string", "text"))) for name in collection.fields)
+    return described(collection.fields)
+
+
+def described(names: Sequence[str]) -> list[pb.Field]:
+    """Fields by their names."""
+    known = ((name, *_FIELD_TYPES.get(name, ("string", "text"))) for name in names)
     return [
         pb.Field(name=name, type=kind, native_type=native, nullable=name == "modified_time")
-        for name, kind, native in described
+        for name, kind, native in known
     ]
 
 
@@ -90,8 +95,8 @@ async def stream(
         )
         records = found.records.get(instruction.collection, {}).values()
         trailer, digest = pb.CollectionTrailer(records=len(records)), hashlib.sha256()
-        with closing(_blocks(options.root, source, records, included)) as blocks:
-            while block := await threads.run(partial(_next, blocks, digest)):
+        with closing(blocks(options.root, source, records, included)) as pieces:
+            while block := await threads.run(partial(next_block, pieces, digest)):
                 trailer.bytes += len(block)
                 yield pb.ExportResponse(data=block)
         trailer.sha256 = digest.digest()
@@ -102,16 +107,14 @@ async def stream(
     yield pb.ExportResponse(totals=totals)
 
 
-def _next(blocks: Iterator[bytes], digest: "hashlib._Hash") -> bytes:
+def next_block(pieces: Iterator[bytes], digest: "hashlib._Hash") -> bytes:
     """The next block, hashed here and not on the event loop; empty at the end."""
-    block = next(blocks, b"")
+    block = next(pieces, b"")
     digest.update(block)
     return block
 
 
-def _blocks(
-    root: Path, source: str, records: Iterable[Record], included: Sequence[str]
-) -> Generator[bytes, None, None]:
+def blocks(root: Path, source: str, records: Iterable[Record], included: Sequence[str]) -> Generator[bytes, None, None]:
     """The lines of all records, cut into blocks."""
     pending = bytearray()
     media_types = mimetypes.MimeTypes()

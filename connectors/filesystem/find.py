@@ -31,7 +31,7 @@ class Search:
                 if not collection.no_personal_data:
                     self._search(root, name, collection, results)
             for found in results:
-                _note_hard_links(found)
+                note_hard_links(found)
                 self._note_undeclared(root, found)
         return results
 
@@ -77,7 +77,8 @@ class Search:
                 found.note_other(collection, below, status.st_mode)
 
 
-def _note_hard_links(found: Found) -> None:
+def note_hard_links(found: Found) -> None:
+    """Files whose content has a name that isn't among these."""
     names = Counter((r.device, r.inode) for records in found.records.values() for r in records.values())
     for collection, records in found.records.items():
         if any(record.links > names[record.device, record.inode] for record in records.values()):

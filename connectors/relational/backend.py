@@ -10,6 +10,7 @@ from dsr.connector.v1 import connector_pb2 as pb
 from dsr.connector.v1.grant_pb2 import Grant
 
 from connectors.backend import SourceConfig
+from connectors.progress import with_signs_of_life
 from connectors.relational.amend import Amender
 from connectors.relational.catalogue import Catalogue
 from connectors.relational.compiler import Compiler
@@ -23,7 +24,6 @@ from connectors.relational.export import export
 from connectors.relational.giveback import give_back
 from connectors.relational.inactive import list_inactive
 from connectors.relational.locate import locate
-from connectors.relational.progress import with_signs_of_life
 from connectors.relational.verify import verify
 from connectors.relational.whole import declared_whole, scoped
 from dsrkit.errors import DsrError

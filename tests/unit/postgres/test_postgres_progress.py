@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
+from connectors.progress import with_signs_of_life
 from connectors.relational.export import PIECE, pieces
-from connectors.relational.progress import with_signs_of_life
 
 SOON = timedelta(milliseconds=5)
 

@@ -1,4 +1,4 @@
-"""Signs of life while a database is at work: nothing comes of a long statement before it ends."""
+"""Signs of life while a backend is at work: nothing comes of a long statement, or walk, before it ends."""
 
 import asyncio
 from collections.abc import AsyncGenerator
