@@ -52,6 +52,11 @@ class Destructions:
             log.get_logger().warning("destruction.waiting", source=order.source, reason=error.reason)
 
     async def _destroy(self, order: authority_pb2.DestructionOrder) -> None:
+        issued = await self._authority.destruction_grant(order)
+        described = await self._tools.connectors.describe(Connector.of(order.source, issued))
+        if connector_pb2.CAPABILITY_DESTROY not in described.capabilities:
+            await self._report_failure(order, "METHOD_UNKNOWN")
+            return
         done = await self._asked(order, count_only=False)
         failure = _FAILURES.get(done.outcome)
         if failure is not None:

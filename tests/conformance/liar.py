@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import grpc
 from dsr.connector.v1 import connector_pb2 as pb
@@ -10,7 +10,7 @@ from dsr.connector.v1.connector_pb2_grpc import ConnectorServiceServicer
 from dsr.connector.v1.connector_pb2_grpc import add_ConnectorServiceServicer_to_server as add_servicer
 from dsr.connector.v1.grant_pb2 import Grant
 
-from connectors.backend import Backend
+from connectors.backend import Backend, Destroys, GivesBack
 
 M = TypeVar("M")
 
@@ -38,6 +38,12 @@ class Liar:
 
     def verify(self, request: pb.VerifyRequest) -> AsyncIterator[pb.VerifyResponse]:
         return self.honest.verify(request)
+
+    def give_back(self, request: pb.ReturnRequest, grant: Grant) -> AsyncIterator[pb.ExportResponse]:
+        return cast(GivesBack, self.honest).give_back(request, grant)
+
+    def destroy(self, request: pb.DestroyRequest, grant: Grant) -> AsyncIterator[pb.DestroyResponse]:
+        return cast(Destroys, self.honest).destroy(request, grant)
 
     async def close(self) -> None:
         await self.honest.close()

@@ -141,3 +141,48 @@ class VerifiesEverything(Liar):
     async def verify(self, request: pb.VerifyRequest) -> AsyncIterator[pb.VerifyResponse]:
         for subject in request.subjects:
             yield pb.VerifyResponse(verified=pb.Verified(subject_ref=subject.subject.subject_ref))
+
+
+class DestroysNothing(Liar):
+    """Says that the whole source is destroyed."""
+
+    async def destroy(self, request: pb.DestroyRequest, grant: Grant) -> AsyncIterator[pb.DestroyResponse]:
+        counted = pb.DestroyRequest(count_only=True)
+        async for message in super().destroy(counted, grant):
+            if message.HasField("destroyed") and not request.count_only:
+                message.destroyed.outcome = pb.Destroyed.OUTCOME_DESTROYED
+                for count in message.destroyed.collections:
+                    count.destroyed, count.left = count.left, 0
+            yield message
+
+
+class DestroysWhatWasNotReturned(Liar):
+    """Looks at no cap and at no name."""
+
+    async def destroy(self, request: pb.DestroyRequest, grant: Grant) -> AsyncIterator[pb.DestroyResponse]:
+        del grant.instructions[:]
+        for collection in (await self.honest.describe()).collections:
+            delete = CollectionInstruction.ACTION_DELETE
+            grant.instructions.add(collection=collection.name, action=delete, cap=1_000_000)
+        async for message in super().destroy(request, grant):
+            yield message
+
+
+class ReturnsOneCollectionLess(Liar):
+    """Forgets the avatars, and says so nowhere."""
+
+    async def give_back(self, request: pb.ReturnRequest, grant: Grant) -> AsyncIterator[pb.ExportResponse]:
+        name, totals = "", pb.ExportTotals()
+        async for message in super().give_back(request, grant):
+            if message.HasField("totals"):
+                totals.snapshot_time.CopyFrom(message.totals.snapshot_time)
+                yield pb.ExportResponse(totals=totals)
+                continue
+            name = message.header.collection or name
+            if name == "avatars":
+                continue
+            if message.HasField("trailer"):
+                totals.collections += 1
+                totals.records += message.trailer.records
+                totals.bytes += message.trailer.bytes
+            yield message

@@ -35,6 +35,7 @@ MATERIAL = {
         "instructions": {"letters": "DELETE"},
     },
     "unreachable": DOWN,
+    "destroyable": True,
 }
 
 

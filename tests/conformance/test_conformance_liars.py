@@ -53,6 +53,9 @@ LIARS: dict[Callable[[Backend], Liar], frozenset[str]] = {
     lies_reading.HangsInDescribe: frozenset({"describe.sound"}),
     lies_reading.AnonymisesUnseen: frozenset({"describe.sound"}),
     lies_reading.DescribesNonsense: frozenset({"describe.sound"}),
+    lies_erasing.DestroysNothing: frozenset({"destroy.destroyed", "destroy.cap", "destroy.unnamed"}),
+    lies_erasing.DestroysWhatWasNotReturned: frozenset({"destroy.cap", "destroy.unnamed"}),
+    lies_erasing.ReturnsOneCollectionLess: frozenset({"return.complete", "destroy.counted"}),
     lies_erasing.VerifiesEverything: frozenset({"verify.unexplained", "verify.explained"}),
 }
 """Each lie, and the rules that must fail because of it."""

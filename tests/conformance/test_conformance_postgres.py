@@ -85,6 +85,7 @@ MATERIAL = {
     },
     "unreachable": DOWN,
     "people": 30,
+    "destroyable": True,
     "inactive": {
         "collection": "public.customers",
         "field": "seen",

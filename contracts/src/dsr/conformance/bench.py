@@ -24,7 +24,9 @@ MAX_BYTES = 256 << 20
 """A stream larger than this counts as endless."""
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
-_STREAMING = frozenset({"Locate", "Export", "Amend", "Erase", "Verify", "ListInactive", "CountPeople"})
+_STREAMING = frozenset(
+    {"Locate", "Export", "Amend", "Erase", "Verify", "ListInactive", "CountPeople", "Return", "Destroy"}
+)
 _MARKED = frozenset({"Locate", "Verify"})
 
 

@@ -16,6 +16,7 @@ A YAML file:
         letters: {salutation: Dr}
     unreachable: partners/acme/dataSources/x  # optional: a source of this connector whose backend is down
     people: 30                                # needed where COUNT is declared: how many there are, before the run
+    destroyable: true                         # optional: the run may DESTROY the whole source at its end
     inactive:                                 # needed where INACTIVE is declared: three people of one collection
       collection: customers
       field: last_seen                        # says when a record was last used
@@ -82,6 +83,7 @@ class Material:
     unreachable: str = ""
     inactive: Unused | None = None
     people: int = 0
+    destroyable: bool = False
 
     @classmethod
     def load(cls, path: Path) -> "Material":
@@ -97,7 +99,8 @@ class Material:
     @classmethod
     def parse(cls, data: Any) -> "Material":
         """Parses the file's content."""
-        _known(data, "material", {"present", "absent", "disposable", "unreachable", "inactive", "people"})
+        known = {"present", "absent", "disposable", "unreachable", "inactive", "people", "destroyable"}
+        _known(data, "material", known)
         for name in ("present", "absent"):
             if name not in data:
                 raise MaterialError(f"{name} is missing: the run needs a person who is {name}")
@@ -107,6 +110,7 @@ class Material:
             disposable=_person(data["disposable"], "disposable") if "disposable" in data else None,
             unreachable=str(data.get("unreachable", "")),
             people=int(data.get("people", 0)),
+            destroyable=data.get("destroyable") is True,
             inactive=_unused(data["inactive"]) if "inactive" in data else None,
         )
         for name, person in (("present", material.present), ("disposable", material.disposable)):

@@ -16,6 +16,7 @@ from dsr.conformance.checks import (
     probe,
     subjects,
     verify,
+    whole,
 )
 
 SECTIONS: dict[str, Sequence[Check]] = {
@@ -31,6 +32,7 @@ SECTIONS: dict[str, Sequence[Check]] = {
     "Amend": amend.CHECKS,
     "Erase": erase.CHECKS,
     "Verify": verify.CHECKS,
+    "Return and Destroy": whole.CHECKS,
     "Every error": calls.ERROR_CHECKS,
 }
 """Heading of the table in docs/connector-spec.md to its rows."""

@@ -43,10 +43,11 @@ async def copy(bench: Bench, person: Person, instructions: Sequence[CollectionIn
     grant = await requests.export_grant(bench)
     if instructions is not None:
         grant = bench.grant(Grant.OPERATION_EXPORT, list(instructions))
-    return _read(await bench.answer("Export", requests.export(bench.sign(grant), person)))
+    return read_copy(await bench.answer("Export", requests.export(bench.sign(grant), person)))
 
 
-def _read(messages: Sequence[pb.ExportResponse]) -> Copy:
+def read_copy(messages: Sequence[pb.ExportResponse]) -> Copy:
+    """What a stream of Export or Return brings, found consistent in itself."""
     parts: dict[str, Part] = {}
     part: Part | None = None
     totals: pb.ExportTotals | None = None
