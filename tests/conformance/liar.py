@@ -104,6 +104,16 @@ async def _absent(context: Any, message: M) -> AsyncIterator[M]:
     await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not here")
     yield message
 
+    async def Return(self, request: pb.ReturnRequest, context: Any) -> AsyncIterator[pb.ExportResponse]:
+        backend = cast(GivesBack, self._backend)
+        async for message in backend.give_back(request, Grant.FromString(request.grant.grant)):
+            yield message
+
+    async def Destroy(self, request: pb.DestroyRequest, context: Any) -> AsyncIterator[pb.DestroyResponse]:
+        backend = cast(Destroys, self._backend)
+        async for message in backend.destroy(request, Grant.FromString(request.grant.grant)):
+            yield message
+
 
 class Babbling(grpc.GenericRpcHandler):
     """Answers every method with bytes that are no message."""

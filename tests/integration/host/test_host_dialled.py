@@ -56,6 +56,14 @@ class Behaving(ConnectorServiceServicer):
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not here")
         yield pb.ListInactiveResponse()
 
+    async def Return(self, request: pb.ReturnRequest, context: Any) -> AsyncIterator[pb.ExportResponse]:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not here")
+        yield pb.ExportResponse()
+
+    async def Destroy(self, request: pb.DestroyRequest, context: Any) -> AsyncIterator[pb.DestroyResponse]:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not here")
+        yield pb.DestroyResponse()
+
     async def Describe(self, request: pb.DescribeRequest, context: Any) -> pb.DescribeResponse:
         self.heard += 1
         return pb.DescribeResponse(connector="shop")

@@ -53,8 +53,8 @@ class Setting:
     async def left(self) -> tuple[int, int]:
         """Rows of the partner and of the other tenant, looked up directly."""
         count = "SELECT count(*) FILTER (WHERE p.tenant = 1), count(*) FILTER (WHERE p.tenant = 2) FROM people p"
-        people = await self.slice.fetchrow(count)
-        orders = await self.slice.fetchrow(f"{count} JOIN orders o ON o.person = p.id")
+        (people,) = await self.slice.fetch(count)
+        (orders,) = await self.slice.fetch(f"{count} JOIN orders o ON o.person = p.id")
         return people[0] + orders[0], people[1] + orders[1]
 
     async def get(self, name: str) -> Any:
@@ -152,7 +152,7 @@ async def test_a_source_is_returned_then_destroyed(setting: Setting) -> None:
         await let_pass(timedelta(hours=2))
 
         async def destroyed() -> bool:
-            return (await setting.item(name)).HasField("destroy_time")
+            return bool((await setting.item(name)).HasField("destroy_time"))
 
         await eventually(destroyed)
         assert await setting.left() == (0, others)
