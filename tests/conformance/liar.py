@@ -92,19 +92,6 @@ class Trusting(ConnectorServiceServicer):
             yield message
 
     async def Return(self, request: pb.ReturnRequest, context: Any) -> AsyncIterator[pb.ExportResponse]:
-        async for message in _absent(context, pb.ExportResponse()):
-            yield message
-
-    async def Destroy(self, request: pb.DestroyRequest, context: Any) -> AsyncIterator[pb.DestroyResponse]:
-        async for message in _absent(context, pb.DestroyResponse()):
-            yield message
-
-
-async def _absent(context: Any, message: M) -> AsyncIterator[M]:
-    await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not here")
-    yield message
-
-    async def Return(self, request: pb.ReturnRequest, context: Any) -> AsyncIterator[pb.ExportResponse]:
         backend = cast(GivesBack, self._backend)
         async for message in backend.give_back(request, Grant.FromString(request.grant.grant)):
             yield message
@@ -113,6 +100,11 @@ async def _absent(context: Any, message: M) -> AsyncIterator[M]:
         backend = cast(Destroys, self._backend)
         async for message in backend.destroy(request, Grant.FromString(request.grant.grant)):
             yield message
+
+
+async def _absent(context: Any, message: M) -> AsyncIterator[M]:
+    await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not here")
+    yield message
 
 
 class Babbling(grpc.GenericRpcHandler):

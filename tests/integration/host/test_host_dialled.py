@@ -64,6 +64,14 @@ class Behaving(ConnectorServiceServicer):
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not here")
         yield pb.DestroyResponse()
 
+    async def Amend(self, request: pb.AmendRequest, context: Any) -> AsyncIterator[pb.AmendResponse]:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not here")
+        yield pb.AmendResponse()
+
+    async def CountPeople(self, request: pb.CountPeopleRequest, context: Any) -> AsyncIterator[pb.CountPeopleResponse]:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not here")
+        yield pb.CountPeopleResponse()
+
     async def Describe(self, request: pb.DescribeRequest, context: Any) -> pb.DescribeResponse:
         self.heard += 1
         return pb.DescribeResponse(connector="shop")
