@@ -102,7 +102,7 @@ async def test_get_and_list(dsr: Dsr, platform: Platform) -> None:
     listed = await dsr("erasure", "list", "--state", "locating", "--due-before", "2026-02-28", "--limit", "1", "--json")
     assert len(json.loads(listed.out)) == 1
     message = platform.calls[1].message
-    assert (list(message.states), message.page_size) == ([request_pb2.REQUEST_STATE_LOCATING], 1)
+    assert (list(message.states), message.page_size) == ([request_pb2.REQUEST_STATE_LOCATING], 2)
     assert (await dsr("hold", "list")).status == 0
     sources = (await dsr("source", "list")).out.splitlines()
     assert [line.split()[0] for line in sources] == ["name", "1", "2"]

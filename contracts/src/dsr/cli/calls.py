@@ -19,7 +19,7 @@ from google.protobuf.descriptor import MethodDescriptor
 
 from dsr.cli import documents, manual, options, subjects
 from dsr.cli.commands import COMMANDS, NOUNS, Command
-from dsr.cli.terminal import Terminal, pages
+from dsr.cli.terminal import Terminal
 from dsr.client import Platform, receive
 from dsr.services import descriptors
 
@@ -164,18 +164,12 @@ class Call:
     def _list(self, terminal: Terminal, message: Any, limit: int) -> None:
         field = next(one for one in self._method.output_type.fields if one.is_repeated)
 
-        async def every(platform: Platform) -> list[Any]:
-            async def page(size: int, token: str) -> tuple[list[Any], str]:
-                message.page_size, message.page_token = size, token
-                answer = await platform.method(self._method)(message)
-                return list(getattr(answer, field.name)), answer.next_page_token
+        async def page(platform: Platform, size: int, token: str) -> tuple[list[Any], str]:
+            message.page_size, message.page_token = size, token
+            answer = await platform.method(self._method)(message)
+            return list(getattr(answer, field.name)), answer.next_page_token
 
-            return await pages(limit + 1, page)
-
-        found = terminal.run(every)
-        terminal.show_all(found[:limit], self._command.columns)
-        if len(found) > limit:
-            terminal.note("There are more; --limit says how many are shown.")
+        terminal.show_pages(limit, page, self._command.columns)
 
     def _show(self, terminal: Terminal, answer: Any) -> None:
         fields = answer.DESCRIPTOR.fields

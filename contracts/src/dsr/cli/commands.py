@@ -115,7 +115,7 @@ COMMANDS: Mapping[str, Command] = {
     "GetRefusal": Command("{refusals}"),
     "ListRefusals": Command(
         "--kind subject",
-        columns=("name", "refusal.rule", "refusal.article", "operation", "request", "state", "last_time", "times"),
+        columns=("name", "refusal.rule", "operation", "request", "state", "last_time", "times"),
     ),
     "ObjectToRefusal": Command("{refusals} --reference LETTER-12"),
     "AnswerObjection": Command("{refusals} --answer upheld --reference OPINION-3"),
@@ -270,7 +270,8 @@ COMMANDS: Mapping[str, Command] = {
     "RotateWebhookSecret": Command("{webhooks}"),
     "DeleteWebhook": Command("{webhooks}", ask="Send nothing more to this address?"),
     "ListNotices": Command(
-        "--kind request.deadline_near", columns=("name", "kind", "resource", "create_time", "deliveries")
+        "--kind request.deadline_near",
+        columns=("name", "kind", "resource", "create_time", "deliveries.channel", "deliveries.state"),
     ),
     "GrantRole": Command("--grantee urn:dsr:partner:acme#zoe --role approver"),
     "ConfirmRoleGrant": Command("{roleGrants}"),

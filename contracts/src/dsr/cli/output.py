@@ -17,7 +17,7 @@ _TIME = timestamp_pb2.Timestamp.DESCRIPTOR.full_name
 _DURATION = duration_pb2.Duration.DESCRIPTOR.full_name
 _SHORT = 20
 """What is no longer stays on one line: a date with its time, a state."""
-_NAME = re.compile(r"partners/[^/\s]+(/[^/\s]+/[^/\s]+)?")
+_NAME = re.compile(r"partners/[^/\s]+(/[^/\s]+/[^/\s]+)?|(staffGrants|policyVersions)/[^/\s]+")
 
 
 def clean(text: str) -> str:
@@ -47,9 +47,9 @@ def _collect(message: Message, prefix: str, facts: list[tuple[str, Text]], table
 def table_of(messages: Sequence[Any], columns: Sequence[str] = ()) -> RenderableType:
     """Messages of one type, one a row.
 
-    `columns` are paths of fields such as `clock.due_time`; without, those that any of the messages has. Names of
-    resources are cut to their last part, times to the minute; `--json` has them whole. Where the terminal is too
-    narrow for a row, its fields stand below each other.
+    `columns` are paths of fields such as `clock.due_time`, also into lists; without, those that any of the messages
+    has. Names of resources are cut to their last part, times to the minute; `--json` has them whole. Where the terminal
+    is too narrow for a row, its fields stand below each other.
     """
     if not columns:
         present = {field.name for message in messages for field, _ in message.ListFields()}
@@ -93,8 +93,9 @@ class _Rows:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
         for index, header in enumerate(self._headers):
-            short = all(len(row[index]) <= _SHORT for row in self._rows)
-            table.add_column(header, no_wrap=short, overflow="fold")
+            # Only what has words to break between gives way: an id would be folded as readily.
+            whole = all(len(row[index]) <= _SHORT or " " not in row[index].plain for row in self._rows)
+            table.add_column(header, no_wrap=whole, overflow="fold")
         for row in self._rows:
             table.add_row(*row)
         if Measurement.get(console, options.update(max_width=10_000), table).minimum <= options.max_width:
@@ -106,12 +107,13 @@ class _Rows:
 
 
 def _at(message: Any, path: list[str]) -> Text:
-    *outer, last = path
-    for name in outer:
-        message = getattr(message, name)
-    field = message.DESCRIPTOR.fields_by_name[last]
-    value = getattr(message, last)
-    if field.has_presence and not message.HasField(last):
+    first, *inner = path
+    field = message.DESCRIPTOR.fields_by_name[first]
+    value = getattr(message, first)
+    if inner:
+        found = [_at(one, inner).plain for one in (value if field.is_repeated else [value])]
+        return Text(", ".join(found))
+    if field.has_presence and not message.HasField(first):
         return Text("")
     if not field.is_repeated and not field.has_presence and value == field.default_value:
         return Text("")

@@ -9,8 +9,8 @@ from google.protobuf import json_format
 
 from dsr.cli import documents, erasure, output, subjects
 from dsr.cli.rights import ERASURE, PORTABILITY, RIGHTS, Right
-from dsr.cli.terminal import CommandError, Terminal, pages
-from dsr.client import TERMINAL, UNDECIDED, Platform
+from dsr.cli.terminal import CommandError, Terminal
+from dsr.client import TERMINAL, UNDECIDED
 from dsr.v1 import portability_pb2, request_pb2
 
 __all__ = ["RIGHTS", "group"]
@@ -114,12 +114,11 @@ def _list(right: Right) -> Any:
         if due_before:
             fields["due_before"] = documents.time(due_before, "--due-before")
 
-        async def every(platform: Platform) -> list[Any]:
-            return await pages(
-                limit, lambda size, token: right.page(platform, {**fields, "page_size": size, "page_token": token})
-            )
-
-        terminal.show_all(terminal.run(every), _COLUMNS)
+        terminal.show_pages(
+            limit,
+            lambda platform, size, token: right.page(platform, {**fields, "page_size": size, "page_token": token}),
+            _COLUMNS,
+        )
 
     return list_
 

@@ -161,6 +161,22 @@ class Terminal:
         else:
             self.note("There are none.")
 
+    def show_pages(
+        self,
+        limit: int,
+        page: Callable[[Platform, int, str], Awaitable[tuple[list[Any], str]]],
+        columns: Sequence[str] = (),
+    ) -> None:
+        """Connects, reads as many pages as `limit` asks for, and shows them; says when there are more."""
+
+        async def work(platform: Platform) -> list[Any]:
+            return await pages(limit + 1, lambda size, token: page(platform, size, token))
+
+        found = self.run(work)
+        self.show_all(found[:limit], columns)
+        if len(found) > limit:
+            self.note("There are more; --limit says how many are shown.")
+
     def print_line(self, value: Any) -> None:
         """Writes a value as one line of JSON, at once."""
         sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
