@@ -16,6 +16,8 @@ from grpc_reflection.v1alpha import reflection
 
 from dsrkit import log
 from dsrkit.auth import Authenticator
+from dsrkit.clock import Ahead
+from dsrkit.clocked import ClockInterceptor
 from dsrkit.interceptors import AuthInterceptor, ErrorInterceptor, FieldsInterceptor, StaffCheck, policy_of
 from dsrkit.recording import Recorder, RecordInterceptor, Write
 
@@ -97,12 +99,14 @@ async def open_server(
     drain_notice_seconds: float = 0.0,
     records: Write | None = None,
     staff: StaffCheck | None = None,
+    ahead: Ahead | None = None,
 ) -> AsyncIterator[RunningServer]:
     """Starts a server on `listen` (`host:0` takes a free port) and drains it at the end.
 
     Plaintext outside loopback is refused (policy P9): ValueError. `health_listen`: see `open_health`. When it ends, its
     health says so for `drain_notice_seconds` before calls are refused, so that who balances load looks elsewhere.
-    `records` stores the processing records of public RPCs (policy P5); `staff` says which roles were granted (P16).
+    `records` stores the processing records of public RPCs (policy P5); `staff` says which roles were granted (P16);
+    `ahead` by whose time a call goes.
     """
     loopback = is_loopback(listen)
     if tls is None and not loopback:
@@ -114,6 +118,7 @@ async def open_server(
         *([RecordInterceptor(recorder)] if recorder is not None else []),
         AuthInterceptor(replace(authenticator, loopback=loopback), policies(service_names), staff),
         FieldsInterceptor(),
+        *([ClockInterceptor(ahead)] if ahead is not None else []),
     ]
     server = grpc.aio.server(interceptors=chain, options=list(OPTIONS))
     for register in registrations:

@@ -246,6 +246,17 @@ class Authority:
         """Says that a data source is destroyed, or why it isn't."""
         await self._call(self._stub.ReportDestruction(message, timeout=TIMEOUT, metadata=self._metadata()))
 
+    async def sandbox_clocks(self) -> Sequence[pb.SandboxClock]:
+        """Clocks of sandboxes that this service doesn't go by yet."""
+        message = pb.ListSandboxClocksRequest(right=self._right.number)
+        call = self._stub.ListSandboxClocks(message, timeout=TIMEOUT, metadata=self._metadata())
+        return (await self._call(call)).clocks
+
+    async def follow_sandbox_clock(self, clock: pb.SandboxClock) -> None:
+        """Says that this service goes by it."""
+        message = pb.FollowSandboxClockRequest(right=self._right.number, clock=clock)
+        await self._call(self._stub.FollowSandboxClock(message, timeout=TIMEOUT, metadata=self._metadata()))
+
     async def obligations(self) -> Sequence[pb.Obligation]:
         """Open obligations of this right."""
         message = pb.ListObligationsRequest(right=self._right.number)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -12,6 +12,7 @@ import pyrage
 from dsr.authority.v1.authority_pb2 import Obligation
 from dsr.v1.governance_pb2 import Partner
 
+from dsrkit import clock
 from dsrkit.db import partner_transaction
 from dsrkit.errors import DsrError
 from dsrkit.requests.authority import Authority
@@ -114,7 +115,7 @@ class Bundles:
 def expire_time(partner: Partner) -> datetime:
     """When a bundle made now ends."""
     lifetime = partner.bundle_lifetime.ToTimedelta() if partner.HasField("bundle_lifetime") else DEFAULT_LIFETIME
-    return datetime.now(UTC) + lifetime
+    return clock.now() + lifetime
 
 
 def gone(state: str) -> DsrError:
@@ -123,7 +124,7 @@ def gone(state: str) -> DsrError:
 
 
 def _over(request: Request) -> bool:
-    return request.bundle_expire_time is None or request.bundle_expire_time <= datetime.now(UTC)
+    return request.bundle_expire_time is None or request.bundle_expire_time <= clock.now()
 
 
 def _split(obligation: Obligation) -> tuple[str, UUID]:

@@ -25,6 +25,7 @@ from dsrkit.gauges import Values, observing, of_outbox, of_requests, of_tasks
 from dsrkit.metrics import Metric
 from dsrkit.requests.authority import Authority
 from dsrkit.requests.bundle import Bundles
+from dsrkit.requests.clocks import Clocks
 from dsrkit.requests.close import Close
 from dsrkit.requests.connector import Connectors, Limits
 from dsrkit.requests.export import Export, Spool
@@ -43,6 +44,8 @@ from dsrkit.tls import TlsFiles
 from dsrkit.vault import Vault
 
 C = TypeVar("C")
+CLOCK_SECONDS = 1.0
+"""How often governance is asked for sandboxes whose time was advanced."""
 TERMINATION_SECONDS = 5.0
 """How often governance is asked for contracts that have ended."""
 _ROUNDS = 20
@@ -188,6 +191,7 @@ async def serving(
     }
     parts, folders = tools.parts, (config.state_dir / "spool", config.state_dir / "bundles")
     ended = Terminations(parts.store, parts.flow, parts.vault, parts.authority, folders)
+    clocks = Clocks(parts.store.pool, parts.store.tasks, parts.authority)
     leftovers = Leftovers(tools.parts.store, config.state_dir / "spool", config.state_dir / "bundles")
 
     async def discard(task: Task) -> None:
@@ -196,11 +200,17 @@ async def serving(
 
     worker = Worker(
         tools.parts.store.tasks,
-        durable,
+        {name: clocks.of_task(step) for name, step in durable.items()},
         flow.lock,
         flow.settle,
         flow.waiting,
-        [(0.5, lambda: ship(tools)), (3600.0, leftovers.sweep), (TERMINATION_SECONDS, ended.run), *chores],
+        [
+            (0.5, lambda: ship(tools)),
+            (3600.0, leftovers.sweep),
+            (TERMINATION_SECONDS, ended.run),
+            (CLOCK_SECONDS, clocks.follow),
+            *chores,
+        ],
         heartbeat_seconds=config.heartbeat_seconds,
         discard=discard,
     )
@@ -227,6 +237,7 @@ async def serving(
             drain_notice_seconds=config.drain_notice_seconds,
             records=tools.parts.store.add_records,
             staff=tools.parts.authority.check_staff,
+            ahead=clocks.ahead,
         ) as running,
         observing(tools.parts.right.noun, [tasks, requests], config.otlp_endpoint, config.otlp_interval_seconds),
     ):

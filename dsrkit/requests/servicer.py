@@ -15,6 +15,7 @@ from dsr.authority.v1.authority_pb2 import AuthorizeRequest
 from dsr.v1 import request_pb2, subject_pb2
 from google.protobuf.message import Message
 
+from dsrkit import clock
 from dsrkit.auth import Caller, acting_partner, current_caller
 from dsrkit.calendar import due
 from dsrkit.db import Connection, partner_transaction
@@ -84,7 +85,7 @@ class RequestRpcs:
             )
         )
         refused = answer.HasField("refusal")
-        now = datetime.now(UTC)
+        now = clock.now()
         request = Request(
             partner=partner,
             id=new_id(partner, request_id),
@@ -174,7 +175,7 @@ class RequestRpcs:
         async def change(connection: Connection, request: Request) -> None:
             if request.terminal:
                 raise conflict(request, "any state that is not terminal")
-            if request.extension is not None or datetime.now(UTC) > request.due_time:
+            if request.extension is not None or clock.now() > request.due_time:
                 when = request.due_time.isoformat()
                 raise DsrError("DEADLINE_PASSED", "It is past due, or was extended before.", due_time=when)
             if not request.received_time <= told <= request.due_time:

@@ -10,6 +10,7 @@ from uuid import UUID
 from dsr.v1 import governance_pb2, request_pb2, subject_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from dsrkit import clock
 from dsrkit.errors import invalid, not_found, reason_value
 from dsrkit.requests.flow import latest
 from dsrkit.requests.model import Dossier, Known, Request, Right
@@ -71,7 +72,7 @@ def parse_time(value: Timestamp, field: str) -> datetime:
         moment = value.ToDatetime(UTC)
     except (ValueError, OverflowError):
         raise invalid(field, "is not a time") from None
-    if moment > datetime.now(UTC) + _SKEW:
+    if moment > clock.now() + _SKEW:
         raise invalid(field, "must not be in the future")
     if moment < datetime(2018, 5, 25, tzinfo=UTC):
         raise invalid(field, "must not be before 2018-05-25")

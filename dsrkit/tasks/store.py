@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 from opentelemetry import propagate
 
+from dsrkit.clock import ahead
 from dsrkit.db import Connection, as_dataclass, load_sql, partner_transaction, sweeper_transaction
 from dsrkit.tasks.model import Done, NewTask, Task
 
@@ -48,9 +49,22 @@ class TaskStore:
             # The trace of the call that led to the work goes on in the work, days later if need be.
             trace: dict[str, str] = {}
             propagate.inject(trace)
-            rows = [{**asdict(task), "input": {**task.input, **({"trace": trace} if trace else {})}} for task in tasks]
+            rows = [
+                {
+                    **asdict(task),
+                    "input": {**task.input, **({"trace": trace} if trace else {})},
+                    # Tasks wait in the real time.
+                    "due_time": task.due_time - ahead() if task.due_time else None,
+                }
+                for task in tasks
+            ]
             await connection.execute(_SQL["insert"], owner, rows)
             await connection.execute(_SQL["notify"], self.channel)
+
+    async def advance(self, connection: Connection, by: timedelta) -> None:
+        """The time of the transaction's partner made a leap."""
+        await connection.execute(_SQL["advance"], by)
+        await connection.execute(_SQL["notify"], self.channel)
 
     async def of_owner(self, connection: Connection, owner: UUID) -> list[Task]:
         """All tasks of an owner, oldest first."""

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
@@ -12,6 +12,7 @@ from dsr.v1 import request_pb2
 from dsr.v1.erasure_pb2_grpc import ErasureServiceServicer
 from google.protobuf import json_format
 
+from dsrkit import clock
 from dsrkit.auth import current_caller
 from dsrkit.db import Connection, partner_transaction
 from dsrkit.errors import DsrError
@@ -84,7 +85,7 @@ class ErasureServicer(ErasureServiceServicer):
             if _approved(current, request.plan_digest):
                 return
             _check_approvable(current, request.plan_digest)
-            now = datetime.now(UTC)
+            now = clock.now()
             starts = effective(now, current.facts["plan"]["grace_seconds"])
             approval = {
                 "approver": current_caller().principal,

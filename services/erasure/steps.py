@@ -1,7 +1,6 @@
 """The durable steps of an erasure, beside those that all rights share."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from dsr.authority.v1.authority_pb2 import RIGHT_ERASURE
@@ -9,6 +8,7 @@ from dsr.connector.v1 import connector_pb2
 from dsr.connector.v1.grant_pb2 import CollectionInstruction
 from google.protobuf import json_format
 
+from dsrkit import clock
 from dsrkit.errors import DsrError
 from dsrkit.instructions import differences
 from dsrkit.requests.connector import Connector
@@ -89,14 +89,14 @@ class ErasureSteps:
             told.sources,
             grace.total_seconds(),
             (await self._flow.key(request)).secret,
-            datetime.now(UTC).isoformat(),
+            clock.now().isoformat(),
         )
         return Done(records=sum(c["records"] for c in made["collections"]), result={"plan": made})
 
     async def approve(self, task: Task) -> Done:
         """Asks governance whether the approval of the sweep that created the request covers its plan."""
         request, _ = await self._flow.load(task)
-        plan, now = request.facts["plan"], datetime.now(UTC)
+        plan, now = request.facts["plan"], clock.now()
         try:
             approver = await self._authority.sweep_approval(request, plan["digest"], plans.touched(plan))
         except DsrError as error:

@@ -13,6 +13,7 @@ from dsr.v1.governance_pb2_grpc import add_GovernanceServiceServicer_to_server
 
 from dsrkit import log, telemetry
 from dsrkit.auth import Authenticator, TrustStore
+from dsrkit.clock import ahead
 from dsrkit.db import open_pool
 from dsrkit.egress import EgressGuard
 from dsrkit.gauges import Values, observing, of_requests, of_tasks
@@ -31,10 +32,11 @@ from services.governance.families import FAMILIES
 from services.governance.keeping import know_operations
 from services.governance.law.domain import Law
 from services.governance.mail import Mail
+from services.governance.sandbox.clock import Clocks, real_clock
 from services.governance.servicer import GovernanceServicer
 from services.governance.staff.check import check as check_staff
 from services.governance.store import SCHEMA, GovernanceStore
-from services.governance.tools import Clock, Tools, system_clock
+from services.governance.tools import Clock, Tools
 
 SERVICES = (
     "dsr.v1.GovernanceService",
@@ -44,7 +46,7 @@ SERVICES = (
 
 
 @asynccontextmanager
-async def open_service(config: Config, clock: Clock = system_clock) -> AsyncIterator[RunningServer]:
+async def open_service(config: Config, clock: Clock = real_clock) -> AsyncIterator[RunningServer]:
     """Opens everything in order, closes it in reverse."""
     egress = EgressGuard.parse(config.private_egress)
     trust = TrustStore(config.trust)
@@ -66,7 +68,9 @@ async def open_service(config: Config, clock: Clock = system_clock) -> AsyncIter
         await know_operations(store)
         vault = Vault(config.keys_dir)
         law = Law.load()
-        tools = Tools(store, vault, egress, clock, config.dpo_contact, config.operator, law, client, mail)
+        clocks = Clocks(pool)
+        who = (config.dpo_contact, config.operator)
+        tools = Tools(store, vault, egress, lambda: clock() + ahead(), *who, law, client, mail, clocks.ahead)
         governance = GovernanceServicer(tools)
         callers = Authenticator(trust, [PLATFORM_AUDIENCE], loopback=is_loopback(config.listen))
         authority = AuthorityServicer(tools, GrantSigner(key.key_id, key.private_key), callers)
@@ -106,6 +110,7 @@ async def open_service(config: Config, clock: Clock = system_clock) -> AsyncIter
                 drain_notice_seconds=config.drain_notice_seconds,
                 records=tools.keep_records,
                 staff=partial(check_staff, tools),
+                ahead=clocks.ahead,
             ) as running,
             observing(SCHEMA, [tasks, corrections], config.otlp_endpoint, config.otlp_interval_seconds),
         ):

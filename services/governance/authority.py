@@ -32,6 +32,7 @@ from services.governance.recipients import view
 from services.governance.recipients.tasks import Debt, owe
 from services.governance.retention.orders import OrderRpcs
 from services.governance.sandbox.domain import mark
+from services.governance.sandbox.orders import SandboxRpcs
 from services.governance.services import SERVICES, own_request, own_right, request_name, right_of
 from services.governance.staff.check import check as check_staff
 from services.governance.termination.destructions import DestructionRpcs
@@ -41,7 +42,7 @@ from services.governance.tools import Tools, refused
 from services.governance.work import WorkRpcs, parse_id
 
 
-class AuthorityServicer(WorkRpcs, OrderRpcs, CountRpcs, TerminationRpcs, ReturnRpcs, DestructionRpcs):
+class AuthorityServicer(WorkRpcs, OrderRpcs, CountRpcs, TerminationRpcs, ReturnRpcs, DestructionRpcs, SandboxRpcs):
     """Proto to domain and back, nothing else."""
 
     def __init__(self, tools: Tools, signer: GrantSigner, partners: Authenticator) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
@@ -12,6 +12,7 @@ from dsr.v1 import request_pb2
 from dsr.v1.governance_pb2 import ProcessingRecord
 
 from dsrkit.auth import acting_partner, current_caller
+from dsrkit.clock import Ahead, on_time
 from dsrkit.db import Connection, partner_transaction
 from dsrkit.egress import EgressGuard
 from dsrkit.errors import DsrError
@@ -27,17 +28,13 @@ from services.governance.mail import Mail
 from services.governance.store import GovernanceStore
 
 Clock = Callable[[], datetime]
-"""The time by which governance decides, in UTC. Decisions and statements get it as an argument: never `now()`."""
+"""The time by which governance decides for the partner of a call, in UTC. Decisions and statements get it as an
+argument: never `now()`."""
 OPERATOR = "operators/_"
 """In whose name what belongs to no partner is written: a name that no partner can have."""
 Make = Callable[[Connection, UUID], Awaitable[str]]
 Chore = tuple[float, Callable[[], Awaitable[None]]]
 """Seconds between two runs, and what is run."""
-
-
-def system_clock() -> datetime:
-    """The real time."""
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
@@ -54,6 +51,12 @@ class Tools:
     http: httpx.AsyncClient
     mail: Mail | None
     """None: no mail server is configured."""
+    ahead: Ahead = on_time
+    """How far ahead a partner's time is; the clock adds it for the partner of a call."""
+
+    async def now(self, partner: str) -> datetime:
+        """A partner's time, for chores, which are nobody's call."""
+        return self.clock() + await self.ahead(partner)
 
     async def once(self, partner: str, message: Any, method: str, make: Make) -> str:
         """Carries out a mutation once per `request_id`, with its record; returns the name of what it made."""

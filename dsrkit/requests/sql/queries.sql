@@ -64,7 +64,10 @@ SELECT id, entry FROM outbox ORDER BY create_time LIMIT 500
 DELETE FROM outbox WHERE id = ANY ($1::uuid[])
 
 -- name: expired_bundles
-SELECT partner, id FROM request WHERE bundle_expire_time <= now() LIMIT 200
+(SELECT partner, id FROM request WHERE bundle_expire_time <= now() LIMIT 200)
+UNION
+-- Sandboxes are few, and so are their bundles.
+(SELECT partner, id FROM clock JOIN request USING (partner) WHERE bundle_expire_time <= now() + ahead LIMIT 200)
 
 -- name: watch
 SELECT state, due, count(*) AS requests, min(seconds)::float8 AS seconds,
@@ -83,3 +86,10 @@ SELECT extract(epoch FROM now() - min(create_time))::float8 AS seconds FROM outb
 
 -- name: unfinished
 SELECT id FROM request WHERE state <> ALL ($1::text[]) ORDER BY id
+
+-- name: clock
+SELECT ahead FROM clock
+
+-- name: set_clock
+INSERT INTO clock (partner, ahead) VALUES (dsr.current_partner(), $1)
+ON CONFLICT (partner) DO UPDATE SET ahead = greatest(clock.ahead, EXCLUDED.ahead)

@@ -66,3 +66,7 @@ FROM (
   FROM task WHERE state = 'open'
 ) AS open
 GROUP BY step, state, reason
+
+-- name: advance
+-- The partner's time made a leap: what was put off is due sooner.
+UPDATE task SET due_time = greatest(now(), due_time - $1::interval) WHERE state = 'open' AND due_time > now()

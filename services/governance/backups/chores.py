@@ -13,8 +13,9 @@ from services.governance.tools import Tools
 
 async def overdue(tools: Tools) -> None:
     """Tells the partner, once a day and source, of snapshots whose time is over and whose end nobody recorded."""
-    store, now = tools.store, tools.clock()
+    store = tools.store
     for partner in await _partners(tools):
+        now = await tools.now(partner)
         async with partner_transaction(store.pool, partner) as connection:
             rows = await store.rows(connection, "backups.tell_overdue", now)
             for source, count in Counter(row["source"] for row in rows).items():
@@ -24,8 +25,8 @@ async def overdue(tools: Tools) -> None:
 
 async def purge(tools: Tools) -> None:
     """Forgets which erasure touched which source when no snapshot from before it is left."""
-    before = days_before(tools.clock().astimezone(UTC), "UTC", 1, years=KEEP_YEARS)
     for partner in await _partners(tools):
+        before = days_before((await tools.now(partner)).astimezone(UTC), "UTC", 1, years=KEEP_YEARS)
         async with partner_transaction(tools.store.pool, partner) as connection:
             await tools.store.row(connection, "backups.purge", before)
 

@@ -9,10 +9,11 @@ from services.governance.tools import Tools
 
 async def remind(tools: Tools) -> None:
     """Chore: breaches whose authority nobody has told, nor decided not to; each reminder once."""
-    store, now = tools.store, tools.clock()
+    store = tools.store
     async with sweeper_transaction(store.pool, SCHEMA) as connection:
         partners = [row["partner"] for row in await store.rows(connection, "breach.partners_undecided")]
     for partner in partners:
+        now = await tools.now(partner)
         async with partner_transaction(store.pool, partner) as connection:
             for row in await store.rows(connection, "breach.undecided"):
                 hours, due = reminder(row["notice_time"], now), (row["notice_time"] + CONTROLLER).isoformat()

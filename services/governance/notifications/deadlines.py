@@ -30,12 +30,14 @@ async def track(store: GovernanceStore, connection: Connection, change: StateCha
 
 async def warn(tools: Tools) -> None:
     """Chore: one pass over everything that is due soon."""
-    store, now = tools.store, tools.clock()
+    store = tools.store
     # A day more than the earliest warning: days are the partner's, which begin earlier or later than ours.
-    horizon = now + timedelta(days=max(_DAYS) + 1)
+    soon = timedelta(days=max(_DAYS) + 1)
     async with sweeper_transaction(store.pool, SCHEMA) as connection:
-        partners = [row["partner"] for row in await store.rows(connection, _NEAR_PARTNERS, horizon)]
+        partners = [row["partner"] for row in await store.rows(connection, _NEAR_PARTNERS, tools.clock() + soon)]
     for partner in partners:
+        now = await tools.now(partner)
+        horizon = now + soon
         async with partner_transaction(store.pool, partner) as connection:
             await _warn_partner(tools.store, connection, now, horizon)
 
@@ -58,10 +60,9 @@ async def _warn_partner(store: GovernanceStore, connection: Connection, now: dat
 
 async def purge(tools: Tools) -> None:
     """Chore: notices, their deliveries and closed deadlines end after a year (policy P7)."""
-    before = tools.clock().astimezone(UTC)
-    before = days_before(before, "UTC", 0, years=DATA["keep_years"])
     async with sweeper_transaction(tools.store.pool, SCHEMA) as connection:
         partners = [row["partner"] for row in await tools.store.rows(connection, "partners")]
     for partner in partners:
+        before = days_before((await tools.now(partner)).astimezone(UTC), "UTC", 0, years=DATA["keep_years"])
         async with partner_transaction(tools.store.pool, partner) as connection:
             await tools.store.row(connection, "notifications.purge", before)

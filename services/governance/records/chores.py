@@ -10,8 +10,8 @@ _AT_ONCE = 10_000
 
 async def purge(tools: Tools) -> None:
     """Chore: removes what is older than the period, a few at a time, so that nobody waits for it."""
-    before = days_before(tools.clock(), "UTC", 0, years=DATA["keep_years"])
     for partner in await tools.store.partners():
+        before = days_before(await tools.now(partner), "UTC", 0, years=DATA["keep_years"])
         removed = _AT_ONCE
         while removed == _AT_ONCE:
             async with partner_transaction(tools.store.pool, partner) as connection:

@@ -15,10 +15,11 @@ from services.governance.tools import Tools
 
 async def begin_due(tools: Tools) -> None:
     """Chore: a sweep for every rule whose time has come. One that is still open is waited for."""
-    store, now = tools.store, tools.clock()
+    store, real = tools.store, tools.clock()
     async with sweeper_transaction(store.pool, SCHEMA) as connection:
-        due = [(row["partner"], row["id"]) for row in await store.rows(connection, "retention.due_rules", now)]
+        due = [(row["partner"], row["id"]) for row in await store.rows(connection, "retention.due_rules", real)]
     for partner, identifier in due:
+        now = await tools.now(partner)
         async with partner_transaction(store.pool, partner) as connection:
             rule = await store.row(connection, "retention.lock_rule", identifier)
             if rule is None or rule["end_time"] is not None or rule["next_sweep_time"] > now:

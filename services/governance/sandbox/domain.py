@@ -1,9 +1,16 @@
 """What keeps a sandbox and what is live apart. Pure."""
 
+from datetime import UTC, datetime, timedelta
+
 from dsr.connector.v1.grant_pb2 import Sandbox
 from dsr.v1 import governance_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
 
-from dsrkit.errors import DsrError
+from dsrkit.errors import DsrError, invalid
+
+FARTHEST = timedelta(days=3650)
+GOVERNANCE = "governance"
+"""Its worker follows clocks as the rights services do."""
 
 
 def check_same_sort(partner: governance_pb2.Partner, source: governance_pb2.DataSource) -> None:
@@ -21,6 +28,16 @@ def check_same_sort(partner: governance_pb2.Partner, source: governance_pb2.Data
 def mismatch(text: str, sandbox: bool, field: str) -> DsrError:
     """SANDBOX_MISMATCH; `sandbox`: what the partner is."""
     return DsrError("SANDBOX_MISMATCH", text, expected="sandbox" if sandbox else "live", field=field)
+
+
+def leap(wanted: Timestamp, real: datetime, ahead: timedelta) -> timedelta:
+    """How far ahead of the real time a clock is once it says `wanted`. FIELD_INVALID: time never goes back."""
+    new = wanted.ToDatetime(UTC) - real
+    if new < ahead:
+        raise invalid("time", f"must not be before the sandbox's time, which is {(real + ahead).isoformat()}")
+    if new > FARTHEST:
+        raise invalid("time", f"must be at most {FARTHEST.days} days ahead of the real time")
+    return new
 
 
 def mark(source: governance_pb2.DataSource) -> Sandbox | None:

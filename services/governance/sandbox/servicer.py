@@ -6,8 +6,10 @@ from uuid import UUID
 from dsr.v1 import sandbox_pb2 as pb
 from dsr.v1.sandbox_pb2_grpc import SandboxServiceServicer
 
+from dsrkit.clock import ahead, be_ahead
 from dsrkit.db import Connection, partner_transaction
-from services.governance.sandbox.domain import mismatch
+from services.governance.sandbox.domain import GOVERNANCE, leap, mismatch
+from services.governance.services import SERVICES
 from services.governance.tools import Tools, scope
 
 
@@ -32,6 +34,20 @@ class SandboxServicer(SandboxServiceServicer):
         await self._tools.once(partner, request, "ResetSandbox", make)
         return await self._sandbox(partner)
 
+    async def AdvanceSandboxClock(self, request: pb.AdvanceSandboxClockRequest, context: Any) -> pb.Sandbox:
+        partner = scope(request.parent)
+
+        async def make(connection: Connection, _: UUID) -> str:
+            await self._need(connection)
+            row = await self._store.need(connection, "sandbox.lock", "resource")
+            real = self._tools.clock() - ahead()
+            await self._store.row(connection, "sandbox.advance", leap(request.time, real, row["ahead"]))
+            return partner
+
+        await self._tools.once(partner, request, "AdvanceSandboxClock", make)
+        be_ahead(await self._tools.ahead(partner))
+        return await self._sandbox(partner)
+
     async def _need(self, connection: Connection) -> Any:
         await self._store.need(connection, "partner", "resource")
         row = await self._store.row(connection, "sandbox.sandbox")
@@ -43,7 +59,9 @@ class SandboxServicer(SandboxServiceServicer):
     async def _sandbox(self, partner: str) -> pb.Sandbox:
         async with partner_transaction(self._store.pool, partner) as connection:
             row = await self._need(connection)
-        message = pb.Sandbox(partner=partner, resets=row["resets"])
+            behind = await self._store.need(connection, "sandbox.behind", "resource", [GOVERNANCE, *SERVICES.values()])
+        message = pb.Sandbox(partner=partner, resets=row["resets"], settled=not behind["services"])
+        message.time.FromDatetime(self._tools.clock())
         if row["reset_time"] is not None:
             message.reset_time.FromDatetime(row["reset_time"])
         return message

@@ -172,7 +172,7 @@ async def test_people_and_contracts(desk: Desk) -> None:
     await desk.does("olga", "staff grant")
     await desk.does("oskar", "staff confirm")
     await desk.does("olga", "staff list", "staff revoke", "contract create", "contract set-standing")
-    await desk.does("adam", "sandbox get", "sandbox reset", refused="SANDBOX_MISMATCH")
+    await desk.does("adam", "sandbox get", "sandbox advance-clock", "sandbox reset", refused="SANDBOX_MISMATCH")
 
 
 async def test_data(desk: Desk) -> None:

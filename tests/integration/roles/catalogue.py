@@ -14,6 +14,7 @@ _VALUES = {
     "jsonb": "'{{}}'",
     "bytea": "'\\x{number:02x}'",
     "timestamptz": "now()",
+    "interval": "'1 day'",
     "bool": "true",
     "int4": "{number}",
     "int8": "{number}",

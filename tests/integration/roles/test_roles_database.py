@@ -26,10 +26,9 @@ EVIDENCE = {
 """What a service writes once: it may not update (u) or delete (d) it afterwards."""
 OF_NOBODY = {"operation", "policy_version"}
 """Tables without a partner: words of ours, and what the operator tells everybody. A new one is a decision."""
-PLAIN = frozenset({"uuid", "timestamptz", "bool", "int4", "int8"})
-NAMES = frozenset(
-    {"partner", "id", "state", "step", "source", "request", "erasure", "kind", "waiting_reason", "owner", "name"}
-)
+PLAIN = frozenset({"uuid", "timestamptz", "interval", "bool", "int4", "int8"})
+_NAMES = "partner id state step source request erasure kind waiting_reason owner name service"
+NAMES = frozenset(_NAMES.split())
 """Columns of text that hold ids, states and reasons: all that the role over all partners may read beside numbers."""
 
 

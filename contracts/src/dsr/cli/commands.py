@@ -189,6 +189,7 @@ COMMANDS: Mapping[str, Command] = {
     "FinishRestore": Command("{restores}"),
     # sandboxes
     "GetSandbox": Command(),
+    "AdvanceSandboxClock": Command("--at {day}", rename={"time": "at"}),
     "ResetSandbox": Command(ask="Set the data of the sandbox's sources back to their seed?"),
     # places, transfers, sub-processors, policy
     "ProposeLocation": Command(f"--use backups {_PLACE} --effective-at {{day}} --partner acme"),

@@ -28,7 +28,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x64sr/v1/sandbox.proto\x12\x06\x64sr.v1\x1a\x14\x64sr/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"p\n\x07Sandbox\x12\x19\n\x07partner\x18\x01 \x01(\tB\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\x12\x14\n\x06resets\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x34\n\nreset_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"-\n\x11GetSandboxRequest\x12\x18\n\x06parent\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\"M\n\x13ResetSandboxRequest\x12\x18\n\x06parent\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x32\x84\x02\n\x0eSandboxService\x12s\n\nGetSandbox\x12\x19.dsr.v1.GetSandboxRequest\x1a\x0f.dsr.v1.Sandbox\"9\xaa\xbb\x18\x0e\n\x04\x04\x01\x02\x03\x1a\x06parent\x82\xd3\xe4\x93\x02!\x12\x1f/v1/{parent=partners/*}/sandbox\x12}\n\x0cResetSandbox\x12\x1b.dsr.v1.ResetSandboxRequest\x1a\x0f.dsr.v1.Sandbox\"?\xaa\xbb\x18\x0b\n\x01\x04\x1a\x06parent\x82\xd3\xe4\x93\x02*\"%/v1/{parent=partners/*}/sandbox:reset:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x64sr/v1/sandbox.proto\x12\x06\x64sr.v1\x1a\x14\x64sr/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb7\x01\n\x07Sandbox\x12\x19\n\x07partner\x18\x01 \x01(\tB\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\x12\x14\n\x06resets\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x34\n\nreset_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12.\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x15\n\x07settled\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x03\"\x84\x01\n\x1a\x41\x64vanceSandboxClockRequest\x12\x18\n\x06parent\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12.\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\"-\n\x11GetSandboxRequest\x12\x18\n\x06parent\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\"M\n\x13ResetSandboxRequest\x12\x18\n\x06parent\x18\x01 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xb0\xbb\x18\x00\x32\x99\x03\n\x0eSandboxService\x12s\n\nGetSandbox\x12\x19.dsr.v1.GetSandboxRequest\x1a\x0f.dsr.v1.Sandbox\"9\xaa\xbb\x18\x0e\n\x04\x04\x01\x02\x03\x1a\x06parent\x82\xd3\xe4\x93\x02!\x12\x1f/v1/{parent=partners/*}/sandbox\x12}\n\x0cResetSandbox\x12\x1b.dsr.v1.ResetSandboxRequest\x1a\x0f.dsr.v1.Sandbox\"?\xaa\xbb\x18\x0b\n\x01\x04\x1a\x06parent\x82\xd3\xe4\x93\x02*\"%/v1/{parent=partners/*}/sandbox:reset:\x01*\x12\x92\x01\n\x13\x41\x64vanceSandboxClock\x12\".dsr.v1.AdvanceSandboxClockRequest\x1a\x0f.dsr.v1.Sandbox\"F\xaa\xbb\x18\x0b\n\x01\x04\x1a\x06parent\x82\xd3\xe4\x93\x02\x31\",/v1/{parent=partners/*}/sandbox:advanceClock:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,6 +41,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SANDBOX'].fields_by_name['resets']._serialized_options = b'\342A\001\003'
   _globals['_SANDBOX'].fields_by_name['reset_time']._loaded_options = None
   _globals['_SANDBOX'].fields_by_name['reset_time']._serialized_options = b'\342A\001\003'
+  _globals['_SANDBOX'].fields_by_name['time']._loaded_options = None
+  _globals['_SANDBOX'].fields_by_name['time']._serialized_options = b'\342A\001\003'
+  _globals['_SANDBOX'].fields_by_name['settled']._loaded_options = None
+  _globals['_SANDBOX'].fields_by_name['settled']._serialized_options = b'\342A\001\003'
+  _globals['_ADVANCESANDBOXCLOCKREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_ADVANCESANDBOXCLOCKREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\260\273\030\000'
+  _globals['_ADVANCESANDBOXCLOCKREQUEST'].fields_by_name['time']._loaded_options = None
+  _globals['_ADVANCESANDBOXCLOCKREQUEST'].fields_by_name['time']._serialized_options = b'\342A\001\002'
+  _globals['_ADVANCESANDBOXCLOCKREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_ADVANCESANDBOXCLOCKREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\260\273\030\000'
   _globals['_GETSANDBOXREQUEST'].fields_by_name['parent']._loaded_options = None
   _globals['_GETSANDBOXREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\260\273\030\000'
   _globals['_RESETSANDBOXREQUEST'].fields_by_name['parent']._loaded_options = None
@@ -51,12 +61,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SANDBOXSERVICE'].methods_by_name['GetSandbox']._serialized_options = b'\252\273\030\016\n\004\004\001\002\003\032\006parent\202\323\344\223\002!\022\037/v1/{parent=partners/*}/sandbox'
   _globals['_SANDBOXSERVICE'].methods_by_name['ResetSandbox']._loaded_options = None
   _globals['_SANDBOXSERVICE'].methods_by_name['ResetSandbox']._serialized_options = b'\252\273\030\013\n\001\004\032\006parent\202\323\344\223\002*\"%/v1/{parent=partners/*}/sandbox:reset:\001*'
-  _globals['_SANDBOX']._serialized_start=150
-  _globals['_SANDBOX']._serialized_end=262
-  _globals['_GETSANDBOXREQUEST']._serialized_start=264
-  _globals['_GETSANDBOXREQUEST']._serialized_end=309
-  _globals['_RESETSANDBOXREQUEST']._serialized_start=311
-  _globals['_RESETSANDBOXREQUEST']._serialized_end=388
-  _globals['_SANDBOXSERVICE']._serialized_start=391
-  _globals['_SANDBOXSERVICE']._serialized_end=651
+  _globals['_SANDBOXSERVICE'].methods_by_name['AdvanceSandboxClock']._loaded_options = None
+  _globals['_SANDBOXSERVICE'].methods_by_name['AdvanceSandboxClock']._serialized_options = b'\252\273\030\013\n\001\004\032\006parent\202\323\344\223\0021\",/v1/{parent=partners/*}/sandbox:advanceClock:\001*'
+  _globals['_SANDBOX']._serialized_start=151
+  _globals['_SANDBOX']._serialized_end=334
+  _globals['_ADVANCESANDBOXCLOCKREQUEST']._serialized_start=337
+  _globals['_ADVANCESANDBOXCLOCKREQUEST']._serialized_end=469
+  _globals['_GETSANDBOXREQUEST']._serialized_start=471
+  _globals['_GETSANDBOXREQUEST']._serialized_end=516
+  _globals['_RESETSANDBOXREQUEST']._serialized_start=518
+  _globals['_RESETSANDBOXREQUEST']._serialized_end=595
+  _globals['_SANDBOXSERVICE']._serialized_start=598
+  _globals['_SANDBOXSERVICE']._serialized_end=1007
 # @@protoc_insertion_point(module_scope)

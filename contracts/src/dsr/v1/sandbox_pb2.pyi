@@ -26,13 +26,21 @@ class Sandbox(_message.Message):
     PARTNER_FIELD_NUMBER: _builtins.int
     RESETS_FIELD_NUMBER: _builtins.int
     RESET_TIME_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    SETTLED_FIELD_NUMBER: _builtins.int
     partner: _builtins.str
     """Output only. The partner."""
     resets: _builtins.int
     """Output only. How often its data were set back to their seed."""
+    settled: _builtins.bool
+    """Output only. Whether every service goes by that time."""
     @_builtins.property
     def reset_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. When that was last done; absent: never."""
+
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """Output only. What time it is in the sandbox. It goes on by itself, from wherever it was advanced to."""
 
     def __init__(
         self,
@@ -40,14 +48,48 @@ class Sandbox(_message.Message):
         partner: _builtins.str = ...,
         resets: _builtins.int = ...,
         reset_time: _timestamp_pb2.Timestamp | None = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        settled: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["reset_time", b"reset_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reset_time", b"reset_time", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["partner", b"partner", "reset_time", b"reset_time", "resets", b"resets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["partner", b"partner", "reset_time", b"reset_time", "resets", b"resets", "settled", b"settled", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Sandbox: _TypeAlias = Sandbox  # noqa: Y015
+
+@_typing.final
+class AdvanceSandboxClockRequest(_message.Message):
+    """Request of AdvanceSandboxClock."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """Required. `partners/{partner}`."""
+    request_id: _builtins.str
+    """Required. A UUID4 made by the caller. The same id and body return the same resource."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """Required. What time it shall be in the sandbox: not before what it is, and at most ten years ahead of the real time."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent", "request_id", b"request_id", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdvanceSandboxClockRequest: _TypeAlias = AdvanceSandboxClockRequest  # noqa: Y015
 
 @_typing.final
 class GetSandboxRequest(_message.Message):

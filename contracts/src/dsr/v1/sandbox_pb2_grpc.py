@@ -46,6 +46,11 @@ class SandboxServiceStub(object):
                 request_serializer=dsr_dot_v1_dot_sandbox__pb2.ResetSandboxRequest.SerializeToString,
                 response_deserializer=dsr_dot_v1_dot_sandbox__pb2.Sandbox.FromString,
                 _registered_method=True)
+        self.AdvanceSandboxClock = channel.unary_unary(
+                '/dsr.v1.SandboxService/AdvanceSandboxClock',
+                request_serializer=dsr_dot_v1_dot_sandbox__pb2.AdvanceSandboxClockRequest.SerializeToString,
+                response_deserializer=dsr_dot_v1_dot_sandbox__pb2.Sandbox.FromString,
+                _registered_method=True)
 
 
 class SandboxServiceServicer(object):
@@ -69,6 +74,15 @@ class SandboxServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AdvanceSandboxClock(self, request, context):
+        """Advances the sandbox's time; it never goes back. What waits for a time happens: grace periods end, bundles expire,
+        deadlines are warned of and pass. The services follow within seconds: `settled` says whether all have.
+        Idempotent by `request_id`. Errors: NOT_FOUND, FIELD_INVALID, SANDBOX_MISMATCH, REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SandboxServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -80,6 +94,11 @@ def add_SandboxServiceServicer_to_server(servicer, server):
             'ResetSandbox': grpc.unary_unary_rpc_method_handler(
                     servicer.ResetSandbox,
                     request_deserializer=dsr_dot_v1_dot_sandbox__pb2.ResetSandboxRequest.FromString,
+                    response_serializer=dsr_dot_v1_dot_sandbox__pb2.Sandbox.SerializeToString,
+            ),
+            'AdvanceSandboxClock': grpc.unary_unary_rpc_method_handler(
+                    servicer.AdvanceSandboxClock,
+                    request_deserializer=dsr_dot_v1_dot_sandbox__pb2.AdvanceSandboxClockRequest.FromString,
                     response_serializer=dsr_dot_v1_dot_sandbox__pb2.Sandbox.SerializeToString,
             ),
     }
@@ -138,6 +157,33 @@ class SandboxService(object):
             target,
             '/dsr.v1.SandboxService/ResetSandbox',
             dsr_dot_v1_dot_sandbox__pb2.ResetSandboxRequest.SerializeToString,
+            dsr_dot_v1_dot_sandbox__pb2.Sandbox.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AdvanceSandboxClock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dsr.v1.SandboxService/AdvanceSandboxClock',
+            dsr_dot_v1_dot_sandbox__pb2.AdvanceSandboxClockRequest.SerializeToString,
             dsr_dot_v1_dot_sandbox__pb2.Sandbox.FromString,
             options,
             channel_credentials,

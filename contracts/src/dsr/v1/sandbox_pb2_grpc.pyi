@@ -42,6 +42,11 @@ class SandboxServiceStub:
     map and the rest stay; a request that is under way sees the new data. Idempotent by `request_id`.
     Errors: NOT_FOUND, SANDBOX_MISMATCH, REQUEST_ID_REUSED.
     """
+    AdvanceSandboxClock: _grpc.UnaryUnaryMultiCallable[_sandbox_pb2.AdvanceSandboxClockRequest, _sandbox_pb2.Sandbox]
+    """Advances the sandbox's time; it never goes back. What waits for a time happens: grace periods end, bundles expire,
+    deadlines are warned of and pass. The services follow within seconds: `settled` says whether all have.
+    Idempotent by `request_id`. Errors: NOT_FOUND, FIELD_INVALID, SANDBOX_MISMATCH, REQUEST_ID_REUSED.
+    """
 
 @_typing.type_check_only
 class SandboxServiceAsyncStub(SandboxServiceStub):
@@ -56,6 +61,11 @@ class SandboxServiceAsyncStub(SandboxServiceStub):
     """Sets the data of all of the sandbox's sources back to their seed: before the next call, each begins anew. Requests, data
     map and the rest stay; a request that is under way sees the new data. Idempotent by `request_id`.
     Errors: NOT_FOUND, SANDBOX_MISMATCH, REQUEST_ID_REUSED.
+    """
+    AdvanceSandboxClock: _aio.UnaryUnaryMultiCallable[_sandbox_pb2.AdvanceSandboxClockRequest, _sandbox_pb2.Sandbox]  # type: ignore[assignment]
+    """Advances the sandbox's time; it never goes back. What waits for a time happens: grace periods end, bundles expire,
+    deadlines are warned of and pass. The services follow within seconds: `settled` says whether all have.
+    Idempotent by `request_id`. Errors: NOT_FOUND, FIELD_INVALID, SANDBOX_MISMATCH, REQUEST_ID_REUSED.
     """
 
 class SandboxServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -80,6 +90,17 @@ class SandboxServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sets the data of all of the sandbox's sources back to their seed: before the next call, each begins anew. Requests, data
         map and the rest stay; a request that is under way sees the new data. Idempotent by `request_id`.
         Errors: NOT_FOUND, SANDBOX_MISMATCH, REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def AdvanceSandboxClock(
+        self,
+        request: _sandbox_pb2.AdvanceSandboxClockRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sandbox_pb2.Sandbox, _abc.Awaitable[_sandbox_pb2.Sandbox]]:
+        """Advances the sandbox's time; it never goes back. What waits for a time happens: grace periods end, bundles expire,
+        deadlines are warned of and pass. The services follow within seconds: `settled` says whether all have.
+        Idempotent by `request_id`. Errors: NOT_FOUND, FIELD_INVALID, SANDBOX_MISMATCH, REQUEST_ID_REUSED.
         """
 
 def add_SandboxServiceServicer_to_server(servicer: SandboxServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

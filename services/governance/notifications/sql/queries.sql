@@ -38,7 +38,8 @@ SET state = EXCLUDED.state, open = EXCLUDED.open, due_time = EXCLUDED.due_time, 
 WHERE known.change_time <= EXCLUDED.change_time
 
 -- name: partners_with_deadlines
-SELECT DISTINCT partner FROM deadline WHERE open AND due_time < $1 AND warned IS DISTINCT FROM 0
+SELECT DISTINCT partner FROM deadline LEFT JOIN sandbox USING (partner)
+WHERE open AND due_time < $1::timestamptz + coalesce(ahead, '0') AND warned IS DISTINCT FROM 0
 
 -- name: near
 -- Rows that another worker holds are its own to warn of.

@@ -26,7 +26,8 @@ UPDATE retention_rule SET instruction = $2 WHERE id = $1
 UPDATE retention_rule SET next_sweep_time = $2 WHERE id = $1
 
 -- name: due_rules
-SELECT partner, id FROM retention_rule WHERE end_time IS NULL AND next_sweep_time <= $1
+SELECT partner, id FROM retention_rule LEFT JOIN sandbox USING (partner)
+WHERE end_time IS NULL AND next_sweep_time <= $1::timestamptz + coalesce(ahead, '0')
 
 -- name: create_sweep
 INSERT INTO retention_sweep (partner, id, rule, source, cutoff_time, creator, creator_actors, create_time)

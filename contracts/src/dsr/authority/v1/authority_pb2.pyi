@@ -15,6 +15,7 @@ from dsr.v1 import recipient_pb2 as _recipient_pb2
 from dsr.v1 import request_pb2 as _request_pb2
 from dsr.v1 import subject_pb2 as _subject_pb2
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -1653,6 +1654,125 @@ class AcknowledgeTerminationResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AcknowledgeTerminationResponse: _TypeAlias = AcknowledgeTerminationResponse  # noqa: Y015
+
+@_typing.final
+class ListSandboxClocksRequest(_message.Message):
+    """Request of ListSandboxClocks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RIGHT_FIELD_NUMBER: _builtins.int
+    right: Global___Right.ValueType
+    """Required. The calling service's right."""
+    def __init__(
+        self,
+        *,
+        right: Global___Right.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["right", b"right"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSandboxClocksRequest: _TypeAlias = ListSandboxClocksRequest  # noqa: Y015
+
+@_typing.final
+class ListSandboxClocksResponse(_message.Message):
+    """Response of ListSandboxClocks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLOCKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def clocks(self) -> _containers.RepeatedCompositeFieldContainer[Global___SandboxClock]:
+        """Those that were advanced, and new ones."""
+
+    def __init__(
+        self,
+        *,
+        clocks: _abc.Iterable[Global___SandboxClock] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clocks", b"clocks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSandboxClocksResponse: _TypeAlias = ListSandboxClocksResponse  # noqa: Y015
+
+@_typing.final
+class SandboxClock(_message.Message):
+    """The clock of a sandbox."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTNER_FIELD_NUMBER: _builtins.int
+    AHEAD_FIELD_NUMBER: _builtins.int
+    partner: _builtins.str
+    """Required. The partner."""
+    @_builtins.property
+    def ahead(self) -> _duration_pb2.Duration:
+        """Required. How far it is ahead of the real time."""
+
+    def __init__(
+        self,
+        *,
+        partner: _builtins.str = ...,
+        ahead: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ahead", b"ahead"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ahead", b"ahead", "partner", b"partner"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SandboxClock: _TypeAlias = SandboxClock  # noqa: Y015
+
+@_typing.final
+class FollowSandboxClockRequest(_message.Message):
+    """Request of FollowSandboxClock."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RIGHT_FIELD_NUMBER: _builtins.int
+    CLOCK_FIELD_NUMBER: _builtins.int
+    right: Global___Right.ValueType
+    """Required. The calling service's right."""
+    @_builtins.property
+    def clock(self) -> Global___SandboxClock:
+        """Required. The clock, as it was listed."""
+
+    def __init__(
+        self,
+        *,
+        right: Global___Right.ValueType = ...,
+        clock: Global___SandboxClock | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "right", b"right"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FollowSandboxClockRequest: _TypeAlias = FollowSandboxClockRequest  # noqa: Y015
+
+@_typing.final
+class FollowSandboxClockResponse(_message.Message):
+    """Response of FollowSandboxClock."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FollowSandboxClockResponse: _TypeAlias = FollowSandboxClockResponse  # noqa: Y015
 
 @_typing.final
 class CheckStaffRequest(_message.Message):

@@ -140,6 +140,16 @@ class AuthorityServiceStub(object):
                 request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeTerminationRequest.SerializeToString,
                 response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeTerminationResponse.FromString,
                 _registered_method=True)
+        self.ListSandboxClocks = channel.unary_unary(
+                '/dsr.authority.v1.AuthorityService/ListSandboxClocks',
+                request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListSandboxClocksRequest.SerializeToString,
+                response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListSandboxClocksResponse.FromString,
+                _registered_method=True)
+        self.FollowSandboxClock = channel.unary_unary(
+                '/dsr.authority.v1.AuthorityService/FollowSandboxClock',
+                request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.FollowSandboxClockRequest.SerializeToString,
+                response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.FollowSandboxClockResponse.FromString,
+                _registered_method=True)
         self.CheckStaff = channel.unary_unary(
                 '/dsr.authority.v1.AuthorityService/CheckStaff',
                 request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.CheckStaffRequest.SerializeToString,
@@ -344,6 +354,20 @@ class AuthorityServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSandboxClocks(self, request, context):
+        """Lists clocks of sandboxes that the calling service doesn't go by yet. Asked again and again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FollowSandboxClock(self, request, context):
+        """Says that the calling service goes by a sandbox's clock. Idempotent. Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CheckStaff(self, request, context):
         """Does a member of the operator's staff hold one of these roles by a grant of two others? Asked for every call of staff, so
         that a revoked grant ends at once. Errors: FOUR_EYES.
@@ -513,6 +537,16 @@ def add_AuthorityServiceServicer_to_server(servicer, server):
                     servicer.AcknowledgeTermination,
                     request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeTerminationRequest.FromString,
                     response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeTerminationResponse.SerializeToString,
+            ),
+            'ListSandboxClocks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSandboxClocks,
+                    request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListSandboxClocksRequest.FromString,
+                    response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListSandboxClocksResponse.SerializeToString,
+            ),
+            'FollowSandboxClock': grpc.unary_unary_rpc_method_handler(
+                    servicer.FollowSandboxClock,
+                    request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.FollowSandboxClockRequest.FromString,
+                    response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.FollowSandboxClockResponse.SerializeToString,
             ),
             'CheckStaff': grpc.unary_unary_rpc_method_handler(
                     servicer.CheckStaff,
@@ -1123,6 +1157,60 @@ class AuthorityService(object):
             '/dsr.authority.v1.AuthorityService/AcknowledgeTermination',
             dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeTerminationRequest.SerializeToString,
             dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeTerminationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSandboxClocks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dsr.authority.v1.AuthorityService/ListSandboxClocks',
+            dsr_dot_authority_dot_v1_dot_authority__pb2.ListSandboxClocksRequest.SerializeToString,
+            dsr_dot_authority_dot_v1_dot_authority__pb2.ListSandboxClocksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FollowSandboxClock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dsr.authority.v1.AuthorityService/FollowSandboxClock',
+            dsr_dot_authority_dot_v1_dot_authority__pb2.FollowSandboxClockRequest.SerializeToString,
+            dsr_dot_authority_dot_v1_dot_authority__pb2.FollowSandboxClockResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -96,6 +96,10 @@ class AuthorityServiceStub:
     """Partners whose contract has ended and whose receipt was confirmed: the calling service destroys what it keeps of them."""
     AcknowledgeTermination: _grpc.UnaryUnaryMultiCallable[_authority_pb2.AcknowledgeTerminationRequest, _authority_pb2.AcknowledgeTerminationResponse]
     """Says that the calling service has destroyed a partner's keys, bundles and spools. Idempotent. Errors: NOT_FOUND."""
+    ListSandboxClocks: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ListSandboxClocksRequest, _authority_pb2.ListSandboxClocksResponse]
+    """Lists clocks of sandboxes that the calling service doesn't go by yet. Asked again and again."""
+    FollowSandboxClock: _grpc.UnaryUnaryMultiCallable[_authority_pb2.FollowSandboxClockRequest, _authority_pb2.FollowSandboxClockResponse]
+    """Says that the calling service goes by a sandbox's clock. Idempotent. Errors: NOT_FOUND."""
     CheckStaff: _grpc.UnaryUnaryMultiCallable[_authority_pb2.CheckStaffRequest, _authority_pb2.CheckStaffResponse]
     """Does a member of the operator's staff hold one of these roles by a grant of two others? Asked for every call of staff, so
     that a revoked grant ends at once. Errors: FOUR_EYES.
@@ -193,6 +197,10 @@ class AuthorityServiceAsyncStub(AuthorityServiceStub):
     """Partners whose contract has ended and whose receipt was confirmed: the calling service destroys what it keeps of them."""
     AcknowledgeTermination: _aio.UnaryUnaryMultiCallable[_authority_pb2.AcknowledgeTerminationRequest, _authority_pb2.AcknowledgeTerminationResponse]  # type: ignore[assignment]
     """Says that the calling service has destroyed a partner's keys, bundles and spools. Idempotent. Errors: NOT_FOUND."""
+    ListSandboxClocks: _aio.UnaryUnaryMultiCallable[_authority_pb2.ListSandboxClocksRequest, _authority_pb2.ListSandboxClocksResponse]  # type: ignore[assignment]
+    """Lists clocks of sandboxes that the calling service doesn't go by yet. Asked again and again."""
+    FollowSandboxClock: _aio.UnaryUnaryMultiCallable[_authority_pb2.FollowSandboxClockRequest, _authority_pb2.FollowSandboxClockResponse]  # type: ignore[assignment]
+    """Says that the calling service goes by a sandbox's clock. Idempotent. Errors: NOT_FOUND."""
     CheckStaff: _aio.UnaryUnaryMultiCallable[_authority_pb2.CheckStaffRequest, _authority_pb2.CheckStaffResponse]  # type: ignore[assignment]
     """Does a member of the operator's staff hold one of these roles by a grant of two others? Asked for every call of staff, so
     that a revoked grant ends at once. Errors: FOUR_EYES.
@@ -413,6 +421,22 @@ class AuthorityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_authority_pb2.AcknowledgeTerminationResponse, _abc.Awaitable[_authority_pb2.AcknowledgeTerminationResponse]]:
         """Says that the calling service has destroyed a partner's keys, bundles and spools. Idempotent. Errors: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ListSandboxClocks(
+        self,
+        request: _authority_pb2.ListSandboxClocksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authority_pb2.ListSandboxClocksResponse, _abc.Awaitable[_authority_pb2.ListSandboxClocksResponse]]:
+        """Lists clocks of sandboxes that the calling service doesn't go by yet. Asked again and again."""
+
+    @_abc_1.abstractmethod
+    def FollowSandboxClock(
+        self,
+        request: _authority_pb2.FollowSandboxClockRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authority_pb2.FollowSandboxClockResponse, _abc.Awaitable[_authority_pb2.FollowSandboxClockResponse]]:
+        """Says that the calling service goes by a sandbox's clock. Idempotent. Errors: NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def CheckStaff(

@@ -1,0 +1,105 @@
+"""What waits for a time happens in seconds in a sandbox, and nowhere else."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc
+import pytest
+from dsr.v1 import notifications_pb2, sandbox_pb2
+from dsr.v1.notifications_pb2_grpc import NotificationServiceStub
+
+from deploy.local import sandbox
+from services.governance.sandbox.domain import FARTHEST, leap
+from tests.integration.sandbox.conftest import Setting
+from tests.support.sandbox import stub
+from tests.support.services import PARTNER, World, eventually, reason_of, state
+
+DAY = timedelta(days=1)
+
+
+async def clock(world: World) -> sandbox_pb2.Sandbox:
+    message = sandbox_pb2.GetSandboxRequest(parent=f"partners/{world.partner_id}")
+    found: sandbox_pb2.Sandbox = await stub(world).GetSandbox(message, metadata=world.metadata("r", "ROLE_READER"))
+    return found
+
+
+async def advance(world: World, to: datetime, partner: str = sandbox.PARTNER) -> None:
+    """Until every service has followed."""
+    message = sandbox_pb2.AdvanceSandboxClockRequest(parent=partner, request_id=str(uuid.uuid4()))
+    message.time.FromDatetime(to)
+    told = await stub(world).AdvanceSandboxClock(message, metadata=world.metadata("adam", "ROLE_ADMIN"))
+    assert abs(told.time.ToDatetime(UTC) - to) < timedelta(seconds=5)
+
+    async def settled() -> bool:
+        return (await clock(world)).settled
+
+    await eventually(settled)
+
+
+async def notices(world: World, kind: str) -> list[Any]:
+    message = notifications_pb2.ListNoticesRequest(parent=f"partners/{world.partner_id}", kind=kind)
+    listed = await NotificationServiceStub(world.channel("governance")).ListNotices(
+        message, metadata=world.metadata("adam", "ROLE_ADMIN")
+    )
+    return list(listed.notices)
+
+
+@pytest.mark.policy("P2", "deadlines, grace and bundles end when a sandbox's clock says so, and nobody else's do")
+async def test_a_month_passes_in_seconds(setting: Setting) -> None:
+    world, live = setting.world, setting.live
+    theirs = await live.until("access", (await live.create("access")).name)
+    copy = await world.create("access", identities=[("email", "bea@sandbox.example")])
+    await world.until("access", copy.name)
+    assert len(await world.download("access", copy.name)) > 0
+    late = await world.create("access", identities=[("email", "ambiguous@sandbox.example")])
+    late = await world.until("access", late.name, "AWAITING_CONTROLLER")
+    due = late.clock.due_time.ToDatetime(UTC)
+    wanted = await world.create("erasure", identities=[("email", "cem@sandbox.example")])
+    planned = await world.until("erasure", wanted.name, "PLANNED")
+    approved = await world.approve(planned, subject="manager-2")
+    assert state(approved) == "APPROVED"
+
+    await advance(world, datetime.now(UTC) + DAY + timedelta(minutes=1))  # the grace period of a partner that says none
+    assert state(await world.until("erasure", wanted.name)) == "COMPLETED"
+    await world.download("access", copy.name)
+
+    await advance(world, due - timedelta(days=1, hours=12))
+    with pytest.raises(grpc.aio.AioRpcError) as gone:
+        await world.download("access", copy.name)
+    assert reason_of(gone.value) == "BUNDLE_GONE"
+    (near,) = await notices(world, "request.deadline_near")
+    assert near.resource == late.name
+    assert await notices(world, "request.overdue") == []
+    await advance(world, due + timedelta(hours=1))
+    (over,) = await notices(world, "request.overdue")
+    assert over.resource == late.name
+
+    fresh = world.create_message("access", identities=[("email", "dov@sandbox.example")])
+    received = (await clock(world)).time
+    fresh.access_request.clock.received_time.CopyFrom(received)
+    made = await world.stub("access").CreateAccessRequest(fresh, metadata=world.metadata())
+    assert made.clock.due_time.ToDatetime(UTC) > due + 25 * DAY
+
+    assert await notices(live, "request.deadline_near") == []
+    assert len(await live.download("access", theirs.name)) > 0
+
+
+async def test_only_sandboxes_have_a_clock_and_it_never_goes_back(setting: Setting) -> None:
+    now = (await clock(setting.world)).time.ToDatetime(UTC)
+    for world, partner, to, reason in (
+        (setting.world, sandbox.PARTNER, now - DAY, "FIELD_INVALID"),
+        (setting.world, sandbox.PARTNER, datetime.now(UTC) + FARTHEST + DAY, "FIELD_INVALID"),
+        (setting.live, PARTNER, now + DAY, "SANDBOX_MISMATCH"),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await advance(world, to, partner)
+        assert reason_of(refused.value) == reason
+    assert (await clock(setting.world)).settled
+
+
+def test_a_leap_counts_from_the_real_time() -> None:
+    real = datetime(2026, 3, 1, tzinfo=UTC)
+    wanted = sandbox_pb2.Sandbox().time
+    wanted.FromDatetime(real + 9 * DAY)
+    assert leap(wanted, real, 3 * DAY) == 9 * DAY
