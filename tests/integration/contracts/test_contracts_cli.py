@@ -16,11 +16,12 @@ import pytest
 import structlog
 import typer
 from dsr import cli
-from dsr.v1 import access_pb2, erasure_pb2, error_reason_pb2, request_pb2
+from dsr.v1 import access_pb2, erasure_pb2, error_reason_pb2, request_pb2, retention_pb2
 
 from dsrkit.errors import DsrError
 from tests.gateway_fake import ABSENT, CONTENT, PARTNER, REQUEST_ID, Platform, events
 
+STANDS = ("COUNTING", "COUNTED", "COMPLETED")
 WHO = ["--capacity", "self", "--verified-by", "clerk-7", "--verification", "account-login", "--verified-at", "now"]
 
 
@@ -266,6 +267,18 @@ async def test_what_cannot_be_taken_back_is_asked(
     assert (await dsr("sweep", "approve", "1", stdin="y\n")).status == 0
     assert (await dsr("sweep", "approve", "1", "--yes", "--json")).status == 0
     assert [call.rpc for call in platform.calls][-3:] == ["GetRetentionSweep", *["ApproveRetentionSweep"] * 2]
+
+
+async def test_waiting_says_where_it_stands(dsr: Dsr, platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dsr.cli.waiting.POLL_SECONDS", 0.01)
+    states = [retention_pb2.RetentionSweep.State.Value(f"STATE_{name}") for name in STANDS]
+    left = iter(states)
+    platform.answers["GetRetentionSweep"] = lambda m: retention_pb2.RetentionSweep(name=m.name, state=next(left))
+    result = await dsr("sweep", "get", "1", "--until", STANDS[2].lower(), "--until", "cancelled")
+    assert result.status == 0, result.err
+    assert result.err.splitlines() == [f"state {STANDS[0]}", f"state {STANDS[1]}"]
+    assert STANDS[2] in result.out
+    assert (await dsr("sweep", "get", "1", "--until", "bliss")).status == 2
 
 
 async def test_what_is_personal_is_asked_for_or_read(

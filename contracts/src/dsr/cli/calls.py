@@ -17,7 +17,7 @@ from google.api import annotations_pb2
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
 
-from dsr.cli import documents, manual, options, subjects
+from dsr.cli import documents, manual, options, subjects, waiting
 from dsr.cli.commands import COMMANDS, NOUNS, Command
 from dsr.cli.terminal import Terminal
 from dsr.client import Platform, receive
@@ -79,6 +79,7 @@ class Call:
         self._body = body if body != "*" else ""
         self._pattern = _address(method)["name"] or "" if "name" in self._fields else ""
         self._pages = "page_size" in self._fields
+        self._stands = waiting.field_of(method.output_type) if method.name.startswith("Get") else None
 
     def function(self) -> Callable[..., None]:
         """What runs when the command is called, with the parameters that it has."""
@@ -101,6 +102,8 @@ class Call:
                 yield _parameter(key, annotation, default)
         for option in self._options.plain:
             yield option.parameter(in_file=self._options.in_file)
+        if self._stands is not None:
+            yield waiting.parameter(self._stands)
         if self._pages:
             yield _parameter("limit", Annotated[int, typer.Option(min=1, help="At most this many.")], 500)
         if self._method.server_streaming:
@@ -122,7 +125,16 @@ class Call:
         elif self._pages:
             self._list(terminal, message, given["limit"])
         else:
-            self._show(terminal, terminal.run(lambda platform: platform.method(self._method)(message)))
+            self._show(terminal, terminal.run(lambda platform: self._answer(terminal, platform, message, given)))
+
+    async def _answer(self, terminal: Terminal, platform: Platform, message: Any, given: dict[str, Any]) -> Any:
+        def read() -> Any:
+            return platform.method(self._method)(message)
+
+        if self._stands is None or not given["until"]:
+            return await read()
+        words = manual.words(self._stands.enum_type)  # type: ignore[arg-type]
+        return await waiting.wait(terminal, read, self._stands, {words[word.value] for word in given["until"]})
 
     def _message(self, terminal: Terminal, given: dict[str, Any]) -> Any:
         message = self._request()

@@ -1,11 +1,13 @@
 """The contract's own words, for `--help`: what the comments of the protos say."""
 
+import enum
 import functools
 import itertools
 import json
 import re
 from collections.abc import Sequence
 from importlib import resources
+from typing import Any
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor, MethodDescriptor
 
@@ -35,20 +37,25 @@ def of_field(field: FieldDescriptor) -> str:
     return text
 
 
-def words(enum: EnumDescriptor) -> dict[str, int]:
+def words(enumeration: EnumDescriptor) -> dict[str, int]:
     """The words for an enumeration's values, without what all of them begin with: `--kind objection`."""
-    values = [value for value in enum.values if value.number]
+    values = [value for value in enumeration.values if value.number]
     parts = zip(*(value.name.split("_") for value in values), strict=False)
     common = list(itertools.takewhile(lambda part: len(set(part)) == 1, parts)) if len(values) > 1 else []
-    begin = sum(len(part[0]) + 1 for part in common) or len(enum.values[0].name.removesuffix("UNSPECIFIED"))
+    begin = sum(len(part[0]) + 1 for part in common) or len(enumeration.values[0].name.removesuffix("UNSPECIFIED"))
     return {value.name[begin:].lower().replace("_", "-"): value.number for value in values}
 
 
-def _meanings(enum: EnumDescriptor) -> Sequence[tuple[str, str]]:
+def choices(name: str, enumeration: EnumDescriptor) -> Any:
+    """The same as a type of which the parser makes a choice."""
+    return enum.Enum(name, {word: word for word in words(enumeration)})
+
+
+def _meanings(enumeration: EnumDescriptor) -> Sequence[tuple[str, str]]:
     texts = _texts()
     return [
-        (word, _plain(texts.get(f"{enum.full_name}.{enum.values_by_number[number].name}", "")))
-        for word, number in words(enum).items()
+        (word, _plain(texts.get(f"{enumeration.full_name}.{enumeration.values_by_number[number].name}", "")))
+        for word, number in words(enumeration).items()
     ]
 
 

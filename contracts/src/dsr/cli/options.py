@@ -1,6 +1,5 @@
 """Options of a command from the fields of its RPC's request, and back."""
 
-import enum
 import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -88,7 +87,7 @@ class Option:
 
     def _kind(self) -> Any:
         if self.field.enum_type is not None:
-            return enum.Enum(self.key, {word: word for word in manual.words(self.field.enum_type)})
+            return manual.choices(self.key, self.field.enum_type)
         numbers = (FieldDescriptor.TYPE_INT32, FieldDescriptor.TYPE_INT64)
         return int if self.field.type in numbers else bool if self.field.type == FieldDescriptor.TYPE_BOOL else str
 
