@@ -12,6 +12,7 @@ from dsr.v1.request_pb2 import DownloadInfo
 
 Progress = Callable[[int, int], None]
 """Told the bytes received so far and the size of the whole."""
+_BEGINNINGS = 5
 
 
 class Download:
@@ -27,16 +28,20 @@ class Download:
 
     async def run(self) -> Path:
         """Receives what is missing and returns the file's path. ValueError when the bytes aren't those announced."""
-        if self._info is None:
-            self._info = await self._about()
-        part = self._part(self._info)
-        self.received = part.stat().st_size if part.exists() else 0
-        if self.received > self._info.size_bytes:
-            part.unlink()
-            self.received = 0
-        if self.received < self._info.size_bytes or not part.exists():
-            await self._receive(part, self._info)
-        return await asyncio.to_thread(self._finish, part, self._info)
+        for _ in range(_BEGINNINGS):
+            self._info = info = self._info or await self._about()
+            part = self._part(info)
+            self.received = part.stat().st_size if part.exists() else 0
+            if self.received > info.size_bytes:
+                part.unlink()
+                self.received = 0
+            missing = self.received < info.size_bytes or not part.exists()
+            if missing and not await self._receive(part, info):
+                part.unlink()
+                self._info = None
+                continue
+            return await asyncio.to_thread(self._finish, part, info)
+        raise ValueError("the document changes while it is downloaded; try again")
 
     async def _about(self) -> DownloadInfo:
         """The first message; what follows it is not read."""
@@ -51,12 +56,17 @@ class Download:
             call.cancel()
         raise ValueError("the platform didn't say what it sends; try again")
 
-    async def _receive(self, part: Path, info: DownloadInfo) -> None:
+    async def _receive(self, part: Path, info: DownloadInfo) -> bool:
+        """False when nothing is there yet and the document has become another: a report that goes on being written."""
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(descriptor, "ab") as file:
-            async for item in self._open_stream(self.received):
+            call = self._open_stream(self.received)
+            async for item in call:
                 if item.WhichOneof("part") == "info":
                     if item.info.etag != info.etag or item.info.offset != self.received:
+                        if self.received == 0:
+                            call.cancel()
+                            return False
                         raise ValueError("the bundle is not the one that was begun; download it anew")
                     continue
                 file.write(item.data)
@@ -65,6 +75,7 @@ class Download:
                     self._on_progress(self.received, info.size_bytes)
             file.flush()
             os.fsync(file.fileno())
+        return True
 
     def _finish(self, part: Path, info: DownloadInfo) -> Path:
         with part.open("rb") as file:

@@ -1,5 +1,6 @@
 """The client: least tokens, errors that say what to do, streams that go on where they broke."""
 
+import itertools
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -187,6 +188,27 @@ async def test_download_refuses_other_bytes(client: Client, platform: Platform, 
     with pytest.raises(ValueError, match="SHA-256"):
         await client.download(NAME, tmp_path)
     assert not names(tmp_path)
+
+
+async def test_a_report_that_goes_on_being_written_is_begun_anew(
+    client: Client, platform: Platform, tmp_path: Path
+) -> None:
+    versions = iter((1, 2, 3, 3))
+
+    async def written(message: Any) -> AsyncIterator[Any]:
+        version = str(next(versions))
+        async for item in pieces(access_pb2.DownloadAccessBundleResponse, message):
+            if item.HasField("info"):
+                item.info.etag = version
+            yield item
+
+    platform.answers["DownloadAccessBundle"] = written
+    assert (await client.download(NAME, tmp_path / "copy.zip")).read_bytes() == CONTENT
+    assert names(tmp_path) == ["copy.zip"], "nothing is left of the versions before"
+    endless = itertools.count()
+    versions = iter(endless)
+    with pytest.raises(ValueError, match="changes while"):
+        await client.download(NAME, tmp_path / "other.zip")
 
 
 async def test_a_name_from_elsewhere_stays_in_the_folder(client: Client, platform: Platform, tmp_path: Path) -> None:
