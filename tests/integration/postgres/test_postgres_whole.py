@@ -1,59 +1,21 @@
 """Return and Destroy: a whole slice of a shared database, and not a row of anybody else's."""
 
-import hashlib
+import asyncio
 import json
-from collections.abc import Mapping
+import signal
+import subprocess
+import sys
 from typing import Any
 
 import asyncpg
 import pytest
 from dsr.connector.v1 import connector_pb2 as pb
-from dsr.connector.v1.grant_pb2 import Grant
 
 from connectors.postgres import PostgresBackend
 from connectors.relational import destroy
 from dsrkit.errors import DsrError
-from tests.integration.postgres.harness import DELETE, SOURCE, backend, declaration, instruct, rows
-
-Records = Mapping[str, list[Any]]
-
-
-async def returned(source: PostgresBackend) -> dict[str, list[Any]]:
-    """Records by collection, after a check of everything the stream says of itself."""
-    permission = Grant(source=SOURCE, operation=Grant.OPERATION_RETURN, task="return", attempt=1)
-    found: dict[str, list[Any]] = {}
-    data, name, totals = b"", "", pb.ExportTotals()
-    async for message in source.give_back(pb.ReturnRequest(), permission):
-        match message.WhichOneof("part"):
-            case "header":
-                data, name = b"", message.header.collection
-            case "data":
-                assert 0 < len(message.data) <= 1 << 20
-                data += message.data
-            case "trailer":
-                assert message.trailer.sha256 == hashlib.sha256(data).digest()
-                found[name] = [json.loads(line) for line in data.split(b"\n")[:-1]]
-                assert message.trailer.records == len(found[name])
-            case "totals":
-                totals = message.totals
-    assert (totals.collections, totals.records) == (len(found), sum(map(len, found.values())))
-    return found
-
-
-async def destroyed(source: PostgresBackend, caps: Mapping[str, int], attempt: int = 1, **fields: Any) -> pb.Destroyed:
-    instructions = [i for name, cap in caps.items() for i in instruct({name: DELETE}, cap)]
-    permission = Grant(
-        source=SOURCE, operation=Grant.OPERATION_DESTROY, task="end", attempt=attempt, instructions=instructions
-    )
-    return [m.destroyed async for m in source.destroy(pb.DestroyRequest(**fields), permission)][-1]
-
-
-def caps(records: Records) -> dict[str, int]:
-    return {name: len(found) for name, found in records.items()}
-
-
-def codes(result: pb.Destroyed) -> set[tuple[str, str]]:
-    return {(f.code, f.collection) for f in result.findings}
+from tests.integration.postgres.harness import backend, declaration, rows
+from tests.integration.postgres.whole import caps, codes, destroyed, returned
 
 
 async def of_tenant(connection: asyncpg.Connection, tenant: int) -> dict[str, int]:
@@ -178,3 +140,47 @@ async def test_an_older_attempt_stops(source: PostgresBackend) -> None:
     with pytest.raises(DsrError) as caught:
         await destroyed(source, limits, 1)
     assert caught.value.reason == "ATTEMPT_SUPERSEDED"
+
+
+async def _attempt(shop: str, number: int, limits: dict[str, int], *kill: str) -> tuple[int | None, Any]:
+    """One attempt, in a process of its own: how it ended, and what it answered."""
+    arguments = [shop, str(number), json.dumps(limits), *kill]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.integration.postgres.kill_whole", *arguments, stdout=subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    return process.returncode, json.loads(out) if out else None
+
+
+_SHORT = [("inside", "4")]
+_LONG = [(where, str(number)) for where in ("inside", "behind") for number in (0, 1, 2, 5, 10, 20, 30)]
+
+
+@pytest.mark.policy(
+    "P14", "killed inside a transaction or behind it, a destruction goes on: nothing half, nothing twice"
+)
+@pytest.mark.parametrize("kills", [_SHORT, pytest.param(_LONG, marks=pytest.mark.long)], ids=["once", "everywhere"])
+async def test_after_a_kill_the_next_attempt_goes_on(
+    shop: str, source: PostgresBackend, connection: asyncpg.Connection, kills: list[tuple[str, str]]
+) -> None:
+    limits, before, others = (
+        caps(await returned(source)),
+        await of_tenant(connection, 1),
+        await of_tenant(connection, 2),
+    )
+    left = sum(before.values())
+    for number, kill in enumerate(kills, 1):
+        ended, _ = await _attempt(shop, number, limits, *kill)
+        assert number > 1 or ended == -signal.SIGKILL
+        still = sum((await of_tenant(connection, 1)).values())
+        if ended == -signal.SIGKILL:
+            noted = await connection.fetch("SELECT collections::text FROM dsr_journal.erasure WHERE task = 'end'")
+            deleted = sum(one["deleted"] for (text,) in noted for one in json.loads(text))
+            assert still == sum(before.values()) - deleted, "what is gone is what was noted"
+            assert still <= left
+        left = still
+    done = await destroyed(source, limits, 100)
+    assert done.outcome == pb.Destroyed.OUTCOME_DESTROYED
+    assert {c.collection: (c.destroyed, c.left) for c in done.collections} == {n: (c, 0) for n, c in before.items()}
+    assert not any((await of_tenant(connection, 1)).values())
+    assert await of_tenant(connection, 2) == others
