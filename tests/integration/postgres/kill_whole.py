@@ -44,9 +44,9 @@ def kill_at(where: str, number: int) -> None:
         return found
 
     if where == "inside":
-        Journal.record = inside  # type: ignore[method-assign]
+        Journal.record = inside  # type: ignore[assignment, method-assign]
     else:
-        Destroyer._some = behind  # type: ignore[method-assign]
+        Destroyer._some = behind  # type: ignore[assignment, method-assign]
 
 
 async def main(arguments: Sequence[str]) -> None:
