@@ -10,6 +10,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 T ?=
 # How many processes the tests run in: one more than two cores, since half of their time is waiting.
 N ?= 3
+# Else every process of the tests would compile everything, assertions included, anew.
+unexport PYTHONDONTWRITEBYTECODE
 # `make bench B=postgres`.
 B ?=
 # `make run ONCE=1` ends after the story, with 0 if every expectation held.

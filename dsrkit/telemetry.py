@@ -10,8 +10,6 @@ from typing import Any
 import grpc
 from cryptography import x509
 from opentelemetry import metrics, trace
-from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.instrumentation.grpc import aio_client_interceptors, aio_server_interceptor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
@@ -55,12 +53,17 @@ def configure(service: str, collector: Collector, certificates: Mapping[str, str
         measures = meter_provider(resource, collector)
         tell_expiry(measures, {name: Path(path) for name, path in certificates.items() if path})
         metrics.set_meter_provider(measures)
+        # Read by those only who have a collector: it takes a tenth of a process's start.
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+
         spans.add_span_processor(BatchSpanProcessor(_Spans(_Exporters(OTLPSpanExporter, collector))))
     trace.set_tracer_provider(spans)
 
 
 def meter_provider(resource: Resource, collector: Collector) -> MeterProvider:
     """Collects metrics and exports them every so often. ConfigError for plaintext outside loopback."""
+    from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
+
     exporter = _Measures(_Exporters(OTLPMetricExporter, collector))
     reader = PeriodicExportingMetricReader(exporter, export_interval_millis=collector.interval_seconds * 1000)
     return MeterProvider(resource=resource, metric_readers=[reader])
@@ -69,7 +72,7 @@ def meter_provider(resource: Resource, collector: Collector) -> MeterProvider:
 class _Exporters:
     """The library's exporter, made anew when the certificate was replaced: it reads its own once."""
 
-    def __init__(self, kind: Callable[..., OTLPMetricExporter | OTLPSpanExporter], collector: Collector) -> None:
+    def __init__(self, kind: Callable[..., Any], collector: Collector) -> None:
         self._endpoint, self._tls = collector.endpoint, collector.tls
         if self._tls is None and not is_loopback(self._endpoint):
             raise ConfigError(

@@ -57,9 +57,10 @@ SHOP, CRM = f"{PARTNER}/dataSources/shop", f"{PARTNER}/dataSources/crm"
 APPROVER = "urn:dsr:partner:acme#bob"
 DUBLIN = governance_pb2.Location(provider="Amazon Web Services", site="Dublin", country="IE")
 LEEDS = governance_pb2.Location(provider="Brightbox", site="Leeds", country="GB")
-# Nobody waits for an order longer than it takes, nor for the records of the test before.
-erasure.SWEEP_SECONDS = erasure.ORDER_SECONDS = portability.ORDER_SECONDS = access.COUNT_SECONDS = 0.2
-runtime.TERMINATION_SECONDS = 0.5
+# Often enough that nobody waits for long; oftener, asking would be half of what the tests do. Records are awaited by
+# every test that ends.
+erasure.SWEEP_SECONDS = erasure.ORDER_SECONDS = portability.ORDER_SECONDS = access.COUNT_SECONDS = 1.0
+runtime.TERMINATION_SECONDS = 1.0
 recording.INTERVAL = 0.05
 _MODULES = {"access": access, "portability": portability, "erasure": erasure}
 _STUBS: Mapping[str, Any] = {

@@ -119,9 +119,9 @@ def quiet() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-async def desk(postgres: Cluster, quiet: None) -> AsyncIterator[Desk]:
+async def desk(postgres: Cluster, template: str, quiet: None) -> AsyncIterator[Desk]:
     name = f"commands_{secrets.token_hex(6)}"
-    postgres.create_database(name)
+    postgres.create_database(name, template=template)
     with tempfile.TemporaryDirectory(prefix="dsr-commands-") as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("COLUMNS", "200")
         async with open_world(Path(folder), postgres, name) as world:

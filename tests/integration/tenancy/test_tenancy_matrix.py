@@ -73,9 +73,9 @@ class Setting:
 
 
 @pytest.fixture(scope="module")
-async def setting(postgres: Cluster) -> AsyncIterator[Setting]:
+async def setting(postgres: Cluster, template: str) -> AsyncIterator[Setting]:
     name = f"tenancy_{secrets.token_hex(6)}"
-    postgres.create_database(name)
+    postgres.create_database(name, template=template)
     with tempfile.TemporaryDirectory(prefix="dsr-tenancy-") as folder:
         async with open_world(Path(folder), postgres, name) as world:
             ports: dict[str, Any] = {f"{n}_address": f"127.0.0.1:{p}" for n, p in world.ports.items()}
