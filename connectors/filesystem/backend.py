@@ -16,14 +16,18 @@ from connectors.filesystem.find import Search
 from connectors.filesystem.found import Found
 from connectors.filesystem.journal import Journal
 from connectors.filesystem.judge import counts
+from connectors.filesystem.lake import FolderStore
 from connectors.filesystem.lakes import Lakes
 from connectors.filesystem.options import Options
 from connectors.filesystem.threads import Threads
 from connectors.filesystem.walk import Watch
 from connectors.filesystem.whole import Whole
+from connectors.objects.count import count_people
 from connectors.objects.find import Watch as LakeWatch
 from connectors.objects.found import Digests
 from connectors.objects.found import identities as lake_identities
+from connectors.objects.inactive import list_inactive
+from connectors.objects.reading import Reader
 from connectors.progress import with_signs_of_life
 from connectors.searching import with_progress
 from dsrkit.errors import DsrError
@@ -42,6 +46,8 @@ class FilesystemBackend:
         self._threads = Threads()
         self._journal = Journal(config.state_dir, config.source, self._digests)
         self._whole = Whole(self._options, config.source, self._digests, self._journal, self._threads)
+        store = FolderStore(config.source, self._options.root, self._options.all, self._threads)
+        self._reader = Reader(store, self._threads, config.source)
         self._lakes = Lakes.open(config.source, self._options, self._digests, self._journal, self._threads)
 
     async def describe(self) -> pb.DescribeResponse:
@@ -103,6 +109,23 @@ class FilesystemBackend:
                     standing = await self._threads.run(partial(verify.standing, self._options, anchored))
                 for subject, files, left in zip(request.subjects, found, standing, strict=True):
                     yield verify.verified(subject.subject.subject_ref, self._options, files, left, instructions)
+
+    async def list_inactive(
+        self, request: pb.ListInactiveRequest, grant: Grant
+    ) -> AsyncIterator[pb.ListInactiveResponse]:
+        """People of a lake, by when their records were last used."""
+        await self._threads.run(self._check_private)
+        found = list_inactive(self._reader, self._options.all, self._state_dir, request, grant.inactivity)
+        async with aclosing(found) as messages:
+            async for message in messages:
+                yield message
+
+    async def count_people(self, request: pb.CountPeopleRequest, grant: Grant) -> AsyncIterator[pb.CountPeopleResponse]:
+        """Everybody in paths and in lakes, once."""
+        await self._threads.run(self._check_private)
+        async with aclosing(count_people(self._reader, self._options.all, self._state_dir)) as messages:
+            async for message in messages:
+                yield message
 
     async def give_back(self, request: pb.ReturnRequest, grant: Grant) -> AsyncIterator[pb.ExportResponse]:
         """Every file of every collection."""

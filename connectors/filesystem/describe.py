@@ -12,6 +12,7 @@ from connectors.filesystem.export import fields
 from connectors.filesystem.options import AnyCollection, Collection, Options
 from connectors.filesystem.pattern import Pattern
 from connectors.objects.describe import collection as describe_lake
+from connectors.objects.describe import counting
 
 VERSION = "1"
 _MATCHES = {"exact": pb.IdentityField.MATCH_EXACT, "case_fold": pb.IdentityField.MATCH_CASE_FOLD}
@@ -22,7 +23,13 @@ def describe(options: Options) -> pb.DescribeResponse:
     return pb.DescribeResponse(
         connector="filesystem",
         version=VERSION,
-        capabilities=[pb.CAPABILITY_EXPORT, pb.CAPABILITY_ERASE, pb.CAPABILITY_RETURN, pb.CAPABILITY_DESTROY],
+        capabilities=[
+            pb.CAPABILITY_EXPORT,
+            pb.CAPABILITY_ERASE,
+            pb.CAPABILITY_RETURN,
+            pb.CAPABILITY_DESTROY,
+            *counting(options.all),
+        ],
         collections=[
             _collection(name, c) if isinstance(c, Collection) else describe_lake(name, c)
             for name, c in options.collections.items()

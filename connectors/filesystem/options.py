@@ -55,6 +55,15 @@ class Collection(_Strict):
         """The fields of a record, in order."""
         return (BUILT_IN_FIELDS[0], *self.compiled.variables, *BUILT_IN_FIELDS[1:])
 
+    @cached_property
+    def as_objects(self) -> objects.Collection:
+        """The same where a file is an object. It was checked here, by the rules of files."""
+        given = ((name, i.type, i.match, i.unique) for name, i in self.identity.items())
+        identity = {n: objects.Identity(type=kind, match=match, unique=unique) for n, kind, match, unique in given}
+        return objects.Collection.model_construct(
+            objects=self.pattern, identity=identity, no_personal_data=self.no_personal_data
+        )
+
     @model_validator(mode="after")
     def _check(self) -> "Collection":
         names = set(self.compiled.variables)
@@ -95,6 +104,12 @@ class Options(_Strict):
     def files(self) -> Mapping[str, Collection]:
         """Collections in which a file is one person's."""
         return {name: c for name, c in self.collections.items() if isinstance(c, Collection)}
+
+    @cached_property
+    def all(self) -> objects.Options:
+        """Every collection, as where a file is an object: for counting people, which only lists and reads."""
+        found = {n: c.as_objects if isinstance(c, Collection) else c for n, c in self.collections.items()}
+        return objects.Options.model_construct(collections=found)
 
     @cached_property
     def lakes(self) -> objects.Options | None:

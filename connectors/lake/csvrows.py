@@ -4,6 +4,7 @@ import csv
 import io
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 import orjson
 
@@ -30,6 +31,23 @@ class Csv:
         for _, _, found in self._records(chunks):
             if found is not None:
                 yield found
+
+    def records(self, chunks: Iterable[bytes]) -> Iterator[dict[str, str] | None]:
+        """Every record, None where one can't be read."""
+        header: list[str] | None = None
+        for block in cut(chunks, self._end):
+            if block.piece:
+                yield None
+                continue
+            for start, stop in pairwise([*self._starts(block.data), len(block.data)]):
+                record = block.data[start:stop]
+                if header is None:
+                    header = self._header(record)
+                elif (values := self._fields(record)) != []:
+                    whole = values is not None and len(values) == len(header)
+                    yield dict(zip(header, values or (), strict=True)) if whole else None
+        if header is None:
+            raise Unreadable("it has no header")
 
     def rewrite(self, chunks: Iterable[bytes], sink: Sink, drop: Drop) -> None:
         """Header and everything but the records for which `drop` says so."""

@@ -30,6 +30,17 @@ class JsonLines:
             if found is not None:
                 yield found
 
+    def records(self, chunks: Iterable[bytes]) -> Iterator[Any]:
+        """Every record, None where one can't be read."""
+        first = True
+        for block in cut(chunks):
+            for line in (b"?",) if block.piece else block.data.split(b"\n"):
+                line = line.strip(b" \t\r")
+                if first:
+                    line, first = line.removeprefix(_BOM), False
+                if line:
+                    yield _object(line)
+
     def rewrite(self, chunks: Iterable[bytes], sink: Sink, drop: Drop) -> None:
         """Everything but the records for which `drop` says so."""
         for block, (start, stop), found in self._lines(chunks, tell_kept=True):
@@ -128,6 +139,14 @@ def _loader(wanted: Wanted) -> Callable[[bytes], Any]:
     """The fastest parser that reads these identities exactly."""
     long = any(rule.kind != "string" and len(value) > _FAST_DIGITS for rule, value, _ in wanted.values())
     return _exact if long else orjson.loads
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = orjson.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def _exact(line: bytes) -> Any:

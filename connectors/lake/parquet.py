@@ -37,6 +37,14 @@ class Parquet:
             for group in range(table.groups):
                 yield from table.hits(group)
 
+    def records(self, source: Source) -> Iterator[Any]:
+        """Every record, as far as the rules look at it."""
+        with _translated():
+            table = _Table(source, self._wanted)
+            for group in range(table.groups):
+                for batch in table.batches(group):
+                    yield from _listed(batch)
+
     def rewrite(self, source: Source, sink: Sink, drop: Drop) -> None:
         """Everything but the records for which `drop` says so. A row group that empties is left out."""
         with _translated():
@@ -124,7 +132,7 @@ class _Table:
         positions: list[int] = []
         found: list[Any] = []
         at = 0
-        for batch in self._batches(group, rows):
+        for batch in self.batches(group, rows):
             mask = self._mask(batch)
             for row in pc.indices_nonzero(mask).to_pylist() if mask is not None else range(batch.num_rows):
                 owners = self._wanted.owners(_listed(batch.slice(row, 1))[0])
@@ -139,7 +147,7 @@ class _Table:
             data = orjson.dumps({name: plain(value) for name, value in record.items()}, option=orjson.OPT_NON_STR_KEYS)
             yield Hit(first + position, owners.people, owners.shared, owners.names, data)
 
-    def _batches(self, group: int, rows: pa.Table | None) -> Iterator[pa.RecordBatch]:
+    def batches(self, group: int, rows: pa.Table | None = None) -> Iterator[pa.RecordBatch]:
         """What identifies people, and at most what else stands in the same columns."""
         if rows is None:
             yield from self._file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=self._columns)

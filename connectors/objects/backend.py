@@ -1,4 +1,4 @@
-"""The contract's six RPCs over any object store."""
+"""The contract's RPCs over any object store."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import ExitStack, aclosing
@@ -12,11 +12,14 @@ from connectors.filesystem import tree
 from connectors.filesystem.journal import Journal
 from connectors.filesystem.threads import Threads
 from connectors.objects import describe, export, verify
+from connectors.objects.count import count_people
 from connectors.objects.erase import Eraser, held, open_task
 from connectors.objects.export import Exporter
 from connectors.objects.find import Finder, Watch
 from connectors.objects.found import Digests, Found, identities
+from connectors.objects.inactive import list_inactive
 from connectors.objects.options import Options
+from connectors.objects.reading import Reader
 from connectors.objects.store import Held, Store
 from connectors.searching import with_progress
 
@@ -32,6 +35,8 @@ class ObjectsBackend:
         self._threads = Threads()
         self._journal = Journal(config.state_dir, config.source, self._digests)
         self._finder = Finder(store, options, self._digests, self._threads, config.source)
+        self._reader = Reader(store, self._threads, config.source)
+        self._state_dir = config.state_dir
 
     async def describe(self) -> pb.DescribeResponse:
         """What the options declare. Asks the store for nothing."""
@@ -98,6 +103,21 @@ class ObjectsBackend:
                     reference = subject.subject.subject_ref
                     result = verify.verified(reference, self._options, here, left, instructions)
                     yield pb.VerifyResponse(verified=result)
+
+    async def list_inactive(
+        self, request: pb.ListInactiveRequest, grant: Grant
+    ) -> AsyncIterator[pb.ListInactiveResponse]:
+        """People of a lake, by when their records were last used."""
+        found = list_inactive(self._reader, self._options, self._state_dir, request, grant.inactivity)
+        async with aclosing(found) as messages:
+            async for message in messages:
+                yield message
+
+    async def count_people(self, request: pb.CountPeopleRequest, grant: Grant) -> AsyncIterator[pb.CountPeopleResponse]:
+        """Everybody in keys and in lakes, once."""
+        async with aclosing(count_people(self._reader, self._options, self._state_dir)) as messages:
+            async for message in messages:
+                yield message
 
     async def close(self) -> None:
         """Ends connections and threads."""

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from dsr.connector.v1 import connector_pb2 as pb
 
 from connectors.objects import keys
+from connectors.objects.count import telling
 from connectors.objects.export import fields, primary_key
+from connectors.objects.inactive import tells_last_use
 from connectors.objects.options import Collection, Options
 
 VERSION = "1"
@@ -17,11 +19,19 @@ def describe(kind: str, options: Options) -> pb.DescribeResponse:
     return pb.DescribeResponse(
         connector=kind,
         version=VERSION,
-        capabilities=[pb.CAPABILITY_EXPORT, pb.CAPABILITY_ERASE],
+        capabilities=[pb.CAPABILITY_EXPORT, pb.CAPABILITY_ERASE, *counting(options)],
         collections=[collection(name, declared) for name, declared in options.collections.items()],
         findings=list(_findings(options)),
         max_records_per_subject=options.max_records_per_subject,
     )
+
+
+def counting(options: Options) -> Iterator["pb.Capability.ValueType"]:
+    """What can be said of people, as they are declared."""
+    if tells_last_use(options):
+        yield pb.CAPABILITY_INACTIVE
+    if telling(options):
+        yield pb.CAPABILITY_COUNT
 
 
 def collection(name: str, declared: Collection) -> pb.Collection:

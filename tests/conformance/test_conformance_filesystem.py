@@ -24,6 +24,12 @@ COLLECTIONS = {
         "format": "jsonl",
         "identity": {"customer_number": {"field": "user.id", "unique": True}, "email": {"field": "user.email"}},
     },
+    "accounts": {
+        "lake": "accounts/*",
+        "format": "csv",
+        "fields": {"seen": "datetime"},
+        "identity": {"customer_number": {"field": "number", "unique": True}},
+    },
     "assets": {"pattern": "assets/**/*", "no_personal_data": True},
 }
 MATERIAL = {
@@ -36,7 +42,18 @@ MATERIAL = {
     },
     "unreachable": DOWN,
     "destroyable": True,
+    "people": 6,
+    "inactive": {
+        "collection": "accounts",
+        "field": "seen",
+        "identity_type": "customer_number",
+        "before": "2026-01-01T00:00:00Z",
+        "unused": "C-20",
+        "used": "C-30",
+        "unknown": "C-21",
+    },
 }
+ACCOUNTS = "number,seen\nC-20,2020-01-01\nC-21,2020-01-01\nC-21,\nC-30,2020-01-01T00:00:00Z\nC-30,2026-11-01\n"
 
 
 def make_files(root: Path) -> None:
@@ -55,6 +72,7 @@ def make_files(root: Path) -> None:
         "letters/C-12/one.txt": b"1",
         "letters/C-12/deep/er/two.txt": b"2",
         "assets/logo.svg": b"<svg/>",
+        "accounts/2026.csv": ACCOUNTS.encode(),
     }.items():
         file = root / path
         file.parent.mkdir(parents=True, exist_ok=True)
