@@ -5,7 +5,7 @@ call. The file is unlinked as soon as it is open.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -65,7 +65,7 @@ class Census:
         """How many were last used before, every record of theirs."""
         return self._one("SELECT count(*) FROM person WHERE silent = 0 AND seen < ?", _microseconds(before))
 
-    def names(self, before: datetime, size: int) -> Iterator[list[str]]:
+    def names(self, before: datetime, size: int) -> Generator[list[str], None, None]:
         """Those by name, in pages."""
         self._write()
         sql = "SELECT name FROM person WHERE silent = 0 AND seen < ?"
@@ -98,6 +98,7 @@ def open_census(folder: Path) -> Iterator[Census]:
         connection = sqlite3.connect(Path(made, "people"), isolation_level=None, check_same_thread=False)
         connection.executescript(_SCHEMA)
     with closing(connection):
+        connection.execute("BEGIN")  # one transaction, which nobody wants to keep
         yield Census(connection)
 
 

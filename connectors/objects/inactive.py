@@ -1,7 +1,7 @@
 """ListInactive in lakes: one pass, and everybody once by the latest use of all records."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -53,10 +53,10 @@ async def list_inactive(
         before = wanted.before.ToDatetime(UTC) if wanted.field else _EVER
         totals = pb.InactiveTotals(people=await run(partial(census.unused, before)))
         totals.unknown = await run(census.unknown)
-        pages = census.names(before, PAGE)
-        while not request.count_only and (page := await run(partial(next, pages, None))) is not None:
-            people = [Identity(type=rule.type, value=name) for name in page]
-            yield pb.ListInactiveResponse(page=pb.InactivePage(identities=people))
+        with closing(census.names(before, PAGE)) as pages:
+            while not request.count_only and (page := await run(partial(next, pages, None))) is not None:
+                people = [Identity(type=rule.type, value=name) for name in page]
+                yield pb.ListInactiveResponse(page=pb.InactivePage(identities=people))
         yield pb.ListInactiveResponse(totals=totals)
 
 

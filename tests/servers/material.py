@@ -23,6 +23,12 @@ COLLECTIONS: dict[str, Any] = {
         "format": "jsonl",
         "identity": {"customer_number": {"field": "user.id", "unique": True}, "email": {"field": "user.email"}},
     },
+    "accounts": {
+        "lake": "accounts/*",
+        "format": "jsonl",
+        "fields": {"seen": "datetime"},
+        "identity": {"customer_number": {"field": "id", "unique": True}},
+    },
     "assets": {"objects": "assets/**/*", "no_personal_data": True},
 }
 MATERIAL: dict[str, Any] = {
@@ -34,6 +40,16 @@ MATERIAL: dict[str, Any] = {
         "instructions": {"letters": "RETAIN"},
     },
     "unreachable": DOWN,
+    "people": 33,
+    "inactive": {
+        "collection": "accounts",
+        "field": "seen",
+        "identity_type": "customer_number",
+        "before": "2026-01-01T00:00:00Z",
+        "unused": "C-91",
+        "used": "C-92",
+        "unknown": "C-93",
+    },
 }
 
 
@@ -46,6 +62,8 @@ def contents() -> Iterator[tuple[str, bytes]]:
         yield f"letters/{person}/welcome.txt", f"Dear {person}".encode()
         yield f"letters/{person}/2024/bé.txt", "é".encode()
     yield "assets/logo.svg", b"<svg/>"
+    accounts = [("C-91", "2020-01-01"), ("C-92", "2020-01-01"), ("C-92", "2026-11-01T12:00:00Z"), ("C-93", None)]
+    yield "accounts/a.jsonl", b"".join(json.dumps({"id": n, "seen": at}).encode() + b"\n" for n, at in accounts)
     rows = [{"user": {"id": person, "email": f"{person}@example.com"}, "what": "visit"} for person in people]
     lines = b"".join(json.dumps({**row, "at": at}).encode() + b"\n" for at in (1, 2) for row in rows)
     yield "events/2024/a.jsonl", lines
