@@ -34,13 +34,15 @@ async def count_people(
             values = compiler.values()
             statement = values.statement(_count(compiler, collection, identity, values))
             ((distinct, nameless),) = await session.rows(statement)
-            count = pb.PeopleCount(collection=collection.name, people=distinct + nameless)
+            # A record of a collection of people is somebody, named or not; another one may be nobody's.
+            strangers = nameless if collection.people else 0
+            count = pb.PeopleCount(collection=collection.name, people=distinct + strangers)
             if identity is not None:
                 count.identity_type = identity.type
                 alike[identity.type, identity.match].append((collection, identity))
             count.certainty = _certainty(not nameless)
             yield pb.CountPeopleResponse(count=count)
-            people, sure = people + nameless, sure and not nameless
+            people, sure = people + strangers, sure and not nameless
         for group in alike.values():
             values = compiler.values()
             ((distinct,),) = await session.rows(values.statement(_together(compiler, group, values)))

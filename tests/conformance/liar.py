@@ -10,7 +10,7 @@ from dsr.connector.v1.connector_pb2_grpc import ConnectorServiceServicer
 from dsr.connector.v1.connector_pb2_grpc import add_ConnectorServiceServicer_to_server as add_servicer
 from dsr.connector.v1.grant_pb2 import Grant
 
-from connectors.backend import Backend, Destroys, GivesBack
+from connectors.backend import Backend, CountsPeople, Destroys, GivesBack, ListsInactive
 
 M = TypeVar("M")
 
@@ -38,6 +38,12 @@ class Liar:
 
     def verify(self, request: pb.VerifyRequest) -> AsyncIterator[pb.VerifyResponse]:
         return self.honest.verify(request)
+
+    def list_inactive(self, request: pb.ListInactiveRequest, grant: Grant) -> AsyncIterator[pb.ListInactiveResponse]:
+        return cast(ListsInactive, self.honest).list_inactive(request, grant)
+
+    def count_people(self, request: pb.CountPeopleRequest, grant: Grant) -> AsyncIterator[pb.CountPeopleResponse]:
+        return cast(CountsPeople, self.honest).count_people(request, grant)
 
     def give_back(self, request: pb.ReturnRequest, grant: Grant) -> AsyncIterator[pb.ExportResponse]:
         return cast(GivesBack, self.honest).give_back(request, grant)

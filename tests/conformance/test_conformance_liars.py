@@ -15,7 +15,7 @@ from dsr.conformance.material import Material
 from dsr.conformance.runner import exit_code, run
 
 from connectors.backend import Backend
-from tests.conformance import lies_erasing, lies_reading
+from tests.conformance import lies_counting, lies_erasing, lies_reading
 from tests.conformance.harness import Keys, open_backends, serve
 from tests.conformance.liar import Babbling, Liar, Trusting, serve_bare
 from tests.conformance.test_conformance_filesystem import COLLECTIONS, DOWN, MATERIAL, SOURCE, make_files
@@ -56,6 +56,15 @@ LIARS: dict[Callable[[Backend], Liar], frozenset[str]] = {
     lies_erasing.DestroysNothing: frozenset({"destroy.destroyed", "destroy.cap", "destroy.unnamed"}),
     lies_erasing.DestroysWhatWasNotReturned: frozenset({"destroy.cap", "destroy.unnamed"}),
     lies_erasing.ReturnsOneCollectionLess: frozenset({"return.complete", "destroy.counted"}),
+    lies_counting.ListsWhoIsUsed: frozenset({"inactive.used", "inactive.one"}),
+    lies_counting.ListsTwice: frozenset({"inactive.listed"}),
+    lies_counting.ListsTheUnknown: frozenset({"inactive.unknown"}),
+    lies_counting.CountsOtherwise: frozenset({"inactive.counted"}),
+    lies_counting.OverlooksTheValue: frozenset({"inactive.one"}),
+    lies_counting.CountsSomebodyTwice: frozenset({"count.everybody"}),
+    lies_counting.CountsTooFew: frozenset({"count.sound"}),
+    lies_counting.IsSureOfTheSum: frozenset({"count.honest"}),
+    lies_counting.CountsAnew: frozenset({"count.repeatable"}),
     lies_erasing.VerifiesEverything: frozenset({"verify.unexplained", "verify.explained"}),
 }
 """Each lie, and the rules that must fail because of it."""
@@ -71,10 +80,10 @@ def backends(folder: Path) -> tuple[Keys, dict[str, Backend]]:
     return keys, open_backends(keys, sources)
 
 
-async def verdicts(keys: Keys, target: str, checks: Sequence[Check]) -> list[Result]:
+async def verdicts(keys: Keys, target: str, checks: Sequence[Check], timeout: float = TIMEOUT) -> list[Result]:
     """A run of some checks."""
     key = GrantKey.load(keys.folder / "grant-key.json")
-    async with open_bench(target, SOURCE, keys.credential, Material.parse(MATERIAL), key, TIMEOUT) as bench:
+    async with open_bench(target, SOURCE, keys.credential, Material.parse(MATERIAL), key, timeout) as bench:
         return [result async for result in run(bench, checks)]
 
 
@@ -93,7 +102,7 @@ async def lying(folder: Path, liar: Callable[[Backend], Liar]) -> AsyncIterator[
 
 async def test_who_lies_about_nothing_passes(tmp_path: Path) -> None:
     async with lying(tmp_path, Liar) as (keys, target):
-        results = await verdicts(keys, target, ALL)
+        results = await verdicts(keys, target, ALL, 20.0)
     assert failing(results) == set()
     assert exit_code(results) == 0
 

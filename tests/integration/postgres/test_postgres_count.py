@@ -67,6 +67,8 @@ async def test_who_can_not_be_told_apart_makes_it_an_estimate(open_source: Open,
     await connection.close()
     async with open_source({"public.guest": guests}) as source:
         assert await count(source) == ({"public.guest": ("email", 4, False)}, 4, False)
+    async with open_source({"public.guest": {"identity": {"email": FOLDED}}}) as source:
+        assert await count(source) == ({"public.guest": ("email", 2, False)}, 2, False)
     shared = {"people": True, "identity": {"email": {"type": "email"}}}
     async with open_source({"public.guest": shared}) as source:
         assert await count(source) == ({"public.guest": ("", 4, False)}, 4, False)

@@ -1589,7 +1589,7 @@ class PeopleCount(_message.Message):
     identity_type: _builtins.str
     """The type of identity by which people were told apart; empty: each record was counted."""
     people: _builtins.int
-    """How many. A record without that identity counts as somebody else's."""
+    """How many. In a collection of people a record that names nobody is somebody all the same."""
     certainty: Global___Certainty.ValueType
     """How sure that is. With a record that names nobody: ESTIMATED."""
     def __init__(
