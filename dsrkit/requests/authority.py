@@ -199,6 +199,23 @@ class Authority:
         call = self._stub.OweRecipients(message, timeout=TIMEOUT, metadata=self._metadata())
         return (await self._call(call)).tasks
 
+    async def amendment_orders(self) -> Sequence[pb.AmendmentOrder]:
+        """Tasks of correction requests that have something to do."""
+        message = pb.ListAmendmentOrdersRequest()
+        call = self._stub.ListAmendmentOrders(message, timeout=TIMEOUT, metadata=self._metadata())
+        return (await self._call(call)).orders
+
+    async def amendment_grant(
+        self, order: pb.AmendmentOrder, flags: Sequence[pb.DeclaredFlag]
+    ) -> pb.IssueAmendmentGrantResponse:
+        """What is to be set for a task; each is a new attempt. STATE_CONFLICT when there is nothing to do."""
+        message = pb.IssueAmendmentGrantRequest(request=order.request, source=order.source, flags=flags)
+        return await self._call(self._stub.IssueAmendmentGrant(message, timeout=TIMEOUT, metadata=self._metadata()))
+
+    async def report_amendment(self, message: pb.ReportAmendmentRequest) -> None:
+        """Says what came of an order."""
+        await self._call(self._stub.ReportAmendment(message, timeout=TIMEOUT, metadata=self._metadata()))
+
     async def terminations(self) -> Sequence[str]:
         """Terminations for which this service has to destroy what it keeps."""
         message = pb.ListTerminationOrdersRequest(right=self._right.number)

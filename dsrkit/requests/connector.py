@@ -39,6 +39,8 @@ FROM_CONNECTORS = frozenset(
     }
 )
 """Reasons that a connector may give."""
+_NAMES_A_FIELD = frozenset({"FIELD_NOT_AMENDABLE", "VALUE_UNFIT"})
+_LONGEST_NAME = 1_000
 MAX_ANCHOR_BYTES = 8 * 1024 * 1024
 # What gRPC itself says when TLS could not be agreed on: our own library's words, not the other side's.
 _UNTRUSTED = ("Tls handshake failed", "verification check failed")
@@ -184,6 +186,18 @@ class Connectors:
             raise _inconsistent(source, "NO_OUTCOME")
         return result
 
+    async def amend(self, connector: Connector, request: pb.AmendRequest) -> pb.Amended:
+        """Sets one person's fields and flags, or says what would be set."""
+        source = connector.source
+        result: pb.Amended | None = None
+        async for message in self._stream(connector, "Amend", request):
+            if message.WhichOneof("result") == "amended":
+                _same(message.amended.subject_ref, request.subject.subject_ref, source)
+                result = message.amended
+        if result is None:
+            raise _inconsistent(source, "NO_OUTCOME")
+        return result
+
     async def verify(self, connector: Connector, request: pb.VerifyRequest) -> pb.Verified:
         """What is left of one person."""
         source = connector.source
@@ -296,6 +310,10 @@ def _unavailable(source: str) -> DsrError:
 
 def _translate(error: grpc.aio.AioRpcError, source: str) -> DsrError:
     info = from_rpc_error(error)
+    if info is not None and info.reason in _NAMES_A_FIELD:
+        # Governance repeats the name only where it is one of its own.
+        field = f"{info.metadata.get('collection', '')}.{info.metadata.get('field', '')}"
+        return DsrError(info.reason, "The connector could not set it.", source=source, field=field[:_LONGEST_NAME])
     if info is not None and info.reason in FROM_CONNECTORS and info.reason in CODES:
         # Only the code travels on: a partner's connector might put anything into a message.
         return DsrError(info.reason, "The connector could not do it.", source=source)

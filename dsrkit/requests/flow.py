@@ -16,7 +16,7 @@ from dsrkit.vault import KeyGone, RequestKey, Vault
 Founds = Mapping[str, Found]
 Advance = Callable[[Request, Dossier, Sequence[Task], Founds], Move | None]
 
-TOUCHES = frozenset({"locate", "relocate", "export", "erase", "verify", "destroy"})
+TOUCHES = frozenset({"locate", "relocate", "export", "erase", "verify", "destroy", "amend"})
 """Steps that touch a data source."""
 
 

@@ -7,6 +7,7 @@ from dsr.v1.erasure_pb2_grpc import add_ErasureServiceServicer_to_server
 
 from dsrkit.requests.runtime import Config, main, open_toolbox, serving
 from dsrkit.server import RunningServer
+from services.erasure.amendments import Amendments
 from services.erasure.destructions import Destructions
 from services.erasure.domain import RIGHT, advance
 from services.erasure.servicer import ErasureServicer
@@ -14,7 +15,7 @@ from services.erasure.steps import ErasureSteps
 from services.erasure.sweeps import Sweeps
 
 SWEEP_SECONDS = 2.0
-"""How often retention sweeps are asked for."""
+"""How often retention sweeps and amendments are asked for."""
 ORDER_SECONDS = 5.0
 """How often sources to destroy are asked for."""
 
@@ -30,7 +31,11 @@ async def open_service(config: Config) -> AsyncIterator[RunningServer]:
             "dsr.v1.ErasureService",
             lambda server: add_ErasureServiceServicer_to_server(servicer, server),
             ErasureSteps(tools).by_name(),
-            [(SWEEP_SECONDS, Sweeps(tools).pull), (ORDER_SECONDS, Destructions(tools).pull)],
+            [
+                (SWEEP_SECONDS, Sweeps(tools).pull),
+                (SWEEP_SECONDS, Amendments(tools).pull),
+                (ORDER_SECONDS, Destructions(tools).pull),
+            ],
         ) as running:
             yield running
 

@@ -1,14 +1,15 @@
-"""Reads back what a connector says it has anonymised: values compared as they come, and none of them kept."""
+"""Reads back what a connector says it has anonymised or amended: values compared as they come, and none kept."""
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import Any
 
 from dsr.connector.v1 import connector_pb2
-from dsr.connector.v1.grant_pb2 import CollectionInstruction
+from dsr.connector.v1.grant_pb2 import Amendment, CollectionInstruction
 
 from dsrkit.errors import DsrError
 
@@ -16,16 +17,16 @@ _LONGEST = 1024 * 1024
 """Bytes of a record of which only emptied fields are shown."""
 
 
-class ReadBack:
-    """Takes the messages of an export of the anonymised fields; says how many records still hold something else."""
+Rules = dict[str, dict[str, Callable[[Any], bool]]]
+"""By collection and field: whether a value that is read back is as it should be."""
 
-    def __init__(self, source: str, instructions: Sequence[CollectionInstruction]) -> None:
+
+class ReadBack:
+    """Takes the messages of an export of the fields concerned; says how many records still hold something else."""
+
+    def __init__(self, source: str, rules: Rules) -> None:
         self._source = source
-        self._rules = {
-            i.collection: {a.field: _constant(a.constant) if a.HasField("constant") else None for a in i.anonymise}
-            for i in instructions
-            if i.action == CollectionInstruction.ACTION_ANONYMISE
-        }
+        self._rules = rules
         self.records: dict[str, int] = {}
         self.left: dict[str, int] = {}
         self.fields: dict[str, set[str]] = {}
@@ -69,14 +70,48 @@ class ReadBack:
         if not isinstance(record, dict):
             raise self._wrong("LINE")
         self.records[collection] += 1
-        wrong = {f for f, rule in self._rules[collection].items() if f not in record or not same(record[f], rule)}
+        wrong = {f for f, rule in self._rules[collection].items() if f not in record or not rule(record[f])}
         if wrong:
             self.left[collection] = self.left.get(collection, 0) + 1
             self.fields.setdefault(collection, set()).update(wrong)
 
     def _wrong(self, why: str) -> DsrError:
-        text = "What was anonymised can't be read back: the export contradicts itself."
+        text = "What was done can't be read back: the export contradicts itself."
         return DsrError("SOURCE_INCONSISTENT", text, source=self._source, why=why)
+
+
+def emptied(instructions: Sequence[CollectionInstruction]) -> Rules:
+    """What ANONYMISE leaves."""
+    return {
+        i.collection: {
+            a.field: partial(_is, _constant(a.constant) if a.HasField("constant") else None) for a in i.anonymise
+        }
+        for i in instructions
+        if i.action == CollectionInstruction.ACTION_ANONYMISE
+    }
+
+
+def amended(amendments: Sequence[Amendment], flags: Mapping[tuple[str, str], connector_pb2.Flag]) -> Rules:
+    """What Amend leaves: of a field that was wrong in some records only, none has the wrong value any more."""
+    rules: Rules = {}
+    for amendment in amendments:
+        found = rules.setdefault(amendment.collection, {})
+        for field in amendment.fields:
+            value = field.value if field.HasField("value") else None
+            wrong = field.current_value if field.HasField("current_value") else None
+            found[field.field] = partial(_is, value) if wrong is None else partial(_is_not, wrong, value)
+        for name in amendment.set_flags:
+            flag = flags[amendment.collection, name]
+            found[flag.field] = partial(_is, _constant(flag.set_value))
+    return rules
+
+
+def _is(wanted: Any, value: Any) -> bool:
+    return same(value, wanted)
+
+
+def _is_not(wrong: str, right: Any, value: Any) -> bool:
+    return same(value, right) or not same(value, wrong)
 
 
 def same(value: Any, constant: Any) -> bool:

@@ -19,7 +19,7 @@ from dsrkit.tasks import Done, Task
 from dsrkit.tasks.worker import Step
 from services.erasure import plan as plans
 from services.erasure.domain import DEFAULT_GRACE, DESTROYS, change, effective
-from services.erasure.readback import ReadBack
+from services.erasure.readback import ReadBack, emptied
 from services.erasure.sweeps import Sweeps
 
 _OUTCOME = connector_pb2.Erased
@@ -197,7 +197,7 @@ class ErasureSteps:
         """The third opinion, for what was anonymised: its fields are copied and compared, and no value is kept."""
         source, plan = task.source or "", request.facts["plan"]
         approved = plans.approved_instructions(plan, source)
-        reader = ReadBack(source, approved)
+        reader = ReadBack(source, emptied(approved))
         counts = {c.collection: c.records for c in again.located.collections}
         if not any(counts.get(i.collection) for i in approved if i.action == CollectionInstruction.ACTION_ANONYMISE):
             return  # none is found any more by any of the person's names

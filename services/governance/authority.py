@@ -22,6 +22,7 @@ from services.governance import messages
 from services.governance.admission import admit
 from services.governance.backups import serving
 from services.governance.breach.orders import CountRpcs
+from services.governance.corrections.orders import AmendmentRpcs
 from services.governance.domain import Facts, refuse
 from services.governance.gatekeeper import Gatekeeper
 from services.governance.keeping import keep
@@ -42,7 +43,9 @@ from services.governance.tools import Tools, refused
 from services.governance.work import WorkRpcs, parse_id
 
 
-class AuthorityServicer(WorkRpcs, OrderRpcs, CountRpcs, TerminationRpcs, ReturnRpcs, DestructionRpcs, SandboxRpcs):
+class AuthorityServicer(
+    WorkRpcs, OrderRpcs, AmendmentRpcs, CountRpcs, TerminationRpcs, ReturnRpcs, DestructionRpcs, SandboxRpcs
+):
     """Proto to domain and back, nothing else."""
 
     def __init__(self, tools: Tools, signer: GrantSigner, partners: Authenticator) -> None:

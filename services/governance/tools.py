@@ -118,6 +118,18 @@ def only_ours(is_ours: bool, role: str) -> None:
         raise DsrError("ROLE_REQUIRED", "This is the partner's own; staff has no say in it.", roles=role)
 
 
+async def four_eyes(tools: Tools, connection: Connection, others: Sequence[str], purpose: str) -> None:
+    """The caller is none of those who came before, two others granted the approver's role, and the token is fresh."""
+    caller = current_caller()
+    if set(caller.actors) & set(others):
+        raise DsrError("FOUR_EYES", "Somebody else must approve.", why="SAME_PERSON")
+    holds = await tools.store.need(connection, "holds_role", "resource", caller.principal, "ROLE_APPROVER")
+    if not holds["exists"]:
+        text = "The approver role was not granted to this person by two others."
+        raise DsrError("FOUR_EYES", text, why="ROLE_NOT_GRANTED")
+    await tools.store.use_token(connection, caller.token_id, purpose)
+
+
 def scope(name: str, field: str = "parent") -> str:
     """The partner in whose name the database is asked."""
     return acting_partner(parse_partner(name, field))

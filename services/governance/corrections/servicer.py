@@ -20,10 +20,10 @@ from dsrkit.requests.view import known_enum, parse_input, parse_time, parse_uuid
 from dsrkit.vault import KeyGone
 from services.governance import messages
 from services.governance.corrections import domain, view
+from services.governance.corrections.closing import complete_task, end, tell
 from services.governance.digests import hold_digests
 from services.governance.notifications.outbox import notify
-from services.governance.recipients.tasks import Debt, owe
-from services.governance.tools import Tools, scope
+from services.governance.tools import Tools, four_eyes, scope
 
 _OPENS = frozenset({"ROLE_REQUESTER"})
 Change = Callable[[Connection, asyncpg.Record, datetime], Awaitable[None]]
@@ -83,6 +83,7 @@ class CorrectionServicer(CorrectionServiceServicer):
                 now + LIFETIME if restricts else None,
                 now,
                 domain.touched(wanted, places, data_map),
+                list(caller.actors),
             )
             for source in places:
                 await self._store.row(
@@ -91,9 +92,9 @@ class CorrectionServicer(CorrectionServiceServicer):
             if restricts:
                 await self._store.row(connection, "corrections.restrict", base, digests)
             name = f"{partner}/correctionRequests/{base}"
-            await self._tell(connection, name, "OPEN", due(parsed.received_time, zone), now)
+            await tell(self._tools, connection, name, "OPEN", due(parsed.received_time, zone), now)
             if not places:
-                await self._end(connection, base, name, "COMPLETED", now)
+                await end(self._tools, connection, base, name, "COMPLETED", now)
             return name
 
         return await self._read(await self._tools.once(partner, request, "CreateCorrectionRequest", make))
@@ -120,7 +121,7 @@ class CorrectionServicer(CorrectionServiceServicer):
                 return
             _need(row, "OPEN")
             await self._store.row(connection, "corrections.unrestrict", row["id"])
-            await self._end(connection, row["id"], request.name, "CANCELLED", now)
+            await end(self._tools, connection, row["id"], request.name, "CANCELLED", now)
 
         return await self._mutate(request, "CancelCorrectionRequest", change)
 
@@ -157,13 +158,34 @@ class CorrectionServicer(CorrectionServiceServicer):
             if tasks[request.source]["complete_time"] is not None:
                 return
             _need(row, "OPEN")
-            args = (row["id"], request.source, request.evidence.strip(), current_caller().principal, now)
-            await self._store.row(connection, "corrections.complete_task", *args)
-            left = await self._store.need(connection, "corrections.open_tasks", "resource", row["id"])
-            if not left["open"]:
-                await self._end(connection, row["id"], request.name, "COMPLETED", now)
+            args = (request.name, request.source, request.evidence.strip(), current_caller().principal, now)
+            await complete_task(self._tools, connection, row, *args)
 
         return await self._mutate(request, "CompleteCorrectionTask", change)
+
+    async def ApproveCorrectionTask(
+        self, request: pb.ApproveCorrectionTaskRequest, context: Any
+    ) -> pb.CorrectionRequest:
+        async def change(connection: Connection, row: asyncpg.Record, now: datetime) -> None:
+            task = await self._store.row(connection, "corrections.task", row["id"], request.source)
+            if task is None:
+                raise invalid("source", "is not the data source of one of the request's tasks")
+            if task["amendment"] in ("APPROVED", "AMENDED") and task["plan_digest"] == request.plan_digest:
+                return
+            _need(row, "OPEN")
+            if task["amendment"] != "PREVIEWED" or task["complete_time"] is not None:
+                state = "done" if task["complete_time"] is not None else task["amendment"]
+                text = "There is no preview that waits for an approval."
+                raise DsrError("STATE_CONFLICT", text, state=state, allowed="PREVIEWED")
+            if task["plan_digest"] != request.plan_digest:
+                text = "The preview is another by now; read it and approve its digest."
+                raise DsrError("PLAN_STALE", text, current_plan_digest=task["plan_digest"])
+            purpose = f"approve {request.name} {request.source} {request.plan_digest}"
+            await four_eyes(self._tools, connection, row["creator_actors"], purpose)
+            kept = (task["changes"], request.plan_digest, current_caller().principal, now, 0, "")
+            await self._store.row(connection, "corrections.set_amendment", row["id"], request.source, "APPROVED", *kept)
+
+        return await self._mutate(request, "ApproveCorrectionTask", change)
 
     async def LiftRestriction(self, request: pb.LiftRestrictionRequest, context: Any) -> pb.CorrectionRequest:
         told = parse_time(request.subject_told_time, "subject_told_time")
@@ -208,24 +230,6 @@ class CorrectionServicer(CorrectionServiceServicer):
             except KeyGone:
                 pass  # ended between the two reads
         return view.message(row, tasks, opened, self._tools.dpo_contact)
-
-    async def _end(self, connection: Connection, identifier: UUID, name: str, state: str, now: datetime) -> None:
-        row = await self._store.need(connection, "corrections.end", "resource", identifier, state, now)
-        if state == "COMPLETED":
-            await self._owe(connection, name, row)
-        await self._tell(connection, name, state, row["due_time"], now)
-
-    async def _owe(self, connection: Connection, name: str, row: asyncpg.Record) -> None:
-        """Whom data was disclosed to hears of a rectification and a restriction, not of an objection (Art. 19)."""
-        if row["touched"]:
-            # No connector amends fields or sets flags: at no recipient anything was done by the request itself.
-            args = (row["kind"], row["creator"], row["due_time"], row["data_map_revision"], row["touched"], ())
-            await owe(self._tools, connection, row["partner"], Debt(name, *args))
-
-    async def _tell(self, connection: Connection, name: str, state: str, due_time: datetime, now: datetime) -> None:
-        """Tells who waits for the change, and has the deadline watched while the request is open."""
-        await self._store.row(connection, "notifications.track", name, state, state == "OPEN", due_time, now)
-        await notify(self._store, connection, now, "request.state_changed", name, state, state=state)
 
     async def _sources(self, connection: Connection) -> list[asyncpg.Record]:
         return await self._store.rows(connection, "data_sources", "", 10_000)

@@ -15,7 +15,7 @@ from dsrkit.db import Connection, partner_transaction
 from dsrkit.errors import DsrError, invalid
 from services.governance import messages
 from services.governance.retention import domain, schedule, view
-from services.governance.tools import Tools, scope
+from services.governance.tools import Tools, four_eyes, scope
 
 _OPEN = ("COUNTING", "COUNTED", "APPROVED")
 
@@ -77,7 +77,7 @@ class RetentionServicer(RetentionServiceServicer):
             bad = domain.wrong_instruction(request.instruction, mapped)
             if bad is not None:
                 raise invalid(f"instruction.{bad[0]}", bad[1])
-            await self._four_eyes(connection, row["creator_actors"], f"instruct {base}")
+            await four_eyes(self._tools, connection, row["creator_actors"], f"instruct {base}")
             given = pb.RetentionRule.StandingInstruction(
                 collections=sorted(set(request.instruction.collections)),
                 purpose=request.instruction.purpose.strip(),
@@ -133,7 +133,7 @@ class RetentionServicer(RetentionServiceServicer):
             _need(row, ("COUNTED",))
             rule = await self._store.need(connection, "retention.rule", "resource", row["rule"])
             actors = [*rule["creator_actors"], *row["creator_actors"]]
-            await self._four_eyes(connection, actors, f"approve {request.name}")
+            await four_eyes(self._tools, connection, actors, f"approve {request.name}")
             args = (row["id"], current_caller().principal, False, self._tools.clock())
             await self._store.row(connection, "retention.approve", *args)
             return str(request.name)
@@ -163,17 +163,6 @@ class RetentionServicer(RetentionServiceServicer):
         held = {(hold.source, hold.collection) for hold in holds}
         found = domain.suggestions(partner.country, data_map, held)
         return pb.ListHoldSuggestionsResponse(hold_suggestions=found)
-
-    async def _four_eyes(self, connection: Connection, others: Sequence[str], purpose: str) -> None:
-        """The caller is none of those who came before, and two others granted the approver's role."""
-        caller = current_caller()
-        if set(caller.actors) & set(others):
-            raise DsrError("FOUR_EYES", "Somebody else must approve.", why="SAME_PERSON")
-        holds = await self._store.need(connection, "holds_role", "resource", caller.principal, "ROLE_APPROVER")
-        if not holds["exists"]:
-            text = "The approver role was not granted to this person by two others."
-            raise DsrError("FOUR_EYES", text, why="ROLE_NOT_GRANTED")
-        await self._store.use_token(connection, caller.token_id, purpose)
 
     async def _mapped(self, connection: Connection) -> Mapping[str, set[str]]:
         current = await self._store.row(connection, "data_map", 0)

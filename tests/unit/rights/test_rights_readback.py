@@ -12,7 +12,7 @@ from dsr.v1 import governance_pb2
 
 from dsrkit.errors import DsrError
 from dsrkit.instructions import reading_back
-from services.erasure.readback import ReadBack, same
+from services.erasure.readback import ReadBack, emptied, same
 
 RULE = CollectionInstruction(
     collection="orders",
@@ -68,7 +68,7 @@ def export(
 
 
 def read(messages: Sequence[pb.ExportResponse], located: Mapping[str, int]) -> tuple[dict[str, int], set[str]]:
-    reader = ReadBack("partners/acme/dataSources/s", [RULE])
+    reader = ReadBack("partners/acme/dataSources/s", emptied([RULE]))
     for message in messages:
         reader.take(message)
     reader.finish(located)

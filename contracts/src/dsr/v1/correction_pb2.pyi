@@ -271,6 +271,7 @@ class CorrectionRequest(_message.Message):
         EVIDENCE_FIELD_NUMBER: _builtins.int
         COMPLETER_FIELD_NUMBER: _builtins.int
         COMPLETE_TIME_FIELD_NUMBER: _builtins.int
+        AMENDMENT_FIELD_NUMBER: _builtins.int
         source: _builtins.str
         """Output only. The data source."""
         custody: _governance_pb2.DataSource.Custody.ValueType
@@ -291,6 +292,10 @@ class CorrectionRequest(_message.Message):
         def complete_time(self) -> _timestamp_pb2.Timestamp:
             """Output only. When that was reported."""
 
+        @_builtins.property
+        def amendment(self) -> Global___CorrectionRequest.Amendment:
+            """Output only. How far the source's connector has come."""
+
         def __init__(
             self,
             *,
@@ -302,10 +307,185 @@ class CorrectionRequest(_message.Message):
             evidence: _builtins.str = ...,
             completer: _builtins.str = ...,
             complete_time: _timestamp_pb2.Timestamp | None = ...,
+            amendment: Global___CorrectionRequest.Amendment | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "due_time", b"due_time"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["amendment", b"amendment", "complete_time", b"complete_time", "due_time", b"due_time"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "completer", b"completer", "custody", b"custody", "done", b"done", "due_time", b"due_time", "evidence", b"evidence", "owner", b"owner", "source", b"source"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["amendment", b"amendment", "complete_time", b"complete_time", "completer", b"completer", "custody", b"custody", "done", b"done", "due_time", b"due_time", "evidence", b"evidence", "owner", b"owner", "source", b"source"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Amendment(_message.Message):
+        """What a connector is to set at one data source. People may carry the task out instead at any time."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        class _State:
+            ValueType = _typing.NewType("ValueType", _builtins.int)
+            V: _TypeAlias = ValueType  # noqa: Y015
+
+        class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[CorrectionRequest.Amendment._State.ValueType], _builtins.type):
+            DESCRIPTOR: _descriptor.EnumDescriptor
+            STATE_UNSPECIFIED: CorrectionRequest.Amendment._State.ValueType  # 0
+            """Not used."""
+            STATE_PREVIEWING: CorrectionRequest.Amendment._State.ValueType  # 1
+            """The person is looked for, and what would change is counted."""
+            STATE_PREVIEWED: CorrectionRequest.Amendment._State.ValueType  # 2
+            """What would change is known, and waits for an approval."""
+            STATE_APPROVED: CorrectionRequest.Amendment._State.ValueType  # 3
+            """Approved: it is being set."""
+            STATE_AMENDED: CorrectionRequest.Amendment._State.ValueType  # 4
+            """Set, and read back."""
+            STATE_BY_HAND: CorrectionRequest.Amendment._State.ValueType  # 5
+            """People have to do it; `obstacle` says why."""
+
+        class State(_State, metaclass=_StateEnumTypeWrapper):
+            """How far it is."""
+
+        STATE_UNSPECIFIED: CorrectionRequest.Amendment.State.ValueType  # 0
+        """Not used."""
+        STATE_PREVIEWING: CorrectionRequest.Amendment.State.ValueType  # 1
+        """The person is looked for, and what would change is counted."""
+        STATE_PREVIEWED: CorrectionRequest.Amendment.State.ValueType  # 2
+        """What would change is known, and waits for an approval."""
+        STATE_APPROVED: CorrectionRequest.Amendment.State.ValueType  # 3
+        """Approved: it is being set."""
+        STATE_AMENDED: CorrectionRequest.Amendment.State.ValueType  # 4
+        """Set, and read back."""
+        STATE_BY_HAND: CorrectionRequest.Amendment.State.ValueType  # 5
+        """People have to do it; `obstacle` says why."""
+
+        class _Obstacle:
+            ValueType = _typing.NewType("ValueType", _builtins.int)
+            V: _TypeAlias = ValueType  # noqa: Y015
+
+        class _ObstacleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[CorrectionRequest.Amendment._Obstacle.ValueType], _builtins.type):
+            DESCRIPTOR: _descriptor.EnumDescriptor
+            OBSTACLE_UNSPECIFIED: CorrectionRequest.Amendment._Obstacle.ValueType  # 0
+            """There is none."""
+            OBSTACLE_NOT_CAPABLE: CorrectionRequest.Amendment._Obstacle.ValueType  # 1
+            """The connector can't amend, or has no flag for this."""
+            OBSTACLE_NOT_FOUND: CorrectionRequest.Amendment._Obstacle.ValueType  # 2
+            """The person isn't found there by the names of the request."""
+            OBSTACLE_AMBIGUOUS: CorrectionRequest.Amendment._Obstacle.ValueType  # 3
+            """Several people are found by these names. Cancel the request and make one that names the person more precisely."""
+            OBSTACLE_NOT_AMENDABLE: CorrectionRequest.Amendment._Obstacle.ValueType  # 4
+            """A field, which `field` names, isn't declared amendable."""
+            OBSTACLE_VALUE_UNFIT: CorrectionRequest.Amendment._Obstacle.ValueType  # 5
+            """A field, which `field` names, can't hold the value. Cancel the request and make one with the right value."""
+            OBSTACLE_BLOCKED: CorrectionRequest.Amendment._Obstacle.ValueType  # 6
+            """Others' records are concerned, or the source's declaration leaves something open."""
+            OBSTACLE_REJECTED: CorrectionRequest.Amendment._Obstacle.ValueType  # 7
+            """The data source refuses: a constraint, a permission."""
+            OBSTACLE_INCONSISTENT: CorrectionRequest.Amendment._Obstacle.ValueType  # 8
+            """The connector's answer and what was read back contradict each other. An engineer must look."""
+            OBSTACLE_NOTHING_TO_SET: CorrectionRequest.Amendment._Obstacle.ValueType  # 9
+            """Every record has the values already."""
+
+        class Obstacle(_Obstacle, metaclass=_ObstacleEnumTypeWrapper):
+            """Why a connector doesn't do it. Nothing was set, but for INCONSISTENT, where that isn't known."""
+
+        OBSTACLE_UNSPECIFIED: CorrectionRequest.Amendment.Obstacle.ValueType  # 0
+        """There is none."""
+        OBSTACLE_NOT_CAPABLE: CorrectionRequest.Amendment.Obstacle.ValueType  # 1
+        """The connector can't amend, or has no flag for this."""
+        OBSTACLE_NOT_FOUND: CorrectionRequest.Amendment.Obstacle.ValueType  # 2
+        """The person isn't found there by the names of the request."""
+        OBSTACLE_AMBIGUOUS: CorrectionRequest.Amendment.Obstacle.ValueType  # 3
+        """Several people are found by these names. Cancel the request and make one that names the person more precisely."""
+        OBSTACLE_NOT_AMENDABLE: CorrectionRequest.Amendment.Obstacle.ValueType  # 4
+        """A field, which `field` names, isn't declared amendable."""
+        OBSTACLE_VALUE_UNFIT: CorrectionRequest.Amendment.Obstacle.ValueType  # 5
+        """A field, which `field` names, can't hold the value. Cancel the request and make one with the right value."""
+        OBSTACLE_BLOCKED: CorrectionRequest.Amendment.Obstacle.ValueType  # 6
+        """Others' records are concerned, or the source's declaration leaves something open."""
+        OBSTACLE_REJECTED: CorrectionRequest.Amendment.Obstacle.ValueType  # 7
+        """The data source refuses: a constraint, a permission."""
+        OBSTACLE_INCONSISTENT: CorrectionRequest.Amendment.Obstacle.ValueType  # 8
+        """The connector's answer and what was read back contradict each other. An engineer must look."""
+        OBSTACLE_NOTHING_TO_SET: CorrectionRequest.Amendment.Obstacle.ValueType  # 9
+        """Every record has the values already."""
+
+        @_typing.final
+        class Change(_message.Message):
+            """What changes in one collection."""
+
+            DESCRIPTOR: _descriptor.Descriptor
+
+            COLLECTION_FIELD_NUMBER: _builtins.int
+            FIELDS_FIELD_NUMBER: _builtins.int
+            FLAGS_FIELD_NUMBER: _builtins.int
+            AMENDED_FIELD_NUMBER: _builtins.int
+            UNCHANGED_FIELD_NUMBER: _builtins.int
+            collection: _builtins.str
+            """Output only. The collection."""
+            amended: _builtins.int
+            """Output only. Records in which something is set; no more of them are touched."""
+            unchanged: _builtins.int
+            """Output only. Records of the person that stay as they are."""
+            @_builtins.property
+            def fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+                """Output only. The fields that are set. Never their values."""
+
+            @_builtins.property
+            def flags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+                """Output only. The flags that are set."""
+
+            def __init__(
+                self,
+                *,
+                collection: _builtins.str = ...,
+                fields: _abc.Iterable[_builtins.str] | None = ...,
+                flags: _abc.Iterable[_builtins.str] | None = ...,
+                amended: _builtins.int = ...,
+                unchanged: _builtins.int = ...,
+            ) -> None: ...
+            _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+            def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+            _ClearFieldArgType: _TypeAlias = _typing.Literal["amended", b"amended", "collection", b"collection", "fields", b"fields", "flags", b"flags", "unchanged", b"unchanged"]  # noqa: Y015
+            def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+            def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+        STATE_FIELD_NUMBER: _builtins.int
+        CHANGES_FIELD_NUMBER: _builtins.int
+        PLAN_DIGEST_FIELD_NUMBER: _builtins.int
+        APPROVER_FIELD_NUMBER: _builtins.int
+        APPROVE_TIME_FIELD_NUMBER: _builtins.int
+        OBSTACLE_FIELD_NUMBER: _builtins.int
+        FIELD_FIELD_NUMBER: _builtins.int
+        state: Global___CorrectionRequest.Amendment.State.ValueType
+        """Output only. How far it is."""
+        plan_digest: _builtins.str
+        """Output only. Digest over person, values, collections, fields and counts; approve this."""
+        approver: _builtins.str
+        """Output only. Opaque id of who approved."""
+        obstacle: Global___CorrectionRequest.Amendment.Obstacle.ValueType
+        """Output only. BY_HAND: why."""
+        field: _builtins.str
+        """Output only. NOT_AMENDABLE, VALUE_UNFIT: which, as `collection.field`."""
+        @_builtins.property
+        def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___CorrectionRequest.Amendment.Change]:
+            """Output only. Collection by collection."""
+
+        @_builtins.property
+        def approve_time(self) -> _timestamp_pb2.Timestamp:
+            """Output only. When that was."""
+
+        def __init__(
+            self,
+            *,
+            state: Global___CorrectionRequest.Amendment.State.ValueType = ...,
+            changes: _abc.Iterable[Global___CorrectionRequest.Amendment.Change] | None = ...,
+            plan_digest: _builtins.str = ...,
+            approver: _builtins.str = ...,
+            approve_time: _timestamp_pb2.Timestamp | None = ...,
+            obstacle: Global___CorrectionRequest.Amendment.Obstacle.ValueType = ...,
+            field: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["approve_time", b"approve_time"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["approve_time", b"approve_time", "approver", b"approver", "changes", b"changes", "field", b"field", "obstacle", b"obstacle", "plan_digest", b"plan_digest", "state", b"state"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -644,6 +824,40 @@ class CompleteCorrectionTaskRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CompleteCorrectionTaskRequest: _TypeAlias = CompleteCorrectionTaskRequest  # noqa: Y015
+
+@_typing.final
+class ApproveCorrectionTaskRequest(_message.Message):
+    """Request of ApproveCorrectionTask."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    PLAN_DIGEST_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Required. `partners/{partner}/correctionRequests/{id}`."""
+    source: _builtins.str
+    """Required. The data source of the task."""
+    plan_digest: _builtins.str
+    """Required. `amendment.plan_digest` of the task."""
+    request_id: _builtins.str
+    """Required. A UUID4 made by the caller."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        source: _builtins.str = ...,
+        plan_digest: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "plan_digest", b"plan_digest", "request_id", b"request_id", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApproveCorrectionTaskRequest: _TypeAlias = ApproveCorrectionTaskRequest  # noqa: Y015
 
 @_typing.final
 class LiftRestrictionRequest(_message.Message):

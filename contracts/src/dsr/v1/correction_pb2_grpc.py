@@ -27,7 +27,8 @@ if _version_not_supported:
 
 class CorrectionServiceStub(object):
     """Records what a person demands beside a copy and an erasure, watches its deadline, and keeps one task per data source
-    until somebody has carried it out there. A restriction is in force from the call that records it.
+    until it is carried out there: by the source's connector, if it can amend, after a preview that a second person approved; else
+    by people. A restriction is in force from the call that records it.
     """
 
     def __init__(self, channel):
@@ -66,6 +67,11 @@ class CorrectionServiceStub(object):
                 request_serializer=dsr_dot_v1_dot_correction__pb2.CompleteCorrectionTaskRequest.SerializeToString,
                 response_deserializer=dsr_dot_v1_dot_correction__pb2.CorrectionRequest.FromString,
                 _registered_method=True)
+        self.ApproveCorrectionTask = channel.unary_unary(
+                '/dsr.v1.CorrectionService/ApproveCorrectionTask',
+                request_serializer=dsr_dot_v1_dot_correction__pb2.ApproveCorrectionTaskRequest.SerializeToString,
+                response_deserializer=dsr_dot_v1_dot_correction__pb2.CorrectionRequest.FromString,
+                _registered_method=True)
         self.LiftRestriction = channel.unary_unary(
                 '/dsr.v1.CorrectionService/LiftRestriction',
                 request_serializer=dsr_dot_v1_dot_correction__pb2.LiftRestrictionRequest.SerializeToString,
@@ -75,7 +81,8 @@ class CorrectionServiceStub(object):
 
 class CorrectionServiceServicer(object):
     """Records what a person demands beside a copy and an erasure, watches its deadline, and keeps one task per data source
-    until somebody has carried it out there. A restriction is in force from the call that records it.
+    until it is carried out there: by the source's connector, if it can amend, after a preview that a second person approved; else
+    by people. A restriction is in force from the call that records it.
     """
 
     def CreateCorrectionRequest(self, request, context):
@@ -125,6 +132,16 @@ class CorrectionServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ApproveCorrectionTask(self, request, context):
+        """Approves what a task's preview says that the connector is to set, by the preview's digest. Somebody else than the creator,
+        to whom two others granted the approver's role. The connector then sets it, what was set is read back, and the task is
+        done. Approving what is approved returns the request.
+        Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT, PLAN_STALE, FOUR_EYES.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def LiftRestriction(self, request, context):
         """Lifts a restriction, after the person was told (Art. 18(3)). Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT.
         """
@@ -165,6 +182,11 @@ def add_CorrectionServiceServicer_to_server(servicer, server):
                     request_deserializer=dsr_dot_v1_dot_correction__pb2.CompleteCorrectionTaskRequest.FromString,
                     response_serializer=dsr_dot_v1_dot_correction__pb2.CorrectionRequest.SerializeToString,
             ),
+            'ApproveCorrectionTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveCorrectionTask,
+                    request_deserializer=dsr_dot_v1_dot_correction__pb2.ApproveCorrectionTaskRequest.FromString,
+                    response_serializer=dsr_dot_v1_dot_correction__pb2.CorrectionRequest.SerializeToString,
+            ),
             'LiftRestriction': grpc.unary_unary_rpc_method_handler(
                     servicer.LiftRestriction,
                     request_deserializer=dsr_dot_v1_dot_correction__pb2.LiftRestrictionRequest.FromString,
@@ -180,7 +202,8 @@ def add_CorrectionServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class CorrectionService(object):
     """Records what a person demands beside a copy and an erasure, watches its deadline, and keeps one task per data source
-    until somebody has carried it out there. A restriction is in force from the call that records it.
+    until it is carried out there: by the source's connector, if it can amend, after a preview that a second person approved; else
+    by people. A restriction is in force from the call that records it.
     """
 
     @staticmethod
@@ -334,6 +357,33 @@ class CorrectionService(object):
             target,
             '/dsr.v1.CorrectionService/CompleteCorrectionTask',
             dsr_dot_v1_dot_correction__pb2.CompleteCorrectionTaskRequest.SerializeToString,
+            dsr_dot_v1_dot_correction__pb2.CorrectionRequest.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveCorrectionTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dsr.v1.CorrectionService/ApproveCorrectionTask',
+            dsr_dot_v1_dot_correction__pb2.ApproveCorrectionTaskRequest.SerializeToString,
             dsr_dot_v1_dot_correction__pb2.CorrectionRequest.FromString,
             options,
             channel_credentials,

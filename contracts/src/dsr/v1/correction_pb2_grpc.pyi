@@ -28,7 +28,8 @@ GRPC_VERSION: str
 
 class CorrectionServiceStub:
     """Records what a person demands beside a copy and an erasure, watches its deadline, and keeps one task per data source
-    until somebody has carried it out there. A restriction is in force from the call that records it.
+    until it is carried out there: by the source's connector, if it can amend, after a preview that a second person approved; else
+    by people. A restriction is in force from the call that records it.
     """
 
     @_typing.overload
@@ -56,13 +57,20 @@ class CorrectionServiceStub:
     person and new values are destroyed. Completing a completed task returns the request.
     Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT.
     """
+    ApproveCorrectionTask: _grpc.UnaryUnaryMultiCallable[_correction_pb2.ApproveCorrectionTaskRequest, _correction_pb2.CorrectionRequest]
+    """Approves what a task's preview says that the connector is to set, by the preview's digest. Somebody else than the creator,
+    to whom two others granted the approver's role. The connector then sets it, what was set is read back, and the task is
+    done. Approving what is approved returns the request.
+    Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT, PLAN_STALE, FOUR_EYES.
+    """
     LiftRestriction: _grpc.UnaryUnaryMultiCallable[_correction_pb2.LiftRestrictionRequest, _correction_pb2.CorrectionRequest]
     """Lifts a restriction, after the person was told (Art. 18(3)). Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT."""
 
 @_typing.type_check_only
 class CorrectionServiceAsyncStub(CorrectionServiceStub):
     """Records what a person demands beside a copy and an erasure, watches its deadline, and keeps one task per data source
-    until somebody has carried it out there. A restriction is in force from the call that records it.
+    until it is carried out there: by the source's connector, if it can amend, after a preview that a second person approved; else
+    by people. A restriction is in force from the call that records it.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -87,12 +95,19 @@ class CorrectionServiceAsyncStub(CorrectionServiceStub):
     person and new values are destroyed. Completing a completed task returns the request.
     Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT.
     """
+    ApproveCorrectionTask: _aio.UnaryUnaryMultiCallable[_correction_pb2.ApproveCorrectionTaskRequest, _correction_pb2.CorrectionRequest]  # type: ignore[assignment]
+    """Approves what a task's preview says that the connector is to set, by the preview's digest. Somebody else than the creator,
+    to whom two others granted the approver's role. The connector then sets it, what was set is read back, and the task is
+    done. Approving what is approved returns the request.
+    Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT, PLAN_STALE, FOUR_EYES.
+    """
     LiftRestriction: _aio.UnaryUnaryMultiCallable[_correction_pb2.LiftRestrictionRequest, _correction_pb2.CorrectionRequest]  # type: ignore[assignment]
     """Lifts a restriction, after the person was told (Art. 18(3)). Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT."""
 
 class CorrectionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Records what a person demands beside a copy and an erasure, watches its deadline, and keeps one task per data source
-    until somebody has carried it out there. A restriction is in force from the call that records it.
+    until it is carried out there: by the source's connector, if it can amend, after a preview that a second person approved; else
+    by people. A restriction is in force from the call that records it.
     """
 
     @_abc_1.abstractmethod
@@ -150,6 +165,18 @@ class CorrectionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Records that a task was carried out, by whom and on which evidence. With the last one the request is COMPLETED, and
         person and new values are destroyed. Completing a completed task returns the request.
         Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT.
+        """
+
+    @_abc_1.abstractmethod
+    def ApproveCorrectionTask(
+        self,
+        request: _correction_pb2.ApproveCorrectionTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_correction_pb2.CorrectionRequest, _abc.Awaitable[_correction_pb2.CorrectionRequest]]:
+        """Approves what a task's preview says that the connector is to set, by the preview's digest. Somebody else than the creator,
+        to whom two others granted the approver's role. The connector then sets it, what was set is read back, and the task is
+        done. Approving what is approved returns the request.
+        Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT, PLAN_STALE, FOUR_EYES.
         """
 
     @_abc_1.abstractmethod

@@ -1,11 +1,11 @@
 -- name: create
 INSERT INTO correction (partner, id, kind, creator, capacity, received_time, time_zone, due_time, data_map_revision,
-                        data_sources, facts, sealed, effective_time, create_time, update_time, touched)
-VALUES (dsr.current_partner(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14)
+                        data_sources, facts, sealed, effective_time, create_time, update_time, touched, creator_actors)
+VALUES (dsr.current_partner(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15)
 
 -- name: add_task
-INSERT INTO correction_task (partner, correction, source, custody, owner)
-VALUES (dsr.current_partner(), $1, $2, $3, $4)
+INSERT INTO correction_task (partner, correction, source, custody, owner, amendment)
+VALUES (dsr.current_partner(), $1, $2, $3, $4, 'PREVIEWING')
 
 -- name: get
 SELECT * FROM correction WHERE id = $1
@@ -36,6 +36,23 @@ WHERE correction = $1 AND source = $2 AND complete_time IS NULL
 
 -- name: open_tasks
 SELECT count(*) AS open FROM correction_task WHERE correction = $1 AND complete_time IS NULL
+
+-- name: orders
+SELECT t.partner, t.correction, t.source, t.amendment
+FROM correction_task AS t JOIN correction AS c ON (c.partner, c.id) = (t.partner, t.correction)
+WHERE t.complete_time IS NULL AND t.amendment IN ('PREVIEWING', 'APPROVED') AND c.complete_time IS NULL
+ORDER BY t.attempt, c.due_time, t.source LIMIT 50
+
+-- name: task
+SELECT * FROM correction_task WHERE correction = $1 AND source = $2
+
+-- name: attempt
+UPDATE correction_task SET attempt = attempt + 1, changes = $3 WHERE correction = $1 AND source = $2 RETURNING attempt
+
+-- name: set_amendment
+UPDATE correction_task
+SET amendment = $3, changes = $4, plan_digest = $5, approver = $6, approve_time = $7, obstacle = $8, field = $9
+WHERE correction = $1 AND source = $2
 
 -- name: restrict
 INSERT INTO restricted_identity (partner, digest, correction)

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from dsr.connector.v1 import connector_pb2 as _connector_pb2
 from dsr.connector.v1 import grant_pb2 as _grant_pb2
 from dsr.v1 import backups_pb2 as _backups_pb2
+from dsr.v1 import correction_pb2 as _correction_pb2
 from dsr.v1 import erasure_pb2 as _erasure_pb2
 from dsr.v1 import error_reason_pb2 as _error_reason_pb2
 from dsr.v1 import governance_pb2 as _governance_pb2
@@ -2210,3 +2211,247 @@ class ReportDestructionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReportDestructionResponse: _TypeAlias = ReportDestructionResponse  # noqa: Y015
+
+@_typing.final
+class ListAmendmentOrdersRequest(_message.Message):
+    """Request of ListAmendmentOrders."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAmendmentOrdersRequest: _TypeAlias = ListAmendmentOrdersRequest  # noqa: Y015
+
+@_typing.final
+class ListAmendmentOrdersResponse(_message.Message):
+    """Response of ListAmendmentOrders."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___AmendmentOrder]:
+        """At most 50."""
+
+    def __init__(
+        self,
+        *,
+        orders: _abc.Iterable[Global___AmendmentOrder] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["orders", b"orders"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAmendmentOrdersResponse: _TypeAlias = ListAmendmentOrdersResponse  # noqa: Y015
+
+@_typing.final
+class AmendmentOrder(_message.Message):
+    """What is to be done for a task of a correction request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    PREVIEW_FIELD_NUMBER: _builtins.int
+    request: _builtins.str
+    """The request, `partners/{partner}/correctionRequests/{id}`."""
+    source: _builtins.str
+    """The data source of the task."""
+    preview: _builtins.bool
+    """Only preview."""
+    def __init__(
+        self,
+        *,
+        request: _builtins.str = ...,
+        source: _builtins.str = ...,
+        preview: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["preview", b"preview", "request", b"request", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AmendmentOrder: _TypeAlias = AmendmentOrder  # noqa: Y015
+
+@_typing.final
+class IssueAmendmentGrantRequest(_message.Message):
+    """Request of IssueAmendmentGrant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    FLAGS_FIELD_NUMBER: _builtins.int
+    request: _builtins.str
+    """Required. The request."""
+    source: _builtins.str
+    """Required. The data source."""
+    @_builtins.property
+    def flags(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeclaredFlag]:
+        """Optional. Flags that the connector declares; governance chooses among them."""
+
+    def __init__(
+        self,
+        *,
+        request: _builtins.str = ...,
+        source: _builtins.str = ...,
+        flags: _abc.Iterable[Global___DeclaredFlag] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flags", b"flags", "request", b"request", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IssueAmendmentGrantRequest: _TypeAlias = IssueAmendmentGrantRequest  # noqa: Y015
+
+@_typing.final
+class DeclaredFlag(_message.Message):
+    """A flag of a collection."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    FLAG_FIELD_NUMBER: _builtins.int
+    FIELD_FIELD_NUMBER: _builtins.int
+    collection: _builtins.str
+    """Required. The collection."""
+    flag: _builtins.str
+    """Required. The flag."""
+    field: _builtins.str
+    """Required. Its field: shown to who approves, and read back."""
+    def __init__(
+        self,
+        *,
+        collection: _builtins.str = ...,
+        flag: _builtins.str = ...,
+        field: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "field", b"field", "flag", b"flag"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeclaredFlag: _TypeAlias = DeclaredFlag  # noqa: Y015
+
+@_typing.final
+class IssueAmendmentGrantResponse(_message.Message):
+    """Response of IssueAmendmentGrant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_FIELD_NUMBER: _builtins.int
+    READ_BACK_FIELD_NUMBER: _builtins.int
+    DATA_SOURCE_FIELD_NUMBER: _builtins.int
+    IDENTITIES_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    attempt: _builtins.int
+    """The attempt; reports name it."""
+    @_builtins.property
+    def grant(self) -> _grant_pb2.SignedGrant:
+        """Permission to amend, or to preview. Absent: none of the declared flags is meant."""
+
+    @_builtins.property
+    def read_back(self) -> _grant_pb2.SignedGrant:
+        """To set: permission to export what was set, and nothing else."""
+
+    @_builtins.property
+    def data_source(self) -> _governance_pb2.DataSource:
+        """The data source, with where its connector is."""
+
+    @_builtins.property
+    def identities(self) -> _containers.RepeatedCompositeFieldContainer[_subject_pb2.Identity]:
+        """The person."""
+
+    def __init__(
+        self,
+        *,
+        grant: _grant_pb2.SignedGrant | None = ...,
+        read_back: _grant_pb2.SignedGrant | None = ...,
+        data_source: _governance_pb2.DataSource | None = ...,
+        identities: _abc.Iterable[_subject_pb2.Identity] | None = ...,
+        attempt: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data_source", b"data_source", "grant", b"grant", "read_back", b"read_back"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "data_source", b"data_source", "grant", b"grant", "identities", b"identities", "read_back", b"read_back"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IssueAmendmentGrantResponse: _TypeAlias = IssueAmendmentGrantResponse  # noqa: Y015
+
+@_typing.final
+class ReportAmendmentRequest(_message.Message):
+    """Request of ReportAmendment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    COLLECTIONS_FIELD_NUMBER: _builtins.int
+    OBSTACLE_FIELD_NUMBER: _builtins.int
+    FIELD_FIELD_NUMBER: _builtins.int
+    EXCEEDED_FIELD_NUMBER: _builtins.int
+    request: _builtins.str
+    """Required. The request."""
+    source: _builtins.str
+    """Required. The data source."""
+    attempt: _builtins.int
+    """Optional. The attempt; 0 where no grant was issued yet."""
+    obstacle: _correction_pb2.CorrectionRequest.Amendment.Obstacle.ValueType
+    """Optional. What stands in the way."""
+    field: _builtins.str
+    """Optional. NOT_AMENDABLE, VALUE_UNFIT: which, as `collection.field`."""
+    exceeded: _builtins.bool
+    """Optional. There is more to set than was approved: it is to be previewed again."""
+    @_builtins.property
+    def collections(self) -> _containers.RepeatedCompositeFieldContainer[_connector_pb2.AmendedCollection]:
+        """Optional. What was counted, or set and read back, in every collection of the grant."""
+
+    def __init__(
+        self,
+        *,
+        request: _builtins.str = ...,
+        source: _builtins.str = ...,
+        attempt: _builtins.int = ...,
+        collections: _abc.Iterable[_connector_pb2.AmendedCollection] | None = ...,
+        obstacle: _correction_pb2.CorrectionRequest.Amendment.Obstacle.ValueType = ...,
+        field: _builtins.str = ...,
+        exceeded: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "collections", b"collections", "exceeded", b"exceeded", "field", b"field", "obstacle", b"obstacle", "request", b"request", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportAmendmentRequest: _TypeAlias = ReportAmendmentRequest  # noqa: Y015
+
+@_typing.final
+class ReportAmendmentResponse(_message.Message):
+    """Response of ReportAmendment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportAmendmentResponse: _TypeAlias = ReportAmendmentResponse  # noqa: Y015

@@ -98,8 +98,16 @@ class AuthorityServiceStub:
     """Says that the calling service has destroyed a partner's keys, bundles and spools. Idempotent. Errors: NOT_FOUND."""
     ListSandboxClocks: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ListSandboxClocksRequest, _authority_pb2.ListSandboxClocksResponse]
     """Lists clocks of sandboxes that the calling service doesn't go by yet. Asked again and again."""
+    ListAmendmentOrders: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ListAmendmentOrdersRequest, _authority_pb2.ListAmendmentOrdersResponse]
+    """Tasks of correction requests of all partners that have something for the erasure service to do: to preview, or to set."""
     FollowSandboxClock: _grpc.UnaryUnaryMultiCallable[_authority_pb2.FollowSandboxClockRequest, _authority_pb2.FollowSandboxClockResponse]
     """Says that the calling service goes by a sandbox's clock. Idempotent. Errors: NOT_FOUND."""
+    IssueAmendmentGrant: _grpc.UnaryUnaryMultiCallable[_authority_pb2.IssueAmendmentGrantRequest, _authority_pb2.IssueAmendmentGrantResponse]
+    """Signs what is to be set for a task: to preview it, or, once it is approved, to set it and to read it back. Each is a new
+    attempt. Errors: NOT_FOUND, STATE_CONFLICT (it was cancelled, or done), INSTRUCTION_REFUSED, SOURCE_NOT_SERVED, FOUR_EYES.
+    """
+    ReportAmendment: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ReportAmendmentRequest, _authority_pb2.ReportAmendmentResponse]
+    """Takes what came of an order. Idempotent; what a newer attempt has overtaken changes nothing. Errors: NOT_FOUND."""
     CheckStaff: _grpc.UnaryUnaryMultiCallable[_authority_pb2.CheckStaffRequest, _authority_pb2.CheckStaffResponse]
     """Does a member of the operator's staff hold one of these roles by a grant of two others? Asked for every call of staff, so
     that a revoked grant ends at once. Errors: FOUR_EYES.
@@ -199,8 +207,16 @@ class AuthorityServiceAsyncStub(AuthorityServiceStub):
     """Says that the calling service has destroyed a partner's keys, bundles and spools. Idempotent. Errors: NOT_FOUND."""
     ListSandboxClocks: _aio.UnaryUnaryMultiCallable[_authority_pb2.ListSandboxClocksRequest, _authority_pb2.ListSandboxClocksResponse]  # type: ignore[assignment]
     """Lists clocks of sandboxes that the calling service doesn't go by yet. Asked again and again."""
+    ListAmendmentOrders: _aio.UnaryUnaryMultiCallable[_authority_pb2.ListAmendmentOrdersRequest, _authority_pb2.ListAmendmentOrdersResponse]  # type: ignore[assignment]
+    """Tasks of correction requests of all partners that have something for the erasure service to do: to preview, or to set."""
     FollowSandboxClock: _aio.UnaryUnaryMultiCallable[_authority_pb2.FollowSandboxClockRequest, _authority_pb2.FollowSandboxClockResponse]  # type: ignore[assignment]
     """Says that the calling service goes by a sandbox's clock. Idempotent. Errors: NOT_FOUND."""
+    IssueAmendmentGrant: _aio.UnaryUnaryMultiCallable[_authority_pb2.IssueAmendmentGrantRequest, _authority_pb2.IssueAmendmentGrantResponse]  # type: ignore[assignment]
+    """Signs what is to be set for a task: to preview it, or, once it is approved, to set it and to read it back. Each is a new
+    attempt. Errors: NOT_FOUND, STATE_CONFLICT (it was cancelled, or done), INSTRUCTION_REFUSED, SOURCE_NOT_SERVED, FOUR_EYES.
+    """
+    ReportAmendment: _aio.UnaryUnaryMultiCallable[_authority_pb2.ReportAmendmentRequest, _authority_pb2.ReportAmendmentResponse]  # type: ignore[assignment]
+    """Takes what came of an order. Idempotent; what a newer attempt has overtaken changes nothing. Errors: NOT_FOUND."""
     CheckStaff: _aio.UnaryUnaryMultiCallable[_authority_pb2.CheckStaffRequest, _authority_pb2.CheckStaffResponse]  # type: ignore[assignment]
     """Does a member of the operator's staff hold one of these roles by a grant of two others? Asked for every call of staff, so
     that a revoked grant ends at once. Errors: FOUR_EYES.
@@ -431,12 +447,38 @@ class AuthorityServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists clocks of sandboxes that the calling service doesn't go by yet. Asked again and again."""
 
     @_abc_1.abstractmethod
+    def ListAmendmentOrders(
+        self,
+        request: _authority_pb2.ListAmendmentOrdersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authority_pb2.ListAmendmentOrdersResponse, _abc.Awaitable[_authority_pb2.ListAmendmentOrdersResponse]]:
+        """Tasks of correction requests of all partners that have something for the erasure service to do: to preview, or to set."""
+
+    @_abc_1.abstractmethod
     def FollowSandboxClock(
         self,
         request: _authority_pb2.FollowSandboxClockRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_authority_pb2.FollowSandboxClockResponse, _abc.Awaitable[_authority_pb2.FollowSandboxClockResponse]]:
         """Says that the calling service goes by a sandbox's clock. Idempotent. Errors: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def IssueAmendmentGrant(
+        self,
+        request: _authority_pb2.IssueAmendmentGrantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authority_pb2.IssueAmendmentGrantResponse, _abc.Awaitable[_authority_pb2.IssueAmendmentGrantResponse]]:
+        """Signs what is to be set for a task: to preview it, or, once it is approved, to set it and to read it back. Each is a new
+        attempt. Errors: NOT_FOUND, STATE_CONFLICT (it was cancelled, or done), INSTRUCTION_REFUSED, SOURCE_NOT_SERVED, FOUR_EYES.
+        """
+
+    @_abc_1.abstractmethod
+    def ReportAmendment(
+        self,
+        request: _authority_pb2.ReportAmendmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authority_pb2.ReportAmendmentResponse, _abc.Awaitable[_authority_pb2.ReportAmendmentResponse]]:
+        """Takes what came of an order. Idempotent; what a newer attempt has overtaken changes nothing. Errors: NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def CheckStaff(

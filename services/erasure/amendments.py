@@ -1,0 +1,137 @@
+"""What governance orders to be put right or marked: looked for, previewed, and once it is approved set and read back.
+
+Neither person nor values are kept here: they come with an order's grant and go with the call.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dsr.authority.v1 import authority_pb2
+from dsr.connector.v1 import connector_pb2
+from dsr.connector.v1.grant_pb2 import Grant
+from dsr.v1 import correction_pb2
+
+from dsrkit import log
+from dsrkit.errors import DsrError
+from dsrkit.requests.connector import Connector
+from dsrkit.requests.model import Found
+from dsrkit.requests.runtime import Toolbox
+from services.erasure.readback import ReadBack, amended
+
+_O = correction_pb2.CorrectionRequest.Amendment
+_OUTCOME = connector_pb2.Amended
+_OBSTACLES = {
+    "METHOD_UNKNOWN": _O.OBSTACLE_NOT_CAPABLE,
+    "FIELD_NOT_AMENDABLE": _O.OBSTACLE_NOT_AMENDABLE,
+    "VALUE_UNFIT": _O.OBSTACLE_VALUE_UNFIT,
+    "SOURCE_REJECTED": _O.OBSTACLE_REJECTED,
+    "SOURCE_INCONSISTENT": _O.OBSTACLE_INCONSISTENT,
+}
+"""What trying again doesn't mend; people have to see to it."""
+_DONE = frozenset({_OUTCOME.OUTCOME_AMENDED, _OUTCOME.OUTCOME_REPLAYED, _OUTCOME.OUTCOME_RECONSTRUCTED})
+
+
+class Amendments:
+    """Pulls orders, as sweeps are pulled: governance holds nothing by which it could set a field."""
+
+    def __init__(self, tools: Toolbox) -> None:
+        self._authority = tools.parts.authority
+        self._connectors = tools.connectors
+
+    async def pull(self) -> None:
+        """Chore. An order that fails is left for the next time, and the others are done."""
+        for order in await self._authority.amendment_orders():
+            try:
+                await self._carry_out(order)
+            except DsrError as error:
+                log.get_logger().warning("amendment.waiting", request=order.request, reason=error.reason)
+
+    async def _carry_out(self, order: authority_pb2.AmendmentOrder) -> None:
+        report = authority_pb2.ReportAmendmentRequest(request=order.request, source=order.source)
+        told = await self._authority.amendment_grant(order, [])
+        report.attempt = told.attempt
+        try:
+            await self._work(order, told, report)
+        except _Obstacle as found:
+            report.obstacle = found.obstacle
+        except DsrError as error:
+            if error.reason not in _OBSTACLES:
+                raise
+            report.obstacle, report.field = _OBSTACLES[error.reason], error.metadata.get("field", "")
+        await self._authority.report_amendment(report)
+
+    async def _work(
+        self,
+        order: authority_pb2.AmendmentOrder,
+        told: authority_pb2.IssueAmendmentGrantResponse,
+        report: authority_pb2.ReportAmendmentRequest,
+    ) -> None:
+        connector = Connector.of(order.source, told.data_source)
+        described = await self._connectors.describe(connector)
+        if connector_pb2.CAPABILITY_AMEND not in described.capabilities:
+            raise _Obstacle(_O.OBSTACLE_NOT_CAPABLE)
+        flags = {(c.name, flag.name): flag for c in described.collections for flag in c.flags}
+        told = await self._authority.amendment_grant(
+            order,
+            [authority_pb2.DeclaredFlag(collection=c, flag=n, field=f.field) for (c, n), f in flags.items()],
+        )
+        report.attempt = told.attempt
+        if not told.HasField("grant"):
+            raise _Obstacle(_O.OBSTACLE_NOT_CAPABLE)
+        subject = connector_pb2.Subject(subject_ref=order.request.rpartition("/")[2], identities=told.identities)
+        found = _one_person(await self._connectors.locate(connector, subject, with_anchors=False))
+        request = connector_pb2.AmendRequest(
+            grant=told.grant, subject=subject, expected=found.located.collections, preview=order.preview
+        )
+        done = await self._connectors.amend(connector, request)
+        if done.outcome == _OUTCOME.OUTCOME_CHANGED:
+            raise DsrError("FINGERPRINT_CHANGED", "The records changed just before; again later.", source=order.source)
+        if done.outcome == _OUTCOME.OUTCOME_BLOCKED:
+            raise _Obstacle(_O.OBSTACLE_BLOCKED)
+        if done.outcome == _OUTCOME.OUTCOME_CAP_EXCEEDED and not order.preview:
+            report.exceeded = True
+            return
+        wanted = {_OUTCOME.OUTCOME_PREVIEWED} if order.preview else _DONE
+        if done.outcome not in wanted:
+            raise _inconsistent(order.source, "OUTCOME")
+        if not order.preview:
+            await self._read_back(connector, subject, told, flags)
+        report.collections.extend(done.collections)
+
+    async def _read_back(
+        self,
+        connector: Connector,
+        subject: connector_pb2.Subject,
+        told: authority_pb2.IssueAmendmentGrantResponse,
+        flags: Mapping[tuple[str, str], connector_pb2.Flag],
+    ) -> None:
+        """Nothing is reported done that the source doesn't show: located anew, exported, compared."""
+        granted = Grant.FromString(told.grant.grant)
+        reader = ReadBack(connector.source, amended(granted.amendments, flags))
+        again = await self._connectors.locate(connector, subject, with_anchors=False)
+        request = connector_pb2.ExportRequest(grant=told.read_back, subject=subject)
+        async for part in self._connectors.export(connector, request):
+            reader.take(part)
+        reader.finish({c.collection: c.records for c in again.located.collections})
+        if reader.left:
+            raise _inconsistent(connector.source, "READ_BACK")
+
+
+@dataclass
+class _Obstacle(Exception):
+    """People have to do it."""
+
+    obstacle: "_O.Obstacle.ValueType"
+
+
+def _one_person(found: Found) -> Found:
+    if not any(count.records for count in found.located.collections):
+        raise _Obstacle(_O.OBSTACLE_NOT_FOUND)
+    collections = [person.collection for person in found.located.people]
+    if len(set(collections)) < len(collections):
+        raise _Obstacle(_O.OBSTACLE_AMBIGUOUS)
+    return found
+
+
+def _inconsistent(source: str, why: str) -> DsrError:
+    return DsrError("SOURCE_INCONSISTENT", "What was set isn't what is there.", source=source, why=why)
