@@ -24,6 +24,7 @@ from services.governance.corrections.closing import complete_task
 from services.governance.gatekeeper import Gatekeeper
 from services.governance.keeping import keep
 from services.governance.notifications.outbox import notify
+from services.governance.sandbox.domain import mark
 from services.governance.services import own_right
 from services.governance.store import SCHEMA
 from services.governance.tools import Tools, refused
@@ -105,12 +106,14 @@ class AmendmentRpcs(AuthorityServiceServicer):
         )
         if found:
             found = found if preview else amendments.approved(found, changes)
-            grant = self._amendment_grant(request, task, numbered["attempt"], policy["accepted"], found)
+            grant = self._amendment_grant(request, task, source, numbered["attempt"], policy["accepted"], found)
             told.grant.CopyFrom(self._signer.sign(grant, datetime.now(UTC)))
             if not preview:
                 back = Grant(operation=Grant.OPERATION_EXPORT, instructions=amendments.reading_back(changes))
                 for name in ("source", "task", "attempt", "plan_digest", "approver", "request", "policy_version"):
                     setattr(back, name, getattr(grant, name))
+                if grant.HasField("sandbox"):
+                    back.sandbox.CopyFrom(grant.sandbox)
                 told.read_back.CopyFrom(self._signer.sign(back, datetime.now(UTC)))
         return told
 
@@ -118,6 +121,7 @@ class AmendmentRpcs(AuthorityServiceServicer):
         self,
         request: pb.IssueAmendmentGrantRequest,
         task: asyncpg.Record,
+        source: governance_pb2.DataSource,
         attempt: int,
         policy: int,
         found: Sequence[Amendment],
@@ -133,6 +137,7 @@ class AmendmentRpcs(AuthorityServiceServicer):
             request=request.request,
             policy_version=policy,
             amendments=found,
+            sandbox=mark(source),
         )
 
     async def ReportAmendment(self, request: pb.ReportAmendmentRequest, context: Any) -> pb.ReportAmendmentResponse:

@@ -107,6 +107,7 @@ COMMANDS: Mapping[str, Command] = {
         "{correctionRequests} --reason complexity --subject-told-at now", words="correction extend"
     ),
     "CompleteCorrectionTask": Command("{correctionRequests} --source shop --evidence TICKET-7"),
+    "ApproveCorrectionTask": Command(f"{{correctionRequests}} --source shop --plan-digest {_DIGEST}"),
     "LiftRestriction": Command("{correctionRequests} --subject-told-at now"),
     "CreateSubjectRefusal": Command(
         "--right A15 --reason eu-gdpr:JustificationA12ManifestlyUnfounded --received-at 2026-01-31T12:00Z "
