@@ -210,6 +210,8 @@ async def test_how_long_data_stays(desk: Desk) -> None:
 
 async def test_corrections_and_whom_to_tell(desk: Desk) -> None:
     await desk.does("alice", "correction create", "correction get", "correction list", "correction extend")
+    # Neither source declares a flag: there is no preview to approve.
+    await desk.does("bob", "correction approve-task", refused="STATE_CONFLICT")
     await desk.does("alice", "correction lift-restriction", "correction complete-task")
     await desk.does("alice", "correction create", "correction cancel")
     stored = await desk.json("adam", "datamap", "get")
