@@ -145,15 +145,15 @@ class AuthorityServiceStub(object):
                 request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListSandboxClocksRequest.SerializeToString,
                 response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListSandboxClocksResponse.FromString,
                 _registered_method=True)
-        self.ListAmendmentOrders = channel.unary_unary(
-                '/dsr.authority.v1.AuthorityService/ListAmendmentOrders',
-                request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListAmendmentOrdersRequest.SerializeToString,
-                response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListAmendmentOrdersResponse.FromString,
-                _registered_method=True)
         self.FollowSandboxClock = channel.unary_unary(
                 '/dsr.authority.v1.AuthorityService/FollowSandboxClock',
                 request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.FollowSandboxClockRequest.SerializeToString,
                 response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.FollowSandboxClockResponse.FromString,
+                _registered_method=True)
+        self.ListAmendmentOrders = channel.unary_unary(
+                '/dsr.authority.v1.AuthorityService/ListAmendmentOrders',
+                request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListAmendmentOrdersRequest.SerializeToString,
+                response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListAmendmentOrdersResponse.FromString,
                 _registered_method=True)
         self.IssueAmendmentGrant = channel.unary_unary(
                 '/dsr.authority.v1.AuthorityService/IssueAmendmentGrant',
@@ -376,15 +376,15 @@ class AuthorityServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ListAmendmentOrders(self, request, context):
-        """Tasks of correction requests of all partners that have something for the erasure service to do: to preview, or to set.
+    def FollowSandboxClock(self, request, context):
+        """Says that the calling service goes by a sandbox's clock. Idempotent. Errors: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def FollowSandboxClock(self, request, context):
-        """Says that the calling service goes by a sandbox's clock. Idempotent. Errors: NOT_FOUND.
+    def ListAmendmentOrders(self, request, context):
+        """Tasks of correction requests of all partners that have something for the erasure service to do: to preview, or to set.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -580,15 +580,15 @@ def add_AuthorityServiceServicer_to_server(servicer, server):
                     request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListSandboxClocksRequest.FromString,
                     response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListSandboxClocksResponse.SerializeToString,
             ),
-            'ListAmendmentOrders': grpc.unary_unary_rpc_method_handler(
-                    servicer.ListAmendmentOrders,
-                    request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListAmendmentOrdersRequest.FromString,
-                    response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListAmendmentOrdersResponse.SerializeToString,
-            ),
             'FollowSandboxClock': grpc.unary_unary_rpc_method_handler(
                     servicer.FollowSandboxClock,
                     request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.FollowSandboxClockRequest.FromString,
                     response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.FollowSandboxClockResponse.SerializeToString,
+            ),
+            'ListAmendmentOrders': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAmendmentOrders,
+                    request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListAmendmentOrdersRequest.FromString,
+                    response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListAmendmentOrdersResponse.SerializeToString,
             ),
             'IssueAmendmentGrant': grpc.unary_unary_rpc_method_handler(
                     servicer.IssueAmendmentGrant,
@@ -1247,33 +1247,6 @@ class AuthorityService(object):
             _registered_method=True)
 
     @staticmethod
-    def ListAmendmentOrders(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/dsr.authority.v1.AuthorityService/ListAmendmentOrders',
-            dsr_dot_authority_dot_v1_dot_authority__pb2.ListAmendmentOrdersRequest.SerializeToString,
-            dsr_dot_authority_dot_v1_dot_authority__pb2.ListAmendmentOrdersResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
     def FollowSandboxClock(request,
             target,
             options=(),
@@ -1290,6 +1263,33 @@ class AuthorityService(object):
             '/dsr.authority.v1.AuthorityService/FollowSandboxClock',
             dsr_dot_authority_dot_v1_dot_authority__pb2.FollowSandboxClockRequest.SerializeToString,
             dsr_dot_authority_dot_v1_dot_authority__pb2.FollowSandboxClockResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAmendmentOrders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dsr.authority.v1.AuthorityService/ListAmendmentOrders',
+            dsr_dot_authority_dot_v1_dot_authority__pb2.ListAmendmentOrdersRequest.SerializeToString,
+            dsr_dot_authority_dot_v1_dot_authority__pb2.ListAmendmentOrdersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -98,10 +98,10 @@ class AuthorityServiceStub:
     """Says that the calling service has destroyed a partner's keys, bundles and spools. Idempotent. Errors: NOT_FOUND."""
     ListSandboxClocks: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ListSandboxClocksRequest, _authority_pb2.ListSandboxClocksResponse]
     """Lists clocks of sandboxes that the calling service doesn't go by yet. Asked again and again."""
-    ListAmendmentOrders: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ListAmendmentOrdersRequest, _authority_pb2.ListAmendmentOrdersResponse]
-    """Tasks of correction requests of all partners that have something for the erasure service to do: to preview, or to set."""
     FollowSandboxClock: _grpc.UnaryUnaryMultiCallable[_authority_pb2.FollowSandboxClockRequest, _authority_pb2.FollowSandboxClockResponse]
     """Says that the calling service goes by a sandbox's clock. Idempotent. Errors: NOT_FOUND."""
+    ListAmendmentOrders: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ListAmendmentOrdersRequest, _authority_pb2.ListAmendmentOrdersResponse]
+    """Tasks of correction requests of all partners that have something for the erasure service to do: to preview, or to set."""
     IssueAmendmentGrant: _grpc.UnaryUnaryMultiCallable[_authority_pb2.IssueAmendmentGrantRequest, _authority_pb2.IssueAmendmentGrantResponse]
     """Signs what is to be set for a task: to preview it, or, once it is approved, to set it and to read it back. Each is a new
     attempt. Errors: NOT_FOUND, STATE_CONFLICT (it was cancelled, or done), INSTRUCTION_REFUSED, SOURCE_NOT_SERVED, FOUR_EYES.
@@ -207,10 +207,10 @@ class AuthorityServiceAsyncStub(AuthorityServiceStub):
     """Says that the calling service has destroyed a partner's keys, bundles and spools. Idempotent. Errors: NOT_FOUND."""
     ListSandboxClocks: _aio.UnaryUnaryMultiCallable[_authority_pb2.ListSandboxClocksRequest, _authority_pb2.ListSandboxClocksResponse]  # type: ignore[assignment]
     """Lists clocks of sandboxes that the calling service doesn't go by yet. Asked again and again."""
-    ListAmendmentOrders: _aio.UnaryUnaryMultiCallable[_authority_pb2.ListAmendmentOrdersRequest, _authority_pb2.ListAmendmentOrdersResponse]  # type: ignore[assignment]
-    """Tasks of correction requests of all partners that have something for the erasure service to do: to preview, or to set."""
     FollowSandboxClock: _aio.UnaryUnaryMultiCallable[_authority_pb2.FollowSandboxClockRequest, _authority_pb2.FollowSandboxClockResponse]  # type: ignore[assignment]
     """Says that the calling service goes by a sandbox's clock. Idempotent. Errors: NOT_FOUND."""
+    ListAmendmentOrders: _aio.UnaryUnaryMultiCallable[_authority_pb2.ListAmendmentOrdersRequest, _authority_pb2.ListAmendmentOrdersResponse]  # type: ignore[assignment]
+    """Tasks of correction requests of all partners that have something for the erasure service to do: to preview, or to set."""
     IssueAmendmentGrant: _aio.UnaryUnaryMultiCallable[_authority_pb2.IssueAmendmentGrantRequest, _authority_pb2.IssueAmendmentGrantResponse]  # type: ignore[assignment]
     """Signs what is to be set for a task: to preview it, or, once it is approved, to set it and to read it back. Each is a new
     attempt. Errors: NOT_FOUND, STATE_CONFLICT (it was cancelled, or done), INSTRUCTION_REFUSED, SOURCE_NOT_SERVED, FOUR_EYES.
@@ -447,20 +447,20 @@ class AuthorityServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists clocks of sandboxes that the calling service doesn't go by yet. Asked again and again."""
 
     @_abc_1.abstractmethod
-    def ListAmendmentOrders(
-        self,
-        request: _authority_pb2.ListAmendmentOrdersRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_authority_pb2.ListAmendmentOrdersResponse, _abc.Awaitable[_authority_pb2.ListAmendmentOrdersResponse]]:
-        """Tasks of correction requests of all partners that have something for the erasure service to do: to preview, or to set."""
-
-    @_abc_1.abstractmethod
     def FollowSandboxClock(
         self,
         request: _authority_pb2.FollowSandboxClockRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_authority_pb2.FollowSandboxClockResponse, _abc.Awaitable[_authority_pb2.FollowSandboxClockResponse]]:
         """Says that the calling service goes by a sandbox's clock. Idempotent. Errors: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ListAmendmentOrders(
+        self,
+        request: _authority_pb2.ListAmendmentOrdersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authority_pb2.ListAmendmentOrdersResponse, _abc.Awaitable[_authority_pb2.ListAmendmentOrdersResponse]]:
+        """Tasks of correction requests of all partners that have something for the erasure service to do: to preview, or to set."""
 
     @_abc_1.abstractmethod
     def IssueAmendmentGrant(
