@@ -47,6 +47,6 @@ async def _owe(tools: Tools, connection: Connection, name: str, row: asyncpg.Rec
     if row["touched"]:
         # A recipient that is a data source of its own needs no word where its connector did it.
         tasks = await tools.store.rows(connection, "corrections.tasks", row["id"])
-        done = [task["source"] for task in tasks if task["amendment"] == "AMENDED"]
+        done = [task["source"] for task in tasks if task["state"] == "AMENDED"]
         args = (row["kind"], row["creator"], row["due_time"], row["data_map_revision"], row["touched"], done)
         await owe(tools, connection, row["partner"], Debt(name, *args))

@@ -64,7 +64,7 @@ class AmendmentRpcs(AuthorityServiceServicer):
                 pb.AmendmentOrder(
                     request=f"{row['partner']}/correctionRequests/{row['correction']}",
                     source=row["source"],
-                    preview=row["amendment"] == "PREVIEWING",
+                    preview=row["state"] == "PREVIEWING",
                 )
                 for row in rows
             ]
@@ -79,12 +79,12 @@ class AmendmentRpcs(AuthorityServiceServicer):
         partner = parse_partner(request.request, "request")
         async with partner_transaction(self._store.pool, partner) as connection:
             row, task = await self._amendment_task(connection, request.request, request.source)
-            if row["state"] != "OPEN" or task["amendment"] not in ("PREVIEWING", "APPROVED"):
+            if row["state"] != "OPEN" or task["state"] not in ("PREVIEWING", "APPROVED"):
                 text = "There is nothing to set for this task."
-                raise DsrError("STATE_CONFLICT", text, state=task["amendment"] or row["state"], allowed="APPROVED")
+                raise DsrError("STATE_CONFLICT", text, state=task["state"] or row["state"], allowed="APPROVED")
             source = await self._amended_source(connection, request.source)
             demand = await self._demand(partner, row)
-            preview = task["amendment"] == "PREVIEWING"
+            preview = task["state"] == "PREVIEWING"
             if not preview:
                 await self._check_amendment_approver(connection, task["approver"])
             current = await self._store.row(connection, "data_map", 0)
@@ -132,8 +132,8 @@ class AmendmentRpcs(AuthorityServiceServicer):
             operation=Grant.OPERATION_AMEND,
             task=f"{task['correction']}-{request.source.rpartition('/')[2]}",
             attempt=attempt,
-            plan_digest=task["plan_digest"] if task["amendment"] == "APPROVED" else "",
-            approver=task["approver"] if task["amendment"] == "APPROVED" else "",
+            plan_digest=task["plan_digest"] if task["state"] == "APPROVED" else "",
+            approver=task["approver"] if task["state"] == "APPROVED" else "",
             request=request.request,
             policy_version=policy,
             amendments=found,
@@ -149,7 +149,7 @@ class AmendmentRpcs(AuthorityServiceServicer):
         async with partner_transaction(self._store.pool, partner) as connection:
             row, task = await self._amendment_task(connection, request.request, request.source)
             stale = request.attempt != task["attempt"] or row["state"] != "OPEN" or task["complete_time"] is not None
-            if stale or task["amendment"] not in ("PREVIEWING", "APPROVED"):
+            if stale or task["state"] not in ("PREVIEWING", "APPROVED"):
                 return pb.ReportAmendmentResponse()
             now = self._tools.clock()
             if request.obstacle:
@@ -160,7 +160,7 @@ class AmendmentRpcs(AuthorityServiceServicer):
                 await self._set_amendment(connection, task, "PREVIEWING", [])
             elif (changes := amendments.counted(task["changes"], request.collections)) is None:
                 await self._set_amendment(connection, task, "BY_HAND", [], obstacle=_OBSTACLE.OBSTACLE_INCONSISTENT)
-            elif task["amendment"] == "PREVIEWING":
+            elif task["state"] == "PREVIEWING":
                 await self._amendment_previewed(connection, row, task, request, changes, now)
             else:
                 await self._set_amendment(connection, task, "AMENDED", changes)

@@ -170,11 +170,11 @@ class CorrectionServicer(CorrectionServiceServicer):
             task = await self._store.row(connection, "corrections.task", row["id"], request.source)
             if task is None:
                 raise invalid("source", "is not the data source of one of the request's tasks")
-            if task["amendment"] in ("APPROVED", "AMENDED") and task["plan_digest"] == request.plan_digest:
+            if task["state"] in ("APPROVED", "AMENDED") and task["plan_digest"] == request.plan_digest:
                 return
             _need(row, "OPEN")
-            if task["amendment"] != "PREVIEWED" or task["complete_time"] is not None:
-                state = "done" if task["complete_time"] is not None else task["amendment"]
+            if task["state"] != "PREVIEWED" or task["complete_time"] is not None:
+                state = "done" if task["complete_time"] is not None else task["state"]
                 text = "There is no preview that waits for an approval."
                 raise DsrError("STATE_CONFLICT", text, state=state, allowed="PREVIEWED")
             if task["plan_digest"] != request.plan_digest:

@@ -67,14 +67,14 @@ def _task(row: asyncpg.Record, due: Timestamp) -> pb.CorrectionRequest.Task:
     )
     if row["complete_time"]:
         task.complete_time.FromDatetime(row["complete_time"])
-    if row["amendment"]:
+    if row["state"]:
         _fill_amendment(task.amendment, row)
     return task
 
 
 def _fill_amendment(message: pb.CorrectionRequest.Amendment, row: asyncpg.Record) -> None:
-    message.state = pb.CorrectionRequest.Amendment.State.Value(f"STATE_{row['amendment']}")
-    if row["amendment"] != "PREVIEWING":
+    message.state = pb.CorrectionRequest.Amendment.State.Value(f"STATE_{row['state']}")
+    if row["state"] != "PREVIEWING":
         for change in row["changes"]:
             message.changes.add(**change)
     message.plan_digest, message.approver = row["plan_digest"], row["approver"]

@@ -4,7 +4,7 @@ INSERT INTO correction (partner, id, kind, creator, capacity, received_time, tim
 VALUES (dsr.current_partner(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15)
 
 -- name: add_task
-INSERT INTO correction_task (partner, correction, source, custody, owner, amendment)
+INSERT INTO correction_task (partner, correction, source, custody, owner, state)
 VALUES (dsr.current_partner(), $1, $2, $3, $4, 'PREVIEWING')
 
 -- name: get
@@ -38,9 +38,9 @@ WHERE correction = $1 AND source = $2 AND complete_time IS NULL
 SELECT count(*) AS open FROM correction_task WHERE correction = $1 AND complete_time IS NULL
 
 -- name: orders
-SELECT t.partner, t.correction, t.source, t.amendment
+SELECT t.partner, t.correction, t.source, t.state
 FROM correction_task AS t JOIN correction AS c ON (c.partner, c.id) = (t.partner, t.correction)
-WHERE t.complete_time IS NULL AND t.amendment IN ('PREVIEWING', 'APPROVED') AND c.complete_time IS NULL
+WHERE t.complete_time IS NULL AND t.state IN ('PREVIEWING', 'APPROVED') AND c.complete_time IS NULL
 ORDER BY t.attempt, c.due_time, t.source LIMIT 50
 
 -- name: task
@@ -51,7 +51,7 @@ UPDATE correction_task SET attempt = attempt + 1, changes = $3 WHERE correction 
 
 -- name: set_amendment
 UPDATE correction_task
-SET amendment = $3, changes = $4, plan_digest = $5, approver = $6, approve_time = $7, obstacle = $8, field = $9
+SET state = $3, changes = $4, plan_digest = $5, approver = $6, approve_time = $7, obstacle = $8, field = $9
 WHERE correction = $1 AND source = $2
 
 -- name: restrict
