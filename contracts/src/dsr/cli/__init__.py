@@ -58,7 +58,8 @@ def build(terminal: Terminal, wanted: Collection[str] | None = None) -> typer.Ty
     groups["snapshot"].command("scan")(snapshots.scan)
     calls.add_to({noun: group for noun, group in groups.items() if wanted is None or noun in wanted})
     for right in requests.RIGHTS:
-        app.add_typer(requests.group(right), name=right.name, rich_help_panel=panels.REQUESTS)
+        group = requests.group(right, empty=wanted is not None and right.name not in wanted)
+        app.add_typer(group, name=right.name, rich_help_panel=panels.REQUESTS)
     for noun, group in groups.items():
         app.add_typer(group, name=noun, rich_help_panel=NOUNS[noun].panel)
     app.command()(token)

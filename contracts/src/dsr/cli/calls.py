@@ -5,6 +5,7 @@ or the first word of the RPC; its options are the fields of its request, its hel
 `dsr.cli.commands` adds what no proto says: an example, what to ask before, which columns a list has, other names.
 """
 
+import functools
 import inspect
 import re
 import uuid
@@ -34,6 +35,7 @@ def methods() -> Iterator[MethodDescriptor]:
         yield from (() if service.name in RIGHTS else service.methods)
 
 
+@functools.cache
 def words_of(method: MethodDescriptor) -> tuple[str, str]:
     """Noun and verb."""
     command = COMMANDS.get(method.name, Command())

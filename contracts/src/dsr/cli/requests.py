@@ -24,9 +24,11 @@ UNFINISHED = 3
 """Status with which `watch` ends when the request is over but not completed, or waits for a decision."""
 
 
-def group(right: Right) -> typer.Typer:
-    """The commands of one right."""
+def group(right: Right, *, empty: bool = False) -> typer.Typer:
+    """The commands of one right; `empty`: only what the list of groups shows of it."""
     app = typer.Typer(no_args_is_help=True, help=right.about)
+    if empty:
+        return app
     app.command("create")(_create(right))
     app.command("get")(_get(right))
     app.command("list")(_list(right))
