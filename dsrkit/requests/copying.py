@@ -111,6 +111,7 @@ async def write_bundle(
         for collection in done.result["collections"]
     ]
     bundle = await tools.bundles.write(task, key, partner, filename, lambda: build(parts))
+    bundle["sandbox"] = partner.sandbox
     where = tools.parts.authority.bundle_location
     if where is not None:
         bundle["location"] = {"provider": where.provider, "site": where.site, "country": where.country}

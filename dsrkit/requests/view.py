@@ -15,6 +15,7 @@ from dsrkit.errors import invalid, not_found, reason_value
 from dsrkit.requests.flow import latest
 from dsrkit.requests.model import Dossier, Known, Request, Right
 from dsrkit.tasks import Task
+from dsrkit.watermark import watermark
 
 _TYPE = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _PARTNER = re.compile(r"partners/[a-z0-9][a-z0-9-]{1,38}[a-z0-9]")
@@ -222,6 +223,7 @@ def fill_bundle(message: request_pb2.Bundle, request: Request, tasks: Sequence[T
     message.media_type = bundle["media_type"]
     message.size_bytes = bundle["size"]
     message.sha256 = bundle["sha256"]
+    message.sandbox = watermark(bundle.get("sandbox", False))
     if "location" in bundle:
         message.location.CopyFrom(governance_pb2.Location(**bundle["location"]))
     if request.bundle_expire_time:

@@ -138,6 +138,7 @@ def _after_verify(request: Request, tasks: Sequence[Task]) -> Move | None:
     verified = {s: t.result for s, t in latest(tasks, "verify").items()}
     report = {
         "outcomes": outcomes(request.facts["plan"], erased, verified),
+        "sandbox": request.facts["plan"].get("sandbox", False),
         "verify_time": max(t.update_time for t in tasks if t.step in ("verify", "finish")).astimezone(UTC).isoformat(),
         "bundles_ended": finished[-1].result["bundles_ended"],
         "snapshots": finished[-1].result.get("snapshots", []),

@@ -21,6 +21,7 @@ from dsrkit.requests.downloads import serve_bytes
 from dsrkit.requests.model import Request
 from dsrkit.requests.servicer import Parts, RequestRpcs, conflict, scope
 from dsrkit.tasks import NewTask, Task
+from dsrkit.watermark import watermark
 from services.erasure.domain import effective
 
 _WAITS_FOR_APPROVAL = frozenset({"PLANNED", "PLAN_CHANGED"})
@@ -200,6 +201,7 @@ def _fill_plan(message: pb.ErasureRequest.Plan, plan: Mapping[str, Any]) -> None
 def _fill_report(message: pb.ErasureRequest.Report, report: Mapping[str, Any]) -> None:
     message.verify_time.FromDatetime(datetime.fromisoformat(report["verify_time"]))
     message.bundles_ended = report["bundles_ended"]
+    message.sandbox = watermark(report.get("sandbox", False))
     message.operator = report.get("operator", "")
     message.dpo_contact = report.get("dpo_contact", "")
     for snapshot in report.get("snapshots", ()):

@@ -91,6 +91,7 @@ class ErasureSteps:
             (await self._flow.key(request)).secret,
             clock.now().isoformat(),
         )
+        made["sandbox"] = partner.sandbox
         return Done(records=sum(c["records"] for c in made["collections"]), result={"plan": made})
 
     async def approve(self, task: Task) -> Done:

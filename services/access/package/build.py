@@ -10,6 +10,7 @@ from dsrkit.datapackage import Resource
 from dsrkit.filenames import Names
 from dsrkit.filerecords import Extracted
 from dsrkit.parts import Part, Report
+from dsrkit.watermark import WATERMARK
 from services.access.package import page
 from services.access.package.facts import Collection, Shown, Source, gather, processing
 
@@ -30,6 +31,7 @@ def build(report: Report, parts: Sequence[Part]) -> Iterator[bytes]:
         "External-Identifier": report.request,
         "External-Description": "Copy of personal data and information on its processing (Art. 15 GDPR)",
         "Contact-Name": report.partner.privacy_contact,
+        **({"Sandbox": WATERMARK} if report.partner.sandbox else {}),
     }
     tags = [File("index.html", page.render(report, sources))]
     return bag.write(base(report), report.package_time, info, _payload(report, sources), tags)

@@ -11,6 +11,7 @@ from dsrkit import payload
 from dsrkit.filenames import Names
 from dsrkit.filerecords import holds_files
 from dsrkit.parts import Part, Report, SourceReport, inconsistent
+from dsrkit.watermark import WATERMARK
 from services.access.package import words
 
 
@@ -161,6 +162,7 @@ def processing(report: Report, sources: Sequence[Source]) -> dict[str, Any]:
     return {
         "title": "Information on the processing of personal data",
         "article": "GDPR Art. 15(1) and (2)",
+        **({"sandbox": WATERMARK} if partner.sandbox else {}),
         "request": report.request,
         "received_time": report.received_time.isoformat(),
         "package_time": report.package_time.isoformat(),

@@ -22,6 +22,7 @@ from markupsafe import Markup
 
 from dsrkit.jsonlines import Cut, Lines, Malformed, Number
 from dsrkit.parts import Field, Report, inconsistent, read
+from dsrkit.watermark import WATERMARK
 from services.access.package import words
 from services.access.package.facts import Collection, Source
 
@@ -185,6 +186,7 @@ def render(report: Report, sources: Sequence[Source]) -> Iterator[bytes]:
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         words=words,
         utc=UTC,
+        watermark=WATERMARK,
         records=records,
         columns=columns,
         shown_records=SHOWN_RECORDS,

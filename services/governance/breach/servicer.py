@@ -19,6 +19,7 @@ from dsrkit.db import Connection, partner_transaction, sweeper_transaction
 from dsrkit.errors import DsrError, invalid
 from dsrkit.requests.downloads import serve_bytes
 from dsrkit.requests.view import known_enum, parse_partner
+from dsrkit.watermark import watermark
 from services.governance import messages
 from services.governance.breach import document, domain, scope, view
 from services.governance.notifications.outbox import notify
@@ -232,6 +233,7 @@ class BreachServicer(BreachServiceServicer):
             row = await self._store.need(connection, "breach.get", "resource", _id(name))
             key = await self._tools.vault.get(partner, view.KEY.format(row["id"]))
             message = view.breach(row, key, self._tools.dpo_contact)
+            message.sandbox = watermark(await self._store.row(connection, "sandbox.sandbox") is not None)
             await scope.fill(self._store, connection, self._tools.clock, row, message)
             entries = await self._store.rows(connection, "breach.entries", row["id"])
         message.timeline.extend(view.entry(one, key) for one in entries)

@@ -7,6 +7,7 @@ from dsrkit import log
 from dsrkit.db import partner_transaction
 from dsrkit.errors import DsrError
 from dsrkit.tasks import Done, Task
+from dsrkit.watermark import watermark
 from services.governance.notifications import contacts
 from services.governance.notifications.webhook import overdue
 from services.governance.notifications.words import letter
@@ -27,10 +28,11 @@ class Email:
         tools, channel = self._tools, task.input["channel"]
         async with partner_transaction(tools.store.pool, task.partner) as connection:
             known = await contacts.load(tools.store, tools.vault, connection, task.partner)
+            mark = watermark(await tools.store.row(connection, "sandbox.sandbox") is not None)
         if known is None or channel not in known[0].channels():
             return Done(result={"outcome": "NO_CONTACT"})
         try:
-            taken = await self._hand_over(self._letter(task, known[0].address(channel)))
+            taken = await self._hand_over(self._letter(task, known[0].address(channel), mark))
         except DsrError:
             if not overdue(tools, task):
                 raise
@@ -45,10 +47,10 @@ class Email:
             raise DsrError("SOURCE_UNAVAILABLE", text, retry_after=timedelta(minutes=5))
         return await self._tools.mail.send(message)
 
-    def _letter(self, task: Task, address: str) -> EmailMessage:
+    def _letter(self, task: Task, address: str, mark: str) -> EmailMessage:
         tools = self._tools
         subject, text = letter(
-            task.input["kind"], task.input["resource"], task.input["facts"], tools.operator, tools.dpo_contact
+            task.input["kind"], task.input["resource"], task.input["facts"], tools.operator, tools.dpo_contact, mark
         )
         message = EmailMessage()
         message["To"] = address

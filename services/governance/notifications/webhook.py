@@ -13,6 +13,7 @@ from dsrkit.db import partner_transaction
 from dsrkit.errors import DsrError
 from dsrkit.tasks import Done, Task
 from dsrkit.vault import KeyGone, RequestKey
+from dsrkit.watermark import watermark
 from services.governance.notifications.words import DATA
 from services.governance.tools import Tools
 
@@ -31,13 +32,14 @@ class Deliver:
         identifier, store = UUID(task.input["webhook"]), self._tools.store
         async with partner_transaction(store.pool, task.partner) as connection:
             row = await store.row(connection, "webhook", identifier)
+            mark = watermark(await store.row(connection, "sandbox.sandbox") is not None)
         if row is None or not row["enabled"]:
             return Done(result={"outcome": "NO_WEBHOOK"})
         try:
             key = await self._tools.vault.get(task.partner, f"webhook-{identifier}")
         except KeyGone:
             return Done(result={"outcome": "NO_WEBHOOK"})
-        data = {"resource": task.input["resource"], **task.input["facts"]}
+        data = {"resource": task.input["resource"], **task.input["facts"], **({"sandbox": mark} if mark else {})}
         body = orjson.dumps({"type": task.input["kind"], "timestamp": task.input["time"], "data": data})
         sent = datetime.now(UTC)  # of this attempt: receivers compare it with their own clocks
         signatures = [

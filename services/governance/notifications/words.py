@@ -10,9 +10,17 @@ DATA: Mapping[str, Any] = yaml.safe_load(resources.files(__package__).joinpath("
 KINDS: Mapping[str, Mapping[str, Any]] = DATA["kinds"]
 
 
-def letter(kind: str, resource: str, facts: Mapping[str, str], operator: str, dpo_contact: str) -> tuple[str, str]:
-    """Subject and text of an e-mail: names of resources, never personal data, and the DPO's contact (policy P18)."""
+def letter(
+    kind: str, resource: str, facts: Mapping[str, str], operator: str, dpo_contact: str, mark: str = ""
+) -> tuple[str, str]:
+    """Subject and text of an e-mail: names of resources, never personal data, and the DPO's contact (policy P18).
+
+    `mark`: what a sandbox says of itself.
+    """
     words = KINDS[kind]
     text = " ".join(words["text"].format(**facts).split())
     signature = f"{operator}\nData protection officer: {dpo_contact}\n"
-    return words["subject"].format(**facts), f"{text}\n\n{resource}\n\n{signature}"
+    subject = words["subject"].format(**facts)
+    if mark:
+        subject, text = f"[Sandbox] {subject}", f"{mark}\n\n{text}"
+    return subject, f"{text}\n\n{resource}\n\n{signature}"

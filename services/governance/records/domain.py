@@ -7,6 +7,7 @@ from typing import Any
 
 from dsr.v1 import governance_pb2 as pb
 
+from dsrkit.watermark import watermark
 from services.governance.law.domain import Law
 
 
@@ -33,6 +34,7 @@ def register(facts: Facts, law: Law) -> dict[str, Any]:
     partner, mapped = facts.partner, {source.source: source for source in facts.data_map.sources}
     return {
         "title": "Record of processing activities carried out for a controller (GDPR Art. 30(2))",
+        "sandbox": watermark(partner.sandbox),
         "period": {"from": facts.after.isoformat() if facts.after else "", "to": facts.before.isoformat()},
         "processor": {"name": facts.operator, "data_protection_officer": facts.dpo_contact},
         "controller": {

@@ -12,6 +12,7 @@ from google.protobuf import json_format
 
 from dsrkit.db import Connection
 from dsrkit.errors import not_found
+from dsrkit.watermark import watermark
 from services.governance import messages
 from services.governance.backups import view as backups
 from services.governance.store import GovernanceStore
@@ -86,6 +87,7 @@ class Known:
             confirmer=row["confirmer"],
             kept=domain.KEPT,
             contact=dpo,
+            sandbox=watermark(any(source.sandbox for source in self.sources)),
         )
         for field in ("create_time", "confirm_time", "effective_time", "certify_time", "shred_time"):
             if row[field] is not None:

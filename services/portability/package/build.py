@@ -12,6 +12,7 @@ from dsrkit.datapackage import Resource
 from dsrkit.filenames import Names
 from dsrkit.filerecords import CONTENT, Extracted, holds_files
 from dsrkit.parts import Part, Report
+from dsrkit.watermark import WATERMARK
 from services.portability.package import readme, scope
 from services.portability.package.parquet import to_parquet
 from services.portability.package.tables import Table, csv_fields, to_csv
@@ -39,6 +40,7 @@ def build(report: Report, parts: Sequence[Part], formats: Collection[Format.Valu
         "External-Identifier": report.request,
         "External-Description": "Personal data in machine-readable form (Art. 20 GDPR)",
         "Contact-Name": report.partner.privacy_contact,
+        **({"Sandbox": WATERMARK} if report.partner.sandbox else {}),
     }
     payload_files, tags = _payload(report, sources, wanted), _tags(report, sources, wanted)
     return bag.write(base(report), report.package_time, info, payload_files, tags)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from textwrap import fill
 
 from dsrkit.parts import Report
+from dsrkit.watermark import WATERMARK
 from services.portability.package.cells import RESTORE
 from services.portability.package.scope import Collection, Source
 
@@ -41,6 +42,7 @@ def render(report: Report, sources: Sequence[Source], formats: Sequence[str]) ->
     if report.operator:
         facts.append(f"Prepared by  {_line(report.operator)}; {_line(report.operator_contact)}")
     blocks = [
+        *([WATERMARK] if report.partner.sandbox else []),
         _titled(f"Your data from {name}", _filled(about), "="),
         "\n".join(facts),
         _titled("What is in it", "\n".join(_files(formats))),

@@ -6,6 +6,7 @@ from typing import Any
 
 from dsrkit.parts import Part, Report, SourceReport, inconsistent
 from dsrkit.portability_rule import Selection, select
+from dsrkit.watermark import WATERMARK
 
 
 @dataclass
@@ -84,6 +85,7 @@ def scope(report: Report, sources: Sequence[Source]) -> dict[str, Any]:
     return {
         "title": "What this copy holds, and what it doesn't",
         "article": "GDPR Art. 20",
+        **({"sandbox": WATERMARK} if report.partner.sandbox else {}),
         "request": report.request,
         "received_time": report.received_time.isoformat(),
         "package_time": report.package_time.isoformat(),

@@ -312,6 +312,7 @@ class Breach(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     NAME_FIELD_NUMBER: _builtins.int
+    SANDBOX_FIELD_NUMBER: _builtins.int
     PHASE_FIELD_NUMBER: _builtins.int
     NATURES_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
@@ -333,6 +334,8 @@ class Breach(_message.Message):
     CLOSE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Identifier. `partners/{partner}/breaches/{id}`; the id is a UUID."""
+    sandbox: _builtins.str
+    """Output only. Of a sandbox: that the people are made up and this proves nothing. Empty for everybody else."""
     phase: Global___Breach.Phase.ValueType
     """Output only. How far it has got."""
     description: _builtins.str
@@ -407,6 +410,7 @@ class Breach(_message.Message):
         self,
         *,
         name: _builtins.str = ...,
+        sandbox: _builtins.str = ...,
         phase: Global___Breach.Phase.ValueType = ...,
         natures: _abc.Iterable[Global___Breach.Nature.ValueType] | None = ...,
         description: _builtins.str = ...,
@@ -429,7 +433,7 @@ class Breach(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "authority_due_time", b"authority_due_time", "aware_time", b"aware_time", "begin_time", b"begin_time", "close_time", b"close_time", "end_time", b"end_time", "notice_time", b"notice_time", "subjects", b"subjects"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activities", b"activities", "authority", b"authority", "authority_due_time", b"authority_due_time", "aware_time", b"aware_time", "begin_time", b"begin_time", "close_time", b"close_time", "concerned", b"concerned", "contact", b"contact", "data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "description", b"description", "end_time", b"end_time", "name", b"name", "natures", b"natures", "notice_time", b"notice_time", "phase", b"phase", "reporter", b"reporter", "subject_counts", b"subject_counts", "subjects", b"subjects", "timeline", b"timeline"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activities", b"activities", "authority", b"authority", "authority_due_time", b"authority_due_time", "aware_time", b"aware_time", "begin_time", b"begin_time", "close_time", b"close_time", "concerned", b"concerned", "contact", b"contact", "data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "description", b"description", "end_time", b"end_time", "name", b"name", "natures", b"natures", "notice_time", b"notice_time", "phase", b"phase", "reporter", b"reporter", "sandbox", b"sandbox", "subject_counts", b"subject_counts", "subjects", b"subjects", "timeline", b"timeline"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -360,10 +360,13 @@ class ErasureRequest(_message.Message):
         SNAPSHOTS_FIELD_NUMBER: _builtins.int
         LAST_SNAPSHOT_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
         RECIPIENT_TASKS_FIELD_NUMBER: _builtins.int
+        SANDBOX_FIELD_NUMBER: _builtins.int
         OPERATOR_FIELD_NUMBER: _builtins.int
         DPO_CONTACT_FIELD_NUMBER: _builtins.int
         bundles_ended: _builtins.int
         """Output only. Bundles of earlier access and portability requests that this erasure ended."""
+        sandbox: _builtins.str
+        """Output only. Of a sandbox: that the people are made up and this proves nothing. Empty for everybody else."""
         operator: _builtins.str
         """Output only. Who carried it out."""
         dpo_contact: _builtins.str
@@ -401,12 +404,13 @@ class ErasureRequest(_message.Message):
             snapshots: _abc.Iterable[_backups_pb2.Snapshot] | None = ...,
             last_snapshot_expire_time: _timestamp_pb2.Timestamp | None = ...,
             recipient_tasks: _abc.Iterable[_recipient_pb2.RecipientTask] | None = ...,
+            sandbox: _builtins.str = ...,
             operator: _builtins.str = ...,
             dpo_contact: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["last_snapshot_expire_time", b"last_snapshot_expire_time", "verify_time", b"verify_time"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["bundles_ended", b"bundles_ended", "dpo_contact", b"dpo_contact", "last_snapshot_expire_time", b"last_snapshot_expire_time", "operator", b"operator", "outcomes", b"outcomes", "recipient_tasks", b"recipient_tasks", "snapshots", b"snapshots", "verify_time", b"verify_time"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["bundles_ended", b"bundles_ended", "dpo_contact", b"dpo_contact", "last_snapshot_expire_time", b"last_snapshot_expire_time", "operator", b"operator", "outcomes", b"outcomes", "recipient_tasks", b"recipient_tasks", "sandbox", b"sandbox", "snapshots", b"snapshots", "verify_time", b"verify_time"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -494,6 +494,7 @@ class Bundle(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     COLLECTIONS_FIELD_NUMBER: _builtins.int
     LOCATION_FIELD_NUMBER: _builtins.int
+    SANDBOX_FIELD_NUMBER: _builtins.int
     state: Global___Bundle.State.ValueType
     """Output only. Whether it can be had."""
     filename: _builtins.str
@@ -506,6 +507,8 @@ class Bundle(_message.Message):
     """Output only. Size of the bytes served."""
     sha256: _builtins.str
     """Output only. SHA-256 of the bytes served, lower-case hex."""
+    sandbox: _builtins.str
+    """Output only. Of a sandbox: that the people are made up and this proves nothing. Empty for everybody else."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. When it ends."""
@@ -529,10 +532,11 @@ class Bundle(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         collections: _abc.Iterable[Global___BundleCollection] | None = ...,
         location: _governance_pb2.Location | None = ...,
+        sandbox: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "location", b"location"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collections", b"collections", "expire_time", b"expire_time", "filename", b"filename", "location", b"location", "media_type", b"media_type", "sha256", b"sha256", "size_bytes", b"size_bytes", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collections", b"collections", "expire_time", b"expire_time", "filename", b"filename", "location", b"location", "media_type", b"media_type", "sandbox", b"sandbox", "sha256", b"sha256", "size_bytes", b"size_bytes", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -226,6 +226,7 @@ class Termination(_message.Message):
     EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
     CERTIFY_TIME_FIELD_NUMBER: _builtins.int
     SHRED_TIME_FIELD_NUMBER: _builtins.int
+    SANDBOX_FIELD_NUMBER: _builtins.int
     KEPT_FIELD_NUMBER: _builtins.int
     CONTACT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
@@ -238,6 +239,8 @@ class Termination(_message.Message):
     """Output only. Opaque id of who began it."""
     confirmer: _builtins.str
     """Output only. Opaque id of who confirmed the receipt."""
+    sandbox: _builtins.str
+    """Output only. Of a sandbox: that the people are made up and this proves nothing. Empty for everybody else."""
     contact: _builtins.str
     """Output only. The operator's data protection officer (policy P18)."""
     @_builtins.property
@@ -296,12 +299,13 @@ class Termination(_message.Message):
         effective_time: _timestamp_pb2.Timestamp | None = ...,
         certify_time: _timestamp_pb2.Timestamp | None = ...,
         shred_time: _timestamp_pb2.Timestamp | None = ...,
+        sandbox: _builtins.str = ...,
         kept: _abc.Iterable[_builtins.str] | None = ...,
         contact: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["certify_time", b"certify_time", "confirm_time", b"confirm_time", "create_time", b"create_time", "effective_time", b"effective_time", "shred_time", b"shred_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certify_time", b"certify_time", "confirm_time", b"confirm_time", "confirmer", b"confirmer", "contact", b"contact", "create_time", b"create_time", "creator", b"creator", "effective_time", b"effective_time", "emptied_services", b"emptied_services", "items", b"items", "kept", b"kept", "manifest_digest", b"manifest_digest", "name", b"name", "shred_time", b"shred_time", "snapshots", b"snapshots", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certify_time", b"certify_time", "confirm_time", b"confirm_time", "confirmer", b"confirmer", "contact", b"contact", "create_time", b"create_time", "creator", b"creator", "effective_time", b"effective_time", "emptied_services", b"emptied_services", "items", b"items", "kept", b"kept", "manifest_digest", b"manifest_digest", "name", b"name", "sandbox", b"sandbox", "shred_time", b"shred_time", "snapshots", b"snapshots", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
