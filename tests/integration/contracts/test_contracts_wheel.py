@@ -21,6 +21,7 @@ from dsr.connector.v1 import connector_pb2_grpc
 from importlib import resources
 assert resources.files("dsr").joinpath("grpc_service_config.json").is_file()
 assert resources.files("dsr").joinpath("py.typed").is_file()
+assert resources.files("dsr.cli").joinpath("manual.json").is_file()
 for name in ("dsrkit", "services", "connectors", "gateway"):
     assert importlib.util.find_spec(name) is None, name
 for module in pkgutil.walk_packages(dsr.__path__, "dsr."):

@@ -77,6 +77,19 @@ def test_help_says_what_for_whom_and_how() -> None:
         assert there >= {f"--{one.word}" for one in options.of(method.input_type, command(method).rename).plain}
 
 
+def test_every_example_is_a_command_that_is_there() -> None:
+    whole: Any = typer.main.get_command(cli.build(Terminal()))
+    own = {*commands.NOUNS, "access", "portability", "erasure"}
+    every = [(noun, verb, made) for noun in own for verb, made in whole.commands[noun].commands.items()]
+    for noun, verb, made in every:
+        line = made.epilog.split("\n\n")[0]
+        assert line.startswith(f"For example: dsr {noun} {verb}"), (noun, verb)
+        words = shlex.split(line)[5:]
+        there = {name for parameter in [*made.params, *whole.params] for name in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= there, line
+        assert words or not [one for one in made.params if one.required], line
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_in_documents_are_there(page: Path) -> None:
     whole: Any = typer.main.get_command(cli.build(Terminal()))

@@ -59,8 +59,10 @@ def build(terminal: Terminal, wanted: Collection[str] | None = None) -> typer.Ty
     calls.add_to({noun: group for noun, group in groups.items() if wanted is None or noun in wanted})
     for right in requests.RIGHTS:
         group = requests.group(right, empty=wanted is not None and right.name not in wanted)
+        calls.add_examples(right.name, group)
         app.add_typer(group, name=right.name, rich_help_panel=panels.REQUESTS)
     for noun, group in groups.items():
+        calls.add_examples(noun, group)
         app.add_typer(group, name=noun, rich_help_panel=NOUNS[noun].panel)
     app.command()(token)
     taken = {*(right.name for right in requests.RIGHTS), *groups, "token"}

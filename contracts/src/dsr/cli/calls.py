@@ -19,7 +19,7 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
 
 from dsr.cli import documents, manual, options, subjects, waiting
-from dsr.cli.commands import COMMANDS, NOUNS, Command
+from dsr.cli.commands import BY_HAND, COMMANDS, NOUNS, Command
 from dsr.cli.terminal import Terminal
 from dsr.client import Platform, receive
 from dsr.services import descriptors
@@ -59,6 +59,14 @@ def add_to(groups: Mapping[str, typer.Typer]) -> None:
             command = COMMANDS.get(method.name, Command())
             call = Call(method, command)
             group.command(verb, help=manual.of_method(method), epilog=_example(noun, verb, command))(call.function())
+
+
+def add_examples(noun: str, group: typer.Typer) -> None:
+    """Gives their examples to a group's commands that were written by hand."""
+    for made in group.registered_commands:
+        if made.epilog is None and made.name is not None:
+            example = BY_HAND.get(f"{noun} {made.name}", BY_HAND.get(made.name, ""))
+            made.epilog = f"For example: dsr {noun} {made.name} {example}"
 
 
 def _example(noun: str, verb: str, command: Command) -> str:

@@ -308,3 +308,23 @@ COMMANDS: Mapping[str, Command] = {
         ask="Record for good that this data source is destroyed?",
     ),
 }
+
+BY_HAND: Mapping[str, str] = {
+    "create": "request.yaml --received-at now",
+    "get": "ID",
+    "list": "--state awaiting-controller --due-before 2027-03-01",
+    "watch": "ID",
+    "cancel": "ID",
+    "extend": "ID --reason complexity --subject-told-at now",
+    "resolve": "ID --accept CANDIDATE --reject CANDIDATE",
+    "download": "ID --to copies/",
+    "plan": "ID",
+    "approve": "ID --digest DIGEST",
+    "datamap get": "current",
+    "put": "map.yaml",
+    "propose": "shop --address connector.acme.example:7443 --server-name connector.acme.example --authority ca.pem",
+    "place": "--source shop --collection orders --reason eu-gdpr:JustificationA17LegalClaims "
+    "--legal-reference 'HGB 257' --review-at 2027-03-01 --identity -",
+    "scan": f"backups/ --source shop {_PLACE}",
+}
+"""Examples of the commands that are written by hand, by verb, or by noun and verb."""
