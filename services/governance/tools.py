@@ -12,7 +12,7 @@ from dsr.v1 import request_pb2
 from dsr.v1.governance_pb2 import ProcessingRecord
 
 from dsrkit.auth import acting_partner, current_caller
-from dsrkit.clock import Ahead, on_time
+from dsrkit.clock import Ahead, ahead, on_time
 from dsrkit.db import Connection, partner_transaction
 from dsrkit.egress import EgressGuard
 from dsrkit.errors import DsrError
@@ -57,6 +57,10 @@ class Tools:
     async def now(self, partner: str) -> datetime:
         """A partner's time, for chores, which are nobody's call."""
         return self.clock() + await self.ahead(partner)
+
+    def real_time(self) -> datetime:
+        """The time by which leases and retries go, however far ahead the partner of a call is."""
+        return self.clock() - ahead()
 
     async def once(self, partner: str, message: Any, method: str, make: Make) -> str:
         """Carries out a mutation once per `request_id`, with its record; returns the name of what it made."""

@@ -37,7 +37,7 @@ class CountRpcs(AuthorityServiceServicer):
     async def ListCountOrders(self, request: pb.ListCountOrdersRequest, context: Any) -> pb.ListCountOrdersResponse:
         own_right(pb.RIGHT_ACCESS)
         async with sweeper_transaction(self._store.pool, SCHEMA) as connection:
-            rows = await self._store.rows(connection, "breach.orders", self._tools.clock())
+            rows = await self._store.rows(connection, "breach.orders", self._tools.real_time())
         return pb.ListCountOrdersResponse(
             orders=[
                 pb.CountOrder(breach=f"{row['partner']}/breaches/{row['breach']}", source=row["source"]) for row in rows
@@ -47,7 +47,7 @@ class CountRpcs(AuthorityServiceServicer):
     async def IssueCountGrant(self, request: pb.IssueCountGrantRequest, context: Any) -> pb.IssueCountGrantResponse:
         own_right(pb.RIGHT_ACCESS)
         partner, identifier = _named(request.breach)
-        now = self._tools.clock()
+        now = self._tools.real_time()
         async with partner_transaction(self._store.pool, partner) as connection:
             order = await self._store.need(connection, "breach.lock_order", "resource", identifier, request.source)
             if order["close_time"] is not None or order["next_time"] > now:
@@ -87,7 +87,7 @@ class CountRpcs(AuthorityServiceServicer):
             if request.failure:
                 outcome = ErrorReason.Name(request.failure).removeprefix("ERROR_REASON_")
                 final = now if outcome in domain.FINAL else None
-                wait = now + domain.wait(order["attempts"])
+                wait = self._tools.real_time() + domain.wait(order["attempts"])
                 await self._store.row(connection, "breach.not_counted", *key, outcome, wait, final)
             else:
                 certainty = connector_pb2.Certainty.Name(request.certainty).removeprefix("CERTAINTY_")

@@ -112,7 +112,8 @@ class BreachServicer(BreachServiceServicer):
         name = f"{partner}/breaches/{base}"
         await self._store.row(connection, "breach.add_entry", base, now, event, caller.principal, None)
         await self._store.row(connection, "breach.add_entry", base, now, "NOTICE", caller.principal, None)
-        await self._store.row(connection, "breach.order", base, list(wanted.data_sources) or sources, now)
+        ordered = (list(wanted.data_sources) or sources, now, self._tools.real_time())
+        await self._store.row(connection, "breach.order", base, *ordered)
         due = (now + domain.CONTROLLER).isoformat(timespec="seconds")
         kind = "breach.noticed" if event == "DECLARED" else "breach.reported"
         await notify(self._store, connection, now, kind, name, phase=phase, due=due)

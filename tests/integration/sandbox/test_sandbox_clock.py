@@ -6,7 +6,8 @@ from typing import Any
 
 import grpc
 import pytest
-from dsr.v1 import notifications_pb2, sandbox_pb2
+from dsr.v1 import breach_pb2, notifications_pb2, sandbox_pb2
+from dsr.v1.error_reason_pb2 import ErrorReason
 from dsr.v1.notifications_pb2_grpc import NotificationServiceStub
 
 from deploy.local import sandbox
@@ -96,6 +97,21 @@ async def test_only_sandboxes_have_a_clock_and_it_never_goes_back(setting: Setti
             await advance(world, to, partner)
         assert reason_of(refused.value) == reason
     assert (await clock(setting.world)).settled
+
+
+async def test_what_a_sandbox_orders_while_it_is_ahead_does_not_wait(setting: Setting) -> None:
+    world = setting.world
+    await advance(world, (await clock(world)).time.ToDatetime(UTC) + DAY)
+    breach = breach_pb2.Breach(natures=[breach_pb2.Breach.NATURE_AVAILABILITY], description="lost")
+    message = breach_pb2.ReportBreachRequest(parent=sandbox.PARTNER, breach=breach, request_id=str(uuid.uuid4()))
+    made = await world.breaches.ReportBreach(message, metadata=world.metadata("adam", "ROLE_ADMIN"))
+
+    async def asked() -> bool:
+        request = breach_pb2.GetBreachRequest(name=made.name)
+        found = await world.breaches.GetBreach(request, metadata=world.metadata("adam", "ROLE_ADMIN"))
+        return {one.reason for one in found.subject_counts} == {ErrorReason.ERROR_REASON_METHOD_UNKNOWN}
+
+    await eventually(asked)
 
 
 def test_a_leap_counts_from_the_real_time() -> None:

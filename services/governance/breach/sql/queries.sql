@@ -43,7 +43,7 @@ SELECT * FROM breach_count WHERE breach = $1
 
 -- name: order
 INSERT INTO breach_order (partner, breach, source, create_time, next_time)
-SELECT dsr.current_partner(), $1, source, $3, $3 FROM unnest($2::text[]) source
+SELECT dsr.current_partner(), $1, source, $3, $4 FROM unnest($2::text[]) source
 
 -- name: orders
 SELECT partner, breach, source FROM breach_order WHERE close_time IS NULL AND next_time <= $1
