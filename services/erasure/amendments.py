@@ -3,19 +3,21 @@
 Neither person nor values are kept here: they come with an order's grant and go with the call.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dsr.authority.v1 import authority_pb2
 from dsr.connector.v1 import connector_pb2
 from dsr.connector.v1.grant_pb2 import Grant
 from dsr.v1 import correction_pb2
+from dsr.v1.subject_pb2 import Identity
 
 from dsrkit import log
 from dsrkit.errors import DsrError
 from dsrkit.requests.connector import Connector
 from dsrkit.requests.model import Found
 from dsrkit.requests.runtime import Toolbox
+from dsrkit.requests.view import parse_partner
 from services.erasure.readback import ReadBack, amended
 
 _O = correction_pb2.CorrectionRequest.Amendment
@@ -28,6 +30,8 @@ _OBSTACLES = {
     "SOURCE_INCONSISTENT": _O.OBSTACLE_INCONSISTENT,
 }
 """What trying again doesn't mend; people have to see to it."""
+_ROUNDS = 5
+"""Of asking for further names, as for any request."""
 _DONE = frozenset({_OUTCOME.OUTCOME_AMENDED, _OUTCOME.OUTCOME_REPLAYED, _OUTCOME.OUTCOME_RECONSTRUCTED})
 
 
@@ -35,6 +39,7 @@ class Amendments:
     """Pulls orders, as sweeps are pulled: governance holds nothing by which it could set a field."""
 
     def __init__(self, tools: Toolbox) -> None:
+        self._vault = tools.parts.vault
         self._authority = tools.parts.authority
         self._connectors = tools.connectors
 
@@ -78,8 +83,14 @@ class Amendments:
         report.attempt = told.attempt
         if not told.HasField("grant"):
             raise _Obstacle(_O.OBSTACLE_NOT_CAPABLE)
-        subject = connector_pb2.Subject(subject_ref=order.request.rpartition("/")[2], identities=told.identities)
+        reference = order.request.rpartition("/")[2]
+        names = await self._resolved(told, reference)
+        subject = connector_pb2.Subject(subject_ref=reference, identities=names)
         found = _one_person(await self._connectors.locate(connector, subject, with_anchors=False))
+        person = await self._person(order.request, names, found)
+        if not order.preview and person != told.person_digest:
+            report.exceeded = True
+            return
         request = connector_pb2.AmendRequest(
             grant=told.grant, subject=subject, expected=found.located.collections, preview=order.preview
         )
@@ -97,6 +108,32 @@ class Amendments:
         if not order.preview:
             await self._read_back(connector, subject, told, flags)
         report.collections.extend(done.collections)
+        report.person_digest = person
+
+    async def _resolved(self, told: authority_pb2.IssueAmendmentGrantResponse, reference: str) -> list[Identity]:
+        """The person's names: those of the request, and those that the sources know that are authoritative for them."""
+        names = {(i.type, i.value) for i in told.identities}
+        for _ in range(_ROUNDS):
+            fresh: set[tuple[str, str]] = set()
+            for place in told.identity_sources:
+                subject = connector_pb2.Subject(subject_ref=reference, identities=_identities(names))
+                connector = Connector.of(place.data_source.name, place.data_source)
+                found = await self._connectors.locate(connector, subject, with_anchors=False)
+                _check_one(found)
+                known = (f.identity for f in found.located.identities if f.unique)
+                fresh |= {(i.type, i.value) for i in known if i.type in place.types}
+            if fresh <= names:
+                break
+            names |= fresh
+        return _identities(names)
+
+    async def _person(self, request: str, names: Sequence[Identity], found: Found) -> str:
+        """A keyed digest of who was found: names, and records of people."""
+        told = sorted(f"{i.type}\0{i.value}" for i in names)
+        records = sorted(f"{p.collection}\0{p.person}" for p in found.located.people)
+        content = "\1".join([request, *told, "", *records]).encode()
+        digest = await self._vault.digest(parse_partner(request), content)
+        return digest.hex()
 
     async def _read_back(
         self,
@@ -127,10 +164,18 @@ class _Obstacle(Exception):
 def _one_person(found: Found) -> Found:
     if not any(count.records for count in found.located.collections):
         raise _Obstacle(_O.OBSTACLE_NOT_FOUND)
+    _check_one(found)
+    return found
+
+
+def _check_one(found: Found) -> None:
     collections = [person.collection for person in found.located.people]
     if len(set(collections)) < len(collections):
         raise _Obstacle(_O.OBSTACLE_AMBIGUOUS)
-    return found
+
+
+def _identities(names: Iterable[tuple[str, str]]) -> list[Identity]:
+    return [Identity(type=kind, value=value) for kind, value in sorted(names)]
 
 
 def _inconsistent(source: str, why: str) -> DsrError:

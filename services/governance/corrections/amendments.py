@@ -74,10 +74,10 @@ def counted(
     ]
 
 
-def digest(request: str, source: str, changes: Sequence[Mapping[str, Any]], sealed: bytes) -> str:
-    """What an approval covers. `sealed`: person and values, as they are stored."""
+def digest(request: str, source: str, changes: Sequence[Mapping[str, Any]], person: str, sealed: bytes) -> str:
+    """What an approval covers. `person`: who was found. `sealed`: names given and values, as they are stored."""
     values = hashlib.sha256(sealed).hexdigest()
-    body = {"request": request, "source": source, "changes": list(changes), "sealed": values}
+    body = {"request": request, "source": source, "changes": list(changes), "person": person, "sealed": values}
     return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

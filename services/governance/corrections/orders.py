@@ -1,5 +1,6 @@
 """What the erasure service asks and reports of amendments. Governance itself calls no connector and sets nothing."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -42,6 +43,7 @@ _REASONS = {
 }
 """What an obstacle is in a processing record, and what the erasure service may report."""
 _MOST_FLAGS = 10_000
+_PERSON = re.compile(r"[0-9a-f]{64}")
 
 
 class AmendmentRpcs(AuthorityServiceServicer):
@@ -90,6 +92,13 @@ class AmendmentRpcs(AuthorityServiceServicer):
             current = await self._store.row(connection, "data_map", 0)
             data_map = messages.data_map(current) if current else governance_pb2.DataMap()
             mapped = {c.collection for s in data_map.sources if s.source == request.source for c in s.collections}
+            resolving = [
+                pb.IdentitySource(
+                    data_source=await self._amended_source(connection, s.source), types=s.authoritative_for
+                )
+                for s in data_map.sources
+                if s.authoritative_for
+            ]
             declared = {(flag.collection, flag.flag): flag.field for flag in request.flags}
             found = amendments.wanted(demand, request.source, mapped, declared)
             changes = amendments.shown(found, declared)
@@ -104,6 +113,8 @@ class AmendmentRpcs(AuthorityServiceServicer):
         told = pb.IssueAmendmentGrantResponse(
             data_source=source, identities=demand.identities, attempt=numbered["attempt"]
         )
+        told.identity_sources.extend(resolving)
+        told.person_digest = "" if preview else task["person_digest"]
         if found:
             found = found if preview else amendments.approved(found, changes)
             grant = self._amendment_grant(request, task, source, numbered["attempt"], policy["accepted"], found)
@@ -190,8 +201,11 @@ class AmendmentRpcs(AuthorityServiceServicer):
         if not amended:
             await self._set_amendment(connection, task, "BY_HAND", changes, obstacle=_OBSTACLE.OBSTACLE_NOTHING_TO_SET)
             return
-        digest = amendments.digest(request.request, request.source, changes, row["sealed"])
-        await self._set_amendment(connection, task, "PREVIEWED", changes, digest=digest)
+        person = request.person_digest
+        if not _PERSON.fullmatch(person):
+            raise invalid("person_digest", "must be 64 hexadecimal digits")
+        digest = amendments.digest(request.request, request.source, changes, person, row["sealed"])
+        await self._set_amendment(connection, task, "PREVIEWED", changes, digest=digest, person=person)
         kind, occasion = "correction.previewed", f"{request.source} {digest}"
         await notify(self._store, connection, now, kind, request.request, occasion, records=str(amended))
 
@@ -205,11 +219,12 @@ class AmendmentRpcs(AuthorityServiceServicer):
         digest: str = "",
         obstacle: int = 0,
         field: str = "",
+        person: str | None = None,
     ) -> None:
         kept = (
             (task["plan_digest"], task["approver"], task["approve_time"]) if state == "AMENDED" else (digest, "", None)
         )
-        args = (task["correction"], task["source"], state, changes, *kept, obstacle, field)
+        args = (task["correction"], task["source"], state, changes, *kept, obstacle, field, person)
         await self._store.row(connection, "corrections.set_amendment", *args)
 
     async def _record_amendment(

@@ -182,7 +182,7 @@ class CorrectionServicer(CorrectionServiceServicer):
                 raise DsrError("PLAN_STALE", text, current_plan_digest=task["plan_digest"])
             purpose = f"approve {request.name} {request.source} {request.plan_digest}"
             await four_eyes(self._tools, connection, row["creator_actors"], purpose)
-            kept = (task["changes"], request.plan_digest, current_caller().principal, now, 0, "")
+            kept = (task["changes"], request.plan_digest, current_caller().principal, now, 0, "", None)
             await self._store.row(connection, "corrections.set_amendment", row["id"], request.source, "APPROVED", *kept)
 
         return await self._mutate(request, "ApproveCorrectionTask", change)

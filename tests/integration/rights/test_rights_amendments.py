@@ -141,6 +141,7 @@ async def test_a_connector_that_lies_closes_nothing(world: World) -> None:
     assert R.State.Name(found.state) == "STATE_OPEN"
 
 
+@pytest.mark.long
 async def test_more_than_was_approved_is_previewed_again(world: World) -> None:
     """Nobody's word covers records that came after it."""
     declare(world)
@@ -186,3 +187,27 @@ async def test_a_cancelled_or_finished_request_sets_nothing(world: World) -> Non
     await world.corrections.CancelCorrectionRequest(message, metadata=world.metadata())
     assert await refused(approve(world, other)) == "STATE_CONFLICT"
     assert world.crm.amend_runs == 0
+
+
+@pytest.mark.policy("P11", "who is previewed is found by further names, and nobody else is touched after the approval")
+async def test_somebody_known_by_another_name_and_nobody_else(world: World) -> None:
+    """The shop knows people by customer number only; the register says whose is which."""
+    orders = world.shop.tables["orders"]
+    orders.amendable = frozenset({"item"})
+    wrong = R.FieldChange(source=SHOP, collection="orders", field="item", current_value="tea", value="coffee")
+
+    async def previewed() -> Any:
+        made = await create(world, kind=R.KIND_RECTIFICATION, changes=[wrong])
+        return await reach(world, made.name, A.STATE_PREVIEWED, source=SHOP)
+
+    shown = await previewed()
+    assert task(shown, SHOP).amendment.changes[0].amended == 2
+    ann, joann = world.crm.tables["people"].rows[:2]
+    ann["number"], joann["number"] = "70", "7"
+    await approve(world, shown, source=SHOP)
+    again = await reach(world, shown.name, A.STATE_PREVIEWED, source=SHOP)
+    assert task(again, SHOP).amendment.changes[0].amended == 1
+    assert {row["item"] for row in orders.rows} == {"tea"}
+    await approve(world, again, source=SHOP)
+    await reach(world, shown.name, A.STATE_AMENDED, source=SHOP)
+    assert {row["customer"] for row in orders.rows if row["item"] == "coffee"} == {"70"}

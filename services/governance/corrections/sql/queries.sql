@@ -51,7 +51,8 @@ UPDATE correction_task SET attempt = attempt + 1, changes = $3 WHERE correction 
 
 -- name: set_amendment
 UPDATE correction_task
-SET state = $3, changes = $4, plan_digest = $5, approver = $6, approve_time = $7, obstacle = $8, field = $9
+SET state = $3, changes = $4, plan_digest = $5, approver = $6, approve_time = $7, obstacle = $8, field = $9,
+    person_digest = coalesce($10, person_digest)
 WHERE correction = $1 AND source = $2
 
 -- name: restrict

@@ -2356,8 +2356,12 @@ class IssueAmendmentGrantResponse(_message.Message):
     DATA_SOURCE_FIELD_NUMBER: _builtins.int
     IDENTITIES_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
+    IDENTITY_SOURCES_FIELD_NUMBER: _builtins.int
+    PERSON_DIGEST_FIELD_NUMBER: _builtins.int
     attempt: _builtins.int
     """The attempt; reports name it."""
+    person_digest: _builtins.str
+    """To set: who was previewed, as it was reported. Somebody else isn't touched, and is previewed again."""
     @_builtins.property
     def grant(self) -> _grant_pb2.SignedGrant:
         """Permission to amend, or to preview. Absent: none of the declared flags is meant."""
@@ -2374,6 +2378,10 @@ class IssueAmendmentGrantResponse(_message.Message):
     def identities(self) -> _containers.RepeatedCompositeFieldContainer[_subject_pb2.Identity]:
         """The person."""
 
+    @_builtins.property
+    def identity_sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___IdentitySource]:
+        """Data sources that say which further names are the person's, each for some types."""
+
     def __init__(
         self,
         *,
@@ -2382,14 +2390,46 @@ class IssueAmendmentGrantResponse(_message.Message):
         data_source: _governance_pb2.DataSource | None = ...,
         identities: _abc.Iterable[_subject_pb2.Identity] | None = ...,
         attempt: _builtins.int = ...,
+        identity_sources: _abc.Iterable[Global___IdentitySource] | None = ...,
+        person_digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["data_source", b"data_source", "grant", b"grant", "read_back", b"read_back"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "data_source", b"data_source", "grant", b"grant", "identities", b"identities", "read_back", b"read_back"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "data_source", b"data_source", "grant", b"grant", "identities", b"identities", "identity_sources", b"identity_sources", "person_digest", b"person_digest", "read_back", b"read_back"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___IssueAmendmentGrantResponse: _TypeAlias = IssueAmendmentGrantResponse  # noqa: Y015
+
+@_typing.final
+class IdentitySource(_message.Message):
+    """A data source that is authoritative for types of identity."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_SOURCE_FIELD_NUMBER: _builtins.int
+    TYPES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data_source(self) -> _governance_pb2.DataSource:
+        """The data source, with where its connector is."""
+
+    @_builtins.property
+    def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The types."""
+
+    def __init__(
+        self,
+        *,
+        data_source: _governance_pb2.DataSource | None = ...,
+        types: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data_source", b"data_source"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_source", b"data_source", "types", b"types"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IdentitySource: _TypeAlias = IdentitySource  # noqa: Y015
 
 @_typing.final
 class ReportAmendmentRequest(_message.Message):
@@ -2404,6 +2444,7 @@ class ReportAmendmentRequest(_message.Message):
     OBSTACLE_FIELD_NUMBER: _builtins.int
     FIELD_FIELD_NUMBER: _builtins.int
     EXCEEDED_FIELD_NUMBER: _builtins.int
+    PERSON_DIGEST_FIELD_NUMBER: _builtins.int
     request: _builtins.str
     """Required. The request."""
     source: _builtins.str
@@ -2415,7 +2456,9 @@ class ReportAmendmentRequest(_message.Message):
     field: _builtins.str
     """Optional. NOT_AMENDABLE, VALUE_UNFIT: which, as `collection.field`."""
     exceeded: _builtins.bool
-    """Optional. There is more to set than was approved: it is to be previewed again."""
+    """Optional. There is more to set than was approved, or it is somebody else: it is to be previewed again."""
+    person_digest: _builtins.str
+    """Optional. Of a preview: keyed digest of the names and records of people by which the person was found."""
     @_builtins.property
     def collections(self) -> _containers.RepeatedCompositeFieldContainer[_connector_pb2.AmendedCollection]:
         """Optional. What was counted, or set and read back, in every collection of the grant."""
@@ -2430,10 +2473,11 @@ class ReportAmendmentRequest(_message.Message):
         obstacle: _correction_pb2.CorrectionRequest.Amendment.Obstacle.ValueType = ...,
         field: _builtins.str = ...,
         exceeded: _builtins.bool = ...,
+        person_digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "collections", b"collections", "exceeded", b"exceeded", "field", b"field", "obstacle", b"obstacle", "request", b"request", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "collections", b"collections", "exceeded", b"exceeded", "field", b"field", "obstacle", b"obstacle", "person_digest", b"person_digest", "request", b"request", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
