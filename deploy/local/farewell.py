@@ -1,5 +1,6 @@
 """The end of the story: what happened, where things are, and what to try next."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from deploy.local.platform import Platform
@@ -35,7 +36,8 @@ def _directions(stage: Stage, platform: Platform, data: Path) -> None:
         "DSR_ACTOR": "clerk-7",
         "GATEWAY": platform.url,
     }
-    (data / "env").write_text("".join(f"export {name}='{value}'\n" for name, value in settings.items()))
+    _write(data / "env", settings)
+    _write(data / "sandbox.env", {**settings, "DSR_CREDENTIAL": platform.credential("acme-sandbox")})
     stage.say(f"{'the API':18} {platform.url}/docs")
     stage.say(f"{'its description':18} {platform.url}/openapi.json")
     stage.say(f"{'logs':18} {_near(data / 'logs')}")
@@ -43,9 +45,14 @@ def _directions(stage: Stage, platform: Platform, data: Path) -> None:
     for command in (
         f". {_near(data / 'env')}; .venv/bin/dsr erasure list",
         ".venv/bin/dsr access create --help",
+        f". {_near(data / 'sandbox.env')}; .venv/bin/dsr sandbox get  # and on with docs/sandbox.md",
         f'curl -H "authorization: Bearer $(.venv/bin/dsr token)" {platform.url}/v1/partners/acme/dataMaps/current',
     ):
         stage.console.print(f"    {command}", soft_wrap=True)
+
+
+def _write(path: Path, settings: Mapping[str, object]) -> None:
+    path.write_text("".join(f"export {name}='{value}'\n" for name, value in settings.items()))
 
 
 def _near(path: Path) -> str:

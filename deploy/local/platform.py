@@ -116,7 +116,7 @@ async def open_platform(
     cluster: Cluster,
     hosts: Mapping[str, Callable[[Path], Path]],
     *,
-    partners: tuple[str, ...] = ("acme",),
+    partners: tuple[str, ...] = ("acme", "acme-sandbox"),
     database: str = "dsr",
     gateway_port: int = 0,
     logs: Path | None = None,

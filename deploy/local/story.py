@@ -12,6 +12,7 @@ from google.protobuf import json_format
 from deploy.local.api import TERMINAL, Actor, Api, ApiError
 from deploy.local.package import Package, equal
 from deploy.local.platform import Platform
+from deploy.local.sandbox import chapter
 from deploy.local.shop import sources
 from deploy.local.shop.files import checksum
 from deploy.local.shop.setting import Setting
@@ -61,6 +62,7 @@ class Story:
         await self.transfer()
         await self.erasure(access)
         await self.afterwards()
+        await chapter.tell(self.stage, self.api, self.platform, self.operator)
         self._search_own_traces()
 
     async def connect(self) -> None:

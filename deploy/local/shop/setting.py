@@ -23,7 +23,8 @@ class Setting:
     files: Path
     file_count: int
     hosts: Mapping[str, Callable[[Path], Path]]
-    """What `open_platform` wants to know of the connector hosts `shop` and `files`, which serves the store as well."""
+    """What `open_platform` wants to know of the connector hosts `shop` and `files`; the latter serves the store and the
+    sandbox as well."""
 
 
 async def set_up_shop(
@@ -40,7 +41,7 @@ async def set_up_shop(
     dsn_file.write_text(cluster.dsn(database, CONNECTOR_ROLE, password))
     count = create_files(files)
 
-    served = ["files"]
+    served = ["files", "sandbox"]
     places: dict[str, Path | str] = {"dsn_file": dsn_file, "root": files}
     if seaweed is not None:
         served.append("store")
