@@ -186,9 +186,8 @@ class World:
 
     async def mend(self) -> None:
         """Starts again whatever doesn't run."""
-        for name in self.platform.programs:
-            if not psutil.pid_exists(self.platform.pid(name)):
-                await self.platform.restart(name)
+        ended = [name for name in self.platform.programs if not psutil.pid_exists(self.platform.pid(name))]
+        await asyncio.gather(*(self.platform.restart(name) for name in ended))
         await self.platform.ready("gateway")
 
     def log(self, name: str) -> str:

@@ -50,6 +50,7 @@ from dsrkit.requests.runtime import Config as RightConfig
 from dsrkit.server import RunningServer, open_server
 from dsrkit.tls import TlsFiles
 from services.governance.config import Config as GovernanceConfig
+from services.governance.policies import chores as policies
 from tests.support.memory import MemoryBackend, Table
 
 PARTNER = "partners/acme"
@@ -60,7 +61,7 @@ LEEDS = governance_pb2.Location(provider="Brightbox", site="Leeds", country="GB"
 # Often enough that nobody waits for long; oftener, asking would be half of what the tests do. Records are awaited by
 # every test that ends.
 erasure.SWEEP_SECONDS = erasure.ORDER_SECONDS = portability.ORDER_SECONDS = access.COUNT_SECONDS = 1.0
-runtime.TERMINATION_SECONDS = 1.0
+runtime.TERMINATION_SECONDS = policies.SECONDS = 1.0
 recording.INTERVAL = 0.05
 _MODULES = {"access": access, "portability": portability, "erasure": erasure}
 _STUBS: Mapping[str, Any] = {

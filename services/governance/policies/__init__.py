@@ -11,5 +11,5 @@ from services.governance.tools import Family
 FAMILY = Family(
     service="dsr.v1.PolicyService",
     register=lambda tools, server: add_PolicyServiceServicer_to_server(PolicyServicer(tools), server),
-    chores=lambda tools: [(5.0, partial(chores.follow, tools))],
+    chores=lambda tools: [(chores.SECONDS, partial(chores.follow, tools))],
 )

@@ -8,6 +8,9 @@ from services.governance.policies.domain import deadline
 from services.governance.store import SCHEMA, GovernanceStore
 from services.governance.tools import Tools
 
+SECONDS = 5.0
+"""Between two looks at who was not told."""
+
 
 async def follow(tools: Tools) -> None:
     """Chore: partners that were not told yet, new ones too; and those whose time to answer is over."""

@@ -317,7 +317,7 @@ PIECES = ["a", "A", "b", "*", "?", "[", "]", "{", ".", "..", "-", " ", "é", "e\
 NAMES = st.lists(st.sampled_from(PIECES), min_size=1, max_size=4).map("".join)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=75, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     names=st.sets(NAMES, max_size=8), asked=st.lists(NAMES | st.text(min_size=1, max_size=5), min_size=1, max_size=8)
 )
