@@ -59,7 +59,8 @@ class Destroyer:
         else:
             async with self.database.transaction(self.compiler.model) as session:
                 await self.journal.claim(session, self.grant.task, self.grant.attempt)
-            await self._destroy()
+            gone = {c.collection: c.destroyed for c in result.collections}
+            await self._destroy({name: told.cap - gone.get(name, 0) for name, told in caps.items() if _deletes(told)})
             result = await self._counted(())
             if any(c.left for c in result.collections):
                 why = "Records came while the source was being destroyed. Stop what writes there; it goes on then."
@@ -141,12 +142,13 @@ class Destroyer:
 
     # Changes
 
-    async def _destroy(self) -> None:
+    async def _destroy(self, room: dict[str, int]) -> None:
+        """`room`: how many records of each collection may go yet."""
         for inbound in self._loose:
             await self._loosen(inbound)
         for step in self._order:
             limit = None if self._together(step) else ROWS
-            while await self._some(step, limit) == limit:
+            while await self._some(step, limit, room) == limit:
                 pass
 
     async def _loosen(self, inbound: Inbound) -> None:
@@ -168,12 +170,15 @@ class Destroyer:
                     sql = self.compiler.dialect.update(table, nulls, keys, address)
                     self._agree(collection.name, "loosened", await session.run(values.statement(sql)), number)
 
-    async def _some(self, step: Sequence[Collection], limit: int | None) -> int:
+    async def _some(self, step: Sequence[Collection], limit: int | None, room: dict[str, int]) -> int:
         """One transaction: the next rows of a step, found, locked, looked at, deleted and noted."""
         async with self.database.transaction(self.compiler.model) as session:
             await self._hold(session)
             records = {c.name: await find(session, self.compiler, c, limit) for c in step}
             found = [c for c in step if records[c.name]]
+            if any(records[c.name] > room.get(c.name, 0) for c in found):
+                why = "Records came that were not returned. Stop what writes there, and have the source returned again."
+                raise DsrError("SOURCE_BUSY", why, source=self.grant.source)
             for collection in found:
                 await lock(session, self.compiler, collection, records[collection.name])
             for collection in found:
@@ -185,6 +190,8 @@ class Destroyer:
                 outcomes = [pb.CollectionOutcome(collection=c.name, deleted=records[c.name]) for c in found]
                 row = self.journal.subject(pb.Subject(subject_ref=f"destroy {uuid4()}"))
                 await self.journal.record(session, self.grant.task, self.grant.attempt, row, counted(outcomes))
+        for collection in found:
+            room[collection.name] -= records[collection.name]
         return sum(records.values())
 
     async def _hold(self, session: Session) -> None:

@@ -13,6 +13,7 @@ from dsr.connector.v1 import connector_pb2 as pb
 
 from connectors.postgres import PostgresBackend
 from connectors.relational import destroy
+from connectors.relational.model import Inbound
 from dsrkit.errors import DsrError
 from tests.integration.postgres.harness import backend, declaration, rows
 from tests.integration.postgres.whole import caps, codes, destroyed, returned
@@ -103,6 +104,26 @@ async def test_what_was_not_returned_is_not_destroyed(source: PostgresBackend, c
     assert result.outcome == pb.Destroyed.OUTCOME_BLOCKED
     assert ("UNNAMED_COLLECTION", "public.clicks") in codes(result)
     assert await of_tenant(connection, 1) == {**before, "public.clicks": before["public.clicks"] + 1}
+
+
+async def test_what_comes_while_it_is_destroyed_is_left(
+    source: PostgresBackend, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits, loosen = caps(await returned(source)), destroy.Destroyer._loosen
+    late: list[int] = []
+
+    async def begins(self: destroy.Destroyer, inbound: Inbound) -> None:
+        if not late:
+            late.append(1)
+            await connection.execute("INSERT INTO clicks VALUES (1, NULL, 'late')")
+        await loosen(self, inbound)
+
+    monkeypatch.setattr(destroy.Destroyer, "_loosen", begins)
+    with pytest.raises(DsrError) as caught:
+        await destroyed(source, limits)
+    assert (caught.value.reason, late) == ("SOURCE_BUSY", [1])
+    assert await connection.fetchval("SELECT count(*) FROM clicks WHERE tenant_id = 1 AND page = 'late'") == 1
+    assert (await destroyed(source, limits, 2)).outcome == pb.Destroyed.OUTCOME_CAP_EXCEEDED
 
 
 async def test_a_trigger_that_nobody_acknowledged_blocks(
