@@ -1,5 +1,7 @@
 """Counts people where governance orders it, for breaches: the source says how many, and nobody is named."""
 
+import asyncio
+
 from dsr.authority.v1 import authority_pb2
 from dsr.connector.v1 import connector_pb2
 from dsr.v1.error_reason_pb2 import ErrorReason
@@ -8,6 +10,9 @@ from dsrkit import log
 from dsrkit.errors import DsrError
 from dsrkit.requests.connector import Connector
 from dsrkit.requests.runtime import Toolbox
+
+_AT_ONCE = 8
+"""Sources counted at the same time."""
 
 
 class Counts:
@@ -18,18 +23,28 @@ class Counts:
         self._connectors = tools.connectors
 
     async def pull(self) -> None:
-        """Chore. A source that can't be counted now is reported with its reason, and the others are counted."""
-        for order in await self._authority.count_orders():
-            report = authority_pb2.ReportCountRequest(breach=order.breach, source=order.source)
+        """Chore. A source that can't be counted now is reported with its reason, and holds up no other."""
+        free = asyncio.Semaphore(_AT_ONCE)
+        async with asyncio.TaskGroup() as group:
+            for order in await self._authority.count_orders():
+                group.create_task(self._carry_out(order, free))
+
+    async def _carry_out(self, order: authority_pb2.CountOrder, free: asyncio.Semaphore) -> None:
+        logged = log.get_logger().bind(breach=order.breach, source=order.source)
+        report = authority_pb2.ReportCountRequest(breach=order.breach, source=order.source)
+        async with free:
             try:
                 totals = await self._count(order)
                 report.people, report.certainty = totals.people, totals.certainty
             except DsrError as error:
                 if error.reason == "STATE_CONFLICT":  # somebody else counts
-                    continue
-                log.get_logger().warning("count.failed", breach=order.breach, source=order.source, reason=error.reason)
+                    return
+                logged.warning("count.failed", reason=error.reason)
                 report.failure = ErrorReason.Value(f"ERROR_REASON_{error.reason}")
-            await self._authority.report_count(report)
+            try:
+                await self._authority.report_count(report)
+            except DsrError as error:  # the order comes back when its lease has ended
+                logged.warning("count.unreported", reason=error.reason)
 
     async def _count(self, order: authority_pb2.CountOrder) -> connector_pb2.PeopleTotals:
         told = await self._authority.count_grant(order)
