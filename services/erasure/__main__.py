@@ -15,9 +15,9 @@ from services.erasure.steps import ErasureSteps
 from services.erasure.sweeps import Sweeps
 
 SWEEP_SECONDS = 2.0
-"""How often retention sweeps and amendments are asked for."""
+"""How often retention sweeps are asked for."""
 ORDER_SECONDS = 5.0
-"""How often sources to destroy are asked for."""
+"""How often sources to destroy, and corrections, are asked for."""
 
 
 @asynccontextmanager
@@ -33,7 +33,7 @@ async def open_service(config: Config) -> AsyncIterator[RunningServer]:
             ErasureSteps(tools).by_name(),
             [
                 (SWEEP_SECONDS, Sweeps(tools).pull),
-                (SWEEP_SECONDS, Amendments(tools).pull),
+                (ORDER_SECONDS, Amendments(tools).pull),
                 (ORDER_SECONDS, Destructions(tools).pull),
             ],
         ) as running:

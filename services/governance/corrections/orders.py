@@ -79,6 +79,7 @@ class AmendmentRpcs(AuthorityServiceServicer):
         if len(request.flags) > _MOST_FLAGS:
             raise invalid("flags", f"at most {_MOST_FLAGS:,}")
         partner = parse_partner(request.request, "request")
+        await self._check_amendment_approver(partner, request)
         async with partner_transaction(self._store.pool, partner) as connection:
             row, task = await self._amendment_task(connection, request.request, request.source)
             if row["state"] != "OPEN" or task["state"] not in ("PREVIEWING", "APPROVED"):
@@ -87,8 +88,6 @@ class AmendmentRpcs(AuthorityServiceServicer):
             source = await self._amended_source(connection, request.source)
             demand = await self._demand(partner, row)
             preview = task["state"] == "PREVIEWING"
-            if not preview:
-                await self._check_amendment_approver(connection, task["approver"])
             current = await self._store.row(connection, "data_map", 0)
             data_map = messages.data_map(current) if current else governance_pb2.DataMap()
             mapped = {c.collection for s in data_map.sources if s.source == request.source for c in s.collections}
@@ -275,7 +274,14 @@ class AmendmentRpcs(AuthorityServiceServicer):
         await serving.need_served(self._store, connection, [name])
         return source
 
-    async def _check_amendment_approver(self, connection: Connection, approver: str) -> None:
-        holds = await self._store.need(connection, "holds_role", "resource", approver, "ROLE_APPROVER")
-        if not holds["exists"]:
-            raise DsrError("FOUR_EYES", "The approver's role was revoked since.", why="ROLE_NOT_GRANTED")
+    async def _check_amendment_approver(self, partner: str, request: pb.IssueAmendmentGrantRequest) -> None:
+        """FOUR_EYES where the approver's role was revoked since: the preview waits for somebody else's approval."""
+        async with partner_transaction(self._store.pool, partner) as connection:
+            _, task = await self._amendment_task(connection, request.request, request.source)
+            if task["state"] != "APPROVED" or task["complete_time"] is not None:
+                return
+            args = (task["approver"], "ROLE_APPROVER")
+            if (await self._store.need(connection, "holds_role", "resource", *args))["exists"]:
+                return
+            await self._set_amendment(connection, task, "PREVIEWED", task["changes"], digest=task["plan_digest"])
+        raise DsrError("FOUR_EYES", "The approver's role was revoked since.", why="ROLE_NOT_GRANTED")

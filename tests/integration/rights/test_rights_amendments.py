@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 import pytest
 from dsr.v1 import correction_pb2 as pb
-from dsr.v1 import request_pb2
+from dsr.v1 import governance_pb2, request_pb2
 
 from tests.integration.rights.test_rights_corrections import complete, get, stored
 from tests.support.services import CRM, PARTNER, SHOP, World, eventually, reason_of, subject, timestamp
@@ -211,3 +211,23 @@ async def test_somebody_known_by_another_name_and_nobody_else(world: World) -> N
     await approve(world, again, source=SHOP)
     await reach(world, shown.name, A.STATE_AMENDED, source=SHOP)
     assert {row["customer"] for row in orders.rows if row["item"] == "coffee"} == {"70"}
+
+
+@pytest.mark.policy("P11", "an approval ends with its approver's role: the preview waits for somebody else")
+async def test_a_revoked_approver_changes_nothing(world: World) -> None:
+    declare(world)
+    before = names(world)
+    shown = await reach(world, (await rectify(world)).name, A.STATE_PREVIEWED)
+    world.crm.down = True
+    await approve(world, shown)
+    listed = await world.governance.ListRoleGrants(
+        governance_pb2.ListRoleGrantsRequest(parent=PARTNER), metadata=world.metadata("adam", "ROLE_ADMIN")
+    )
+    for one in listed.role_grants:
+        revoke = governance_pb2.RevokeRoleGrantRequest(name=one.name, request_id=str(uuid.uuid4()))
+        await world.governance.RevokeRoleGrant(revoke, metadata=world.metadata("adam", "ROLE_ADMIN"))
+    world.crm.down = False
+    again = await reach(world, shown.name, A.STATE_PREVIEWED)
+    assert task(again).amendment.approver == ""
+    assert task(again).amendment.plan_digest == task(shown).amendment.plan_digest
+    assert names(world) == before

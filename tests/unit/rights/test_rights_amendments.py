@@ -108,10 +108,12 @@ def test_counts_are_of_what_was_asked(told: Any, expected: Any) -> None:
 
 
 def test_every_part_of_a_preview_is_approved() -> None:
-    whole: tuple[Any, ...] = ("r", "s", [{"collection": "c", "amended": 1}], "p", b"sealed")
+    whole: list[Any] = ["r", "s", [{"collection": "c", "amended": 1}], "p", b"sealed"]
     digests = {amendments.digest(*whole)}
     for place, other in enumerate(("r2", "s2", [{"collection": "c", "amended": 2}], "p2", b"other")):
-        digests.add(amendments.digest(*whole[:place], other, *whole[place + 1 :]))
+        spoiled = list(whole)
+        spoiled[place] = other
+        digests.add(amendments.digest(*spoiled))
     assert len(digests) == 6
 
 
