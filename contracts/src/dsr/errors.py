@@ -57,6 +57,7 @@ NEXT_STEPS: Mapping[str, str] = MappingProxyType(
         "CONNECTOR_UNCONFIRMED": "Have another person confirm the connector: dsr connector confirm.",
         "FIELD_NOT_AMENDABLE": "Have people put it right, or declare the field amendable.",
         "VALUE_UNFIT": "Correct the value, then make a new request.",
+        "NOT_COUNTABLE": "Declare a unique identity in the collection of people; then it can be counted.",
         "CONNECTOR_UNTRUSTED": "Mend the connector's certificate, or propose and confirm the new one.",
         "DESTRUCTION_BLOCKED": "The operator mends what the connector found, or destroys by hand and records it.",
         "RETURN_OUTDATED": "The operator hands the rest over, destroys by hand and records it.",
