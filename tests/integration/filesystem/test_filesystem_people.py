@@ -16,7 +16,6 @@ from dsr.connector.v1 import connector_pb2 as pb
 from dsr.connector.v1.grant_pb2 import Grant, Inactivity
 
 from connectors.backend import SourceConfig
-from connectors.filesystem import open_backend
 from connectors.filesystem.backend import FilesystemBackend
 from connectors.objects import census
 from dsrkit.errors import DsrError
@@ -39,6 +38,11 @@ UNUSED = ["day", "local", "old", "zone"]
 Open = Callable[..., FilesystemBackend]
 
 
+def opened(options: dict[str, Any], folder: Path) -> FilesystemBackend:
+    config = SourceConfig("partners/acme/dataSources/files", "filesystem", options, b"k" * 32, folder / "s")
+    return FilesystemBackend(config)
+
+
 @pytest.fixture
 def open_lake(tmp_path: Path) -> Open:
     root = tmp_path / "files"
@@ -50,7 +54,7 @@ def open_lake(tmp_path: Path) -> Open:
         named = {"email": {"field": "who", "unique": True, **identity}}
         lake = {"lake": "lake/*", "format": form, "fields": {"seen": "datetime"}, "identity": named}
         options = {"root": str(root), "collections": {"lake": lake}}
-        return open_backend(SourceConfig("partners/a/dataSources/f", "filesystem", options, b"k" * 32, tmp_path / "s"))
+        return opened(options, tmp_path)
 
     return open_it
 
@@ -111,7 +115,11 @@ async def test_times_of_parquet_itself(open_lake: Open) -> None:
     await source.close()
 
 
-@pytest.mark.parametrize("spoilt", [b'{"who": "old"', b"PK\x03\x04" + b"x" * 600, gzip.compress(b"{}" * 9)[:-9]])
+@pytest.mark.parametrize(
+    "spoilt",
+    [b'{"who": "old"', b"PK\x03\x04" + b"x" * 600, gzip.compress(b"{}" * 9)[:-9]],
+    ids=["half a line", "archive", "half a file"],
+)
 async def test_what_can_not_be_read_may_be_anybodys(open_lake: Open, spoilt: bytes) -> None:
     source = open_lake("jsonl", {**written("jsonl"), "c": spoilt})
     with pytest.raises(DsrError) as caught:
@@ -164,7 +172,7 @@ async def test_without_a_time_or_a_unique_name_it_is_not_declared(tmp_path: Path
     (tmp_path / "files").mkdir()
     lake = {"lake": "*", "format": "jsonl", "identity": {"email": {"field": "who"}}}
     options = {"root": str(tmp_path / "files"), "collections": {"lake": lake}}
-    source = open_backend(SourceConfig("partners/a/dataSources/f", "filesystem", options, b"k" * 32, tmp_path / "s"))
+    source = opened(options, tmp_path)
     assert not {6, 8} & set((await source.describe()).capabilities)
     with pytest.raises(DsrError) as caught:
         await count(source)
