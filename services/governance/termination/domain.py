@@ -58,6 +58,11 @@ def unreturned(items: Sequence[Item]) -> list[str]:
     return [item.source for item in items if item.ours and not item.returned]
 
 
+def last(items: Sequence[Item], source: str) -> bool:
+    """Whether a data source is the only one that has yet to be returned."""
+    return unreturned(items) == [source]
+
+
 def to_return(state: str, item: Item) -> bool:
     """Whether the platform returns a data source, and keeps its package. What people return is theirs."""
     by_hand = item.returned and not item.by_platform

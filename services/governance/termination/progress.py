@@ -1,10 +1,11 @@
 """Goes on with terminations after their receipt was confirmed. Each pass begins anew: it may be killed anywhere."""
 
+from datetime import datetime
 from uuid import UUID
 
-from dsrkit.db import partner_transaction, sweeper_transaction
+from dsrkit.db import Connection, partner_transaction, sweeper_transaction
 from services.governance.notifications.outbox import notify
-from services.governance.store import SCHEMA
+from services.governance.store import SCHEMA, GovernanceStore
 from services.governance.termination import domain, state
 from services.governance.tools import Tools
 
@@ -15,6 +16,13 @@ async def run(tools: Tools) -> None:
         found = [(r["partner"], r["id"]) for r in await tools.store.rows(connection, "termination.unfinished")]
     for partner, identifier in found:
         await advance(tools, partner, identifier)
+
+
+async def returned(store: GovernanceStore, connection: Connection, known: state.Known, by: str, now: datetime) -> None:
+    """Everything has been returned: the partner is told, and where more wasn't asked for it ends here."""
+    if known.row["return_only"]:
+        await store.row(connection, "termination.set_state", known.row["id"], "RETURNED", None)
+    await notify(store, connection, now, "termination.changed", known.name, f"RETURNED {by} {now}", state="RETURNED")
 
 
 async def advance(tools: Tools, partner: str, identifier: UUID) -> None:

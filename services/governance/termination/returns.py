@@ -16,11 +16,10 @@ from dsrkit.requests.view import parse_partner
 from services.governance import messages
 from services.governance.backups import serving
 from services.governance.gatekeeper import Gatekeeper
-from services.governance.notifications.outbox import notify
 from services.governance.sandbox.domain import mark
 from services.governance.services import own_request, own_right
 from services.governance.store import SCHEMA
-from services.governance.termination import domain, state
+from services.governance.termination import domain, progress, state
 from services.governance.tools import Tools, refused
 
 
@@ -110,7 +109,6 @@ class ReturnRpcs(AuthorityServiceServicer):
             packages = [json_format.MessageToDict(package)]
             args = (identifier, request.source, packages, request.request, returned)
             await self._store.row(connection, "termination.returned_by", *args)
-            if domain.unreturned(known.items) == [request.source]:
-                key = f"RETURNED {request.request}"
-                await notify(self._store, connection, now, "termination.changed", known.name, key, state="RETURNED")
+            if domain.last(known.items, request.source):
+                await progress.returned(self._store, connection, known, request.request, now)
         return pb.ReportReturnResponse()

@@ -37,7 +37,8 @@ class TerminationServicer(TerminationServiceServicer):
                 text = "There is a termination already."
                 raise DsrError("STATE_CONFLICT", text, state=row["state"], allowed="a partner without termination")
             caller, now = current_caller(), self._tools.clock()
-            await self._store.row(connection, "termination.create", base, caller.principal, list(caller.actors), now)
+            args = (base, caller.principal, list(caller.actors), now, request.return_only)
+            await self._store.row(connection, "termination.create", *args)
             name = f"{partner}/terminations/{base}"
             await notify(self._store, connection, now, "termination.changed", name, "RETURNING", state="RETURNING")
             return name
@@ -60,12 +61,17 @@ class TerminationServicer(TerminationServiceServicer):
             _ours(known, request.source)
             stored = [json_format.MessageToDict(package) for package in request.packages]
             await self._store.row(connection, "termination.returned", known.row["id"], request.source, stored)
+            if domain.last(known.items, request.source):
+                await progress.returned(self._store, connection, known, request.source, now)
 
         return await self._mutate(request, "RecordReturn", change)
 
     async def ConfirmReceipt(self, request: pb.ConfirmReceiptRequest, context: Any) -> pb.Termination:
         async def change(connection: Connection, known: state.Known, now: datetime) -> None:
             _need(known, "RETURNING")
+            if known.row["return_only"]:
+                text = "Only a return was asked for; nothing is destroyed. Create a termination without return_only."
+                raise DsrError("STATE_CONFLICT", text, state="RETURNING", allowed="a termination without return_only")
             missing = domain.unreturned(known.items)
             if missing:
                 text = f"{len(missing)} data sources have not been returned yet."

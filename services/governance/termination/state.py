@@ -88,6 +88,7 @@ class Known:
             kept=domain.KEPT,
             contact=dpo,
             sandbox=watermark(any(source.sandbox for source in self.sources)),
+            return_only=row["return_only"],
         )
         for field in ("create_time", "confirm_time", "effective_time", "certify_time", "shred_time"):
             if row[field] is not None:

@@ -68,8 +68,8 @@ class Setting:
     def admin(self) -> Any:
         return self.world.metadata("adam", "ROLE_ADMIN")
 
-    async def begin(self) -> str:
-        message = pb.CreateTerminationRequest(parent=PARTNER, request_id=str(uuid.uuid4()))
+    async def begin(self, *, return_only: bool = False) -> str:
+        message = pb.CreateTerminationRequest(parent=PARTNER, request_id=str(uuid.uuid4()), return_only=return_only)
         return str((await self.world.terminations.CreateTermination(message, metadata=self.admin)).name)
 
     async def returned(self, name: str) -> Any:
@@ -83,9 +83,13 @@ class Setting:
         message = getattr(pb, f"{verb}Request")(name=name, source=SHOP, request_id=str(uuid.uuid4()), **fields)
         return await getattr(self.world.terminations, verb)(message, metadata=self.world.operator())
 
-    async def confirm(self, name: str) -> Any:
+    async def shop(self, name: str) -> Any:
+        """What people return: the shop's connector can't."""
         package = T.Package(label="shop.tar", size_bytes=9, sha256="0" * 64)
-        digest = (await self.by_hand(name, "RecordReturn", packages=[package])).manifest_digest
+        return await self.by_hand(name, "RecordReturn", packages=[package])
+
+    async def confirm(self, name: str) -> Any:
+        digest = (await self.shop(name)).manifest_digest
         message = pb.ConfirmReceiptRequest(name=name, manifest_digest=digest, request_id=str(uuid.uuid4()))
         return await self.world.terminations.ConfirmReceipt(
             message, metadata=self.world.metadata("bob", "ROLE_APPROVER")
@@ -118,11 +122,20 @@ async def download(world: World, name: str, metadata: Any) -> bytes:
 
 @pytest.mark.policy("P14", "the platform returns a whole source, and destroys it after the receipt was confirmed")
 @pytest.mark.policy("P14", "what was not returned is not destroyed, and the termination says why it waits")
-@pytest.mark.policy("P1", "everything that a source holds of the partner is in one package, with checksums")
+@pytest.mark.policy("P1", "a partner exports all of its data at any time: a package a source, with checksums")
 async def test_a_source_is_returned_then_destroyed(setting: Setting) -> None:
     world, start = setting.world, datetime.now(UTC)
     mine, others = await setting.left()
     async with virtual_time(world, start) as let_pass:
+        # At any time: everything, and nothing ends.
+        copy = await setting.begin(return_only=True)
+        await setting.returned(copy)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await setting.confirm(copy)
+        assert reason_of(caught.value) == "STATE_CONFLICT"
+        there = await setting.get(copy)
+        assert (there.state, there.return_only) == (T.STATE_RETURNED, True)
+        assert await download(world, (await setting.item(copy)).return_request, setting.admin)
         name = await setting.begin()
         item = await setting.returned(name)
         assert {r.collection: r.records for r in item.returned} == {"public.people": 5, "public.orders": 15}

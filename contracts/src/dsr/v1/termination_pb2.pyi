@@ -47,9 +47,11 @@ class Termination(_message.Message):
         """Everything is gone."""
         STATE_CANCELLED: Termination._State.ValueType  # 5
         """Cancelled by the partner."""
+        STATE_RETURNED: Termination._State.ValueType  # 6
+        """Everything was returned, and more wasn't asked for (`return_only`)."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
-        """Where a termination stands. Terminal: CERTIFIED, CANCELLED."""
+        """Where a termination stands. Terminal: CERTIFIED, CANCELLED, RETURNED."""
 
     STATE_UNSPECIFIED: Termination.State.ValueType  # 0
     """Not used."""
@@ -63,6 +65,8 @@ class Termination(_message.Message):
     """Everything is gone."""
     STATE_CANCELLED: Termination.State.ValueType  # 5
     """Cancelled by the partner."""
+    STATE_RETURNED: Termination.State.ValueType  # 6
+    """Everything was returned, and more wasn't asked for (`return_only`)."""
 
     @_typing.final
     class Item(_message.Message):
@@ -229,6 +233,7 @@ class Termination(_message.Message):
     SANDBOX_FIELD_NUMBER: _builtins.int
     KEPT_FIELD_NUMBER: _builtins.int
     CONTACT_FIELD_NUMBER: _builtins.int
+    RETURN_ONLY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Identifier. `partners/{partner}/terminations/{id}`; the id is a UUID."""
     state: Global___Termination.State.ValueType
@@ -243,6 +248,8 @@ class Termination(_message.Message):
     """Output only. Of a sandbox: that the people are made up and this proves nothing. Empty for everybody else."""
     contact: _builtins.str
     """Output only. The operator's data protection officer (policy P18)."""
+    return_only: _builtins.bool
+    """Output only. Everything is only returned: the receipt can't be confirmed, nothing is destroyed, the contract goes on."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Termination.Item]:
         """Output only. Data source by data source."""
@@ -302,10 +309,11 @@ class Termination(_message.Message):
         sandbox: _builtins.str = ...,
         kept: _abc.Iterable[_builtins.str] | None = ...,
         contact: _builtins.str = ...,
+        return_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["certify_time", b"certify_time", "confirm_time", b"confirm_time", "create_time", b"create_time", "effective_time", b"effective_time", "shred_time", b"shred_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certify_time", b"certify_time", "confirm_time", b"confirm_time", "confirmer", b"confirmer", "contact", b"contact", "create_time", b"create_time", "creator", b"creator", "effective_time", b"effective_time", "emptied_services", b"emptied_services", "items", b"items", "kept", b"kept", "manifest_digest", b"manifest_digest", "name", b"name", "sandbox", b"sandbox", "shred_time", b"shred_time", "snapshots", b"snapshots", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certify_time", b"certify_time", "confirm_time", b"confirm_time", "confirmer", b"confirmer", "contact", b"contact", "create_time", b"create_time", "creator", b"creator", "effective_time", b"effective_time", "emptied_services", b"emptied_services", "items", b"items", "kept", b"kept", "manifest_digest", b"manifest_digest", "name", b"name", "return_only", b"return_only", "sandbox", b"sandbox", "shred_time", b"shred_time", "snapshots", b"snapshots", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -319,19 +327,23 @@ class CreateTerminationRequest(_message.Message):
 
     PARENT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    RETURN_ONLY_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """Required. `partners/{partner}`."""
     request_id: _builtins.str
     """Required. A UUID4 made by the caller."""
+    return_only: _builtins.bool
+    """Optional. Only return everything, and end nothing."""
     def __init__(
         self,
         *,
         parent: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        return_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent", "request_id", b"request_id", "return_only", b"return_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

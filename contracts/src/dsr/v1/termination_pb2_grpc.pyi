@@ -41,7 +41,9 @@ class TerminationServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TerminationServiceAsyncStub: ...
     CreateTermination: _grpc.UnaryUnaryMultiCallable[_termination_pb2.CreateTerminationRequest, _termination_pb2.Termination]
-    """Begins the return. One termination may be open. Errors: STATE_CONFLICT, REQUEST_ID_REUSED."""
+    """Begins the return; with `return_only` of a copy of everything, at any time, after which nothing ends (policy P1). One
+    termination may be open. Errors: STATE_CONFLICT, REQUEST_ID_REUSED.
+    """
     GetTermination: _grpc.UnaryUnaryMultiCallable[_termination_pb2.GetTerminationRequest, _termination_pb2.Termination]
     """Returns a termination: what was returned, what was destroyed, what is left and until when. Errors: NOT_FOUND."""
     RecordReturn: _grpc.UnaryUnaryMultiCallable[_termination_pb2.RecordReturnRequest, _termination_pb2.Termination]
@@ -73,7 +75,9 @@ class TerminationServiceAsyncStub(TerminationServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateTermination: _aio.UnaryUnaryMultiCallable[_termination_pb2.CreateTerminationRequest, _termination_pb2.Termination]  # type: ignore[assignment]
-    """Begins the return. One termination may be open. Errors: STATE_CONFLICT, REQUEST_ID_REUSED."""
+    """Begins the return; with `return_only` of a copy of everything, at any time, after which nothing ends (policy P1). One
+    termination may be open. Errors: STATE_CONFLICT, REQUEST_ID_REUSED.
+    """
     GetTermination: _aio.UnaryUnaryMultiCallable[_termination_pb2.GetTerminationRequest, _termination_pb2.Termination]  # type: ignore[assignment]
     """Returns a termination: what was returned, what was destroyed, what is left and until when. Errors: NOT_FOUND."""
     RecordReturn: _aio.UnaryUnaryMultiCallable[_termination_pb2.RecordReturnRequest, _termination_pb2.Termination]  # type: ignore[assignment]
@@ -108,7 +112,9 @@ class TerminationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _termination_pb2.CreateTerminationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_termination_pb2.Termination, _abc.Awaitable[_termination_pb2.Termination]]:
-        """Begins the return. One termination may be open. Errors: STATE_CONFLICT, REQUEST_ID_REUSED."""
+        """Begins the return; with `return_only` of a copy of everything, at any time, after which nothing ends (policy P1). One
+        termination may be open. Errors: STATE_CONFLICT, REQUEST_ID_REUSED.
+        """
 
     @_abc_1.abstractmethod
     def GetTermination(

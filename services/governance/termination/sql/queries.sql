@@ -1,9 +1,9 @@
 -- name: create
-INSERT INTO termination (partner, id, creator, creator_actors, create_time)
-VALUES (dsr.current_partner(), $1, $2, $3, $4)
+INSERT INTO termination (partner, id, creator, creator_actors, create_time, return_only)
+VALUES (dsr.current_partner(), $1, $2, $3, $4, $5)
 
 -- name: open
-SELECT state FROM termination WHERE state <> 'CANCELLED'
+SELECT state FROM termination WHERE state NOT IN ('CANCELLED', 'RETURNED')
 
 -- name: get
 SELECT * FROM termination WHERE id = $1
