@@ -84,8 +84,8 @@ class TerminationServiceServicer(object):
     """
 
     def CreateTermination(self, request, context):
-        """Begins the return; with `return_only` of a copy of everything, at any time, after which nothing ends (policy P1). One
-        termination may be open. Errors: STATE_CONFLICT, REQUEST_ID_REUSED.
+        """Begins the return of everything. With `return_only` nothing ends with it: a partner can have all of its data at any time
+        (policy P1). One termination may be open. Errors: STATE_CONFLICT, REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -41,8 +41,8 @@ class TerminationServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TerminationServiceAsyncStub: ...
     CreateTermination: _grpc.UnaryUnaryMultiCallable[_termination_pb2.CreateTerminationRequest, _termination_pb2.Termination]
-    """Begins the return; with `return_only` of a copy of everything, at any time, after which nothing ends (policy P1). One
-    termination may be open. Errors: STATE_CONFLICT, REQUEST_ID_REUSED.
+    """Begins the return of everything. With `return_only` nothing ends with it: a partner can have all of its data at any time
+    (policy P1). One termination may be open. Errors: STATE_CONFLICT, REQUEST_ID_REUSED.
     """
     GetTermination: _grpc.UnaryUnaryMultiCallable[_termination_pb2.GetTerminationRequest, _termination_pb2.Termination]
     """Returns a termination: what was returned, what was destroyed, what is left and until when. Errors: NOT_FOUND."""
@@ -75,8 +75,8 @@ class TerminationServiceAsyncStub(TerminationServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateTermination: _aio.UnaryUnaryMultiCallable[_termination_pb2.CreateTerminationRequest, _termination_pb2.Termination]  # type: ignore[assignment]
-    """Begins the return; with `return_only` of a copy of everything, at any time, after which nothing ends (policy P1). One
-    termination may be open. Errors: STATE_CONFLICT, REQUEST_ID_REUSED.
+    """Begins the return of everything. With `return_only` nothing ends with it: a partner can have all of its data at any time
+    (policy P1). One termination may be open. Errors: STATE_CONFLICT, REQUEST_ID_REUSED.
     """
     GetTermination: _aio.UnaryUnaryMultiCallable[_termination_pb2.GetTerminationRequest, _termination_pb2.Termination]  # type: ignore[assignment]
     """Returns a termination: what was returned, what was destroyed, what is left and until when. Errors: NOT_FOUND."""
@@ -112,8 +112,8 @@ class TerminationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _termination_pb2.CreateTerminationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_termination_pb2.Termination, _abc.Awaitable[_termination_pb2.Termination]]:
-        """Begins the return; with `return_only` of a copy of everything, at any time, after which nothing ends (policy P1). One
-        termination may be open. Errors: STATE_CONFLICT, REQUEST_ID_REUSED.
+        """Begins the return of everything. With `return_only` nothing ends with it: a partner can have all of its data at any time
+        (policy P1). One termination may be open. Errors: STATE_CONFLICT, REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
