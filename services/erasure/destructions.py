@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 from dsr.authority.v1 import authority_pb2
 from dsr.connector.v1 import connector_pb2
+from dsr.connector.v1.grant_pb2 import Grant
 from dsr.v1.error_reason_pb2 import ErrorReason
 from dsr.v1.governance_pb2 import ProcessingRecord
 
@@ -57,16 +58,18 @@ class Destructions:
         if connector_pb2.CAPABILITY_DESTROY not in described.capabilities:
             await self._report_failure(order, "METHOD_UNKNOWN")
             return
-        done = await self._asked(order, count_only=False)
+        done = await self._asked(order, issued, count_only=False)
         failure = _FAILURES.get(done.outcome)
         if failure is not None:
             await self._report_failure(order, failure)
             return
         # What a connector says that it did is counted once more, by a call that can do nothing else.
-        left = await self._asked(order, count_only=True)
+        left = await self._asked(order, await self._authority.destruction_grant(order), count_only=True)
         if done.outcome != _OUTCOME.OUTCOME_DESTROYED or left.outcome != _OUTCOME.OUTCOME_COUNTED:
             raise _inconsistent(order, "OUTCOME")
-        if not left.collections or any(c.left for c in (*done.collections, *left.collections)):
+        returned = {i.collection for i in Grant.FromString(issued.grant.grant).instructions}
+        counted = {c.collection for c in left.collections}
+        if not returned <= counted or any(c.left for c in (*done.collections, *left.collections)):
             raise _inconsistent(order, "LEFT")
         records = sum(c.destroyed for c in done.collections)
         await self._record(order, "OK", records)
@@ -76,9 +79,10 @@ class Destructions:
         await self._authority.report_destruction(report)
         log.get_logger().info("source.destroyed", source=order.source, records=records)
 
-    async def _asked(self, order: authority_pb2.DestructionOrder, *, count_only: bool) -> connector_pb2.Destroyed:
+    async def _asked(
+        self, order: authority_pb2.DestructionOrder, issued: authority_pb2.IssueGrantResponse, *, count_only: bool
+    ) -> connector_pb2.Destroyed:
         """One call under a grant of its own; one that fails is on record."""
-        issued = await self._authority.destruction_grant(order)
         request = connector_pb2.DestroyRequest(grant=issued.grant, count_only=count_only)
         try:
             return await self._tools.connectors.destroy(Connector.of(order.source, issued), request)

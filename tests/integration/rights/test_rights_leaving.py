@@ -15,11 +15,13 @@ from typing import Any
 import asyncpg
 import grpc
 import pytest
+from dsr.connector.v1 import connector_pb2
+from dsr.connector.v1.grant_pb2 import Grant
 from dsr.v1 import error_reason_pb2, portability_pb2
 from dsr.v1 import termination_pb2 as pb
 
 from connectors.backend import SourceConfig
-from connectors.postgres import open_backend
+from connectors.postgres import PostgresBackend
 from deploy.local.postgres import Cluster
 from tests.support.clock import virtual_time
 from tests.support.services import CRM, PARTNER, SHOP, World, eventually, open_world, reason_of
@@ -45,9 +47,26 @@ OPTIONS: dict[str, Any] = {
 }
 
 
+class Backend(PostgresBackend):
+    """The real one; and as long as it `lies`, one that says that all is destroyed, and destroys nothing."""
+
+    lies = False
+
+    async def destroy(self, request: connector_pb2.DestroyRequest, grant: Grant) -> AsyncIterator[Any]:
+        lies = self.lies and not request.count_only
+        count = connector_pb2.DestroyRequest(count_only=True)
+        async for message in super().destroy(count if lies else request, grant):
+            if lies:
+                message.destroyed.outcome = connector_pb2.Destroyed.OUTCOME_DESTROYED
+                for collection in message.destroyed.collections:
+                    collection.destroyed, collection.left = collection.left, 0
+            yield message
+
+
 @dataclass
 class Setting:
     world: World
+    backend: Backend
     slice: asyncpg.Connection
 
     async def left(self) -> tuple[int, int]:
@@ -71,6 +90,10 @@ class Setting:
     async def begin(self, *, return_only: bool = False) -> str:
         message = pb.CreateTerminationRequest(parent=PARTNER, request_id=str(uuid.uuid4()), return_only=return_only)
         return str((await self.world.terminations.CreateTermination(message, metadata=self.admin)).name)
+
+    async def waits_for(self, name: str, reason: int) -> bool:
+        """Whether the termination says why the source isn't destroyed."""
+        return bool((await self.item(name)).destroy_failure == reason)
 
     async def returned(self, name: str) -> Any:
         async def there() -> bool:
@@ -103,10 +126,10 @@ async def setting(postgres: Cluster, template: str) -> AsyncIterator[Setting]:
     dsn = postgres.create_database(source)
     postgres.execute(SCHEMA, source)
     connection = await asyncpg.connect(dsn)
-    backend = open_backend(SourceConfig(CRM, "postgres", {"dsn": dsn, **OPTIONS}, b"k" * 32, Path("unused")))
+    backend = Backend(SourceConfig(CRM, "postgres", {"dsn": dsn, **OPTIONS}, b"k" * 32, Path("unused")))
     with tempfile.TemporaryDirectory(prefix="dsr-leaving-") as folder:
         async with open_world(Path(folder), postgres, name, backends={CRM: backend}) as world:
-            yield Setting(world, connection)
+            yield Setting(world, backend, connection)
     await backend.close()
     await connection.close()
     postgres.drop_database(name)
@@ -122,6 +145,7 @@ async def download(world: World, name: str, metadata: Any) -> bytes:
 
 @pytest.mark.policy("P14", "the platform returns a whole source, and destroys it after the receipt was confirmed")
 @pytest.mark.policy("P14", "what was not returned is not destroyed, and the termination says why it waits")
+@pytest.mark.policy("P14", "a connector that only says that it destroyed is counted, and not believed")
 @pytest.mark.policy("P1", "a partner exports all of its data at any time: a package a source, with checksums")
 async def test_a_source_is_returned_then_destroyed(setting: Setting) -> None:
     world, start = setting.world, datetime.now(UTC)
@@ -156,12 +180,15 @@ async def test_a_source_is_returned_then_destroyed(setting: Setting) -> None:
         await setting.slice.execute("INSERT INTO people VALUES (1, 999, 'late@example.com')")
         await let_pass(timedelta(minutes=6))
 
-        async def waits() -> bool:
-            return bool((await setting.item(name)).destroy_failure == error_reason_pb2.ERROR_REASON_RETURN_OUTDATED)
-
-        await eventually(waits)
+        await eventually(lambda: setting.waits_for(name, error_reason_pb2.ERROR_REASON_RETURN_OUTDATED))
         assert await setting.left() == (mine + 1, others)
         await setting.slice.execute("DELETE FROM people WHERE id = 999")
+        # A connector that only says so is counted, and not believed.
+        setting.backend.lies = True
+        await let_pass(timedelta(hours=2))
+        await eventually(lambda: setting.waits_for(name, error_reason_pb2.ERROR_REASON_SOURCE_INCONSISTENT))
+        assert await setting.left() == (mine, others)
+        setting.backend.lies = False
         await let_pass(timedelta(hours=2))
 
         async def destroyed() -> bool:
