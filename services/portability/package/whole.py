@@ -13,6 +13,7 @@ from dsrkit.datapackage import Resource
 from dsrkit.filenames import Names
 from dsrkit.filerecords import Extracted, holds_files
 from dsrkit.parts import Part
+from dsrkit.watermark import WATERMARK
 
 _README = """\
 {title}
@@ -60,7 +61,10 @@ def build(facts: Facts, parts: Sequence[Part]) -> Iterator[bytes]:
         "External-Identifier": facts.request,
         "External-Description": "A whole data source, returned at the end of a contract (Art. 28(3)(g) GDPR)",
     }
-    readme = File.of("README.txt", _README.format(title=facts.title, termination=facts.termination))
+    text = _README.format(title=facts.title, termination=facts.termination)
+    if facts.partner.sandbox:
+        info, text = {**info, "Sandbox": WATERMARK}, f"{WATERMARK}\n\n{text}"
+    readme = File.of("README.txt", text)
     time = facts.time.replace(microsecond=0)
     return bag.write(facts.base, time, info, _payload(facts, parts), [readme])
 
