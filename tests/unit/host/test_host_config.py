@@ -17,6 +17,11 @@ from dsrkit.config import ConfigError
 SOURCE = "partners/acme/dataSources/files"
 OPTIONS = {"root": "/srv/files", "collections": {"a": {"pattern": "a/{n}", "identity": {"n": {}}}}}
 
+MIXED = {
+    "grant_keys": "k.json",
+    "sources": {SOURCE: {"kind": "filesystem"}, "partners/acme/dataSources/toys": {"kind": "sandbox"}},
+}
+
 
 def write(folder: Path, data: Any) -> Path:
     path = folder / "sources.yaml"
@@ -39,6 +44,7 @@ def sources(**entry: Any) -> Mapping[str, Any]:
         ({"grant_keys": "k", "sources": {"partners/../dataSources/x": {"kind": "filesystem"}}}, "is called"),
         (sources(kind="tape"), f"sources.{SOURCE}.kind: there is no kind tape; there are filesystem"),
         (sources(option={}), f"sources.{SOURCE}.option: Extra inputs"),
+        (MIXED, f"sources.{SOURCE}: its partner is a sandbox"),
     ],
 )
 def test_a_bad_file_is_refused_with_the_path(tmp_path: Path, data: Any, complaint: str) -> None:
