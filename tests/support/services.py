@@ -58,7 +58,7 @@ SHOP, CRM = f"{PARTNER}/dataSources/shop", f"{PARTNER}/dataSources/crm"
 APPROVER = "urn:dsr:partner:acme#bob"
 DUBLIN = governance_pb2.Location(provider="Amazon Web Services", site="Dublin", country="IE")
 LEEDS = governance_pb2.Location(provider="Brightbox", site="Leeds", country="GB")
-# Often enough that nobody waits for long; oftener, asking would be half of what the tests do. Records are awaited by
+# Often enough that nobody waits for long; oftener, asking is most of what services at rest do. Records are awaited by
 # every test that ends.
 erasure.SWEEP_SECONDS = erasure.ORDER_SECONDS = portability.ORDER_SECONDS = access.COUNT_SECONDS = 1.0
 runtime.TERMINATION_SECONDS = policies.SECONDS = 1.0
