@@ -26,7 +26,7 @@ async def tell(stage: Stage, api: Api, platform: Platform, operator: Actor) -> N
         stage.expect("it gets no live source", await _refused(api, admin, live) == "SANDBOX_MISMATCH")
         await api.create(admin, f"{sandbox.PARTNER}/dataSources", source)
         await api.create(admin, f"{sandbox.PARTNER}/dataMaps", json_format.MessageToDict(sandbox.data_map()))
-        request = await api.create(clerk, f"{sandbox.PARTNER}/erasureRequests", _erasure("ann@sandbox.example"))
+        request = await api.create(clerk, f"{sandbox.PARTNER}/erasureRequests", _erasure("fay@sandbox.example"))
         planned = await stage.follow(api.watch(clerk, request["name"]), TERMINAL | {"PLANNED"})
         plan = (await api.get(clerk, request["name"]))["plan"]
         manager = Actor(mine, "manager-2", ("ROLE_APPROVER",))
