@@ -65,6 +65,7 @@ class Destructions:
             return
         # What a connector says that it did is counted once more, by a call that can do nothing else.
         left = await self._asked(order, await self._authority.destruction_grant(order), count_only=True)
+        stays = len({(f.code, f.collection, f.detail) for f in left.findings})
         if done.outcome != _OUTCOME.OUTCOME_DESTROYED or left.outcome != _OUTCOME.OUTCOME_COUNTED:
             raise _inconsistent(order, "OUTCOME")
         returned = {i.collection for i in Grant.FromString(issued.grant.grant).instructions}
@@ -74,7 +75,7 @@ class Destructions:
         records = sum(c.destroyed for c in done.collections)
         await self._record(order, "OK", records)
         report = authority_pb2.ReportDestructionRequest(
-            termination=order.termination, source=order.source, records=records
+            termination=order.termination, source=order.source, records=records, stays=stays
         )
         await self._authority.report_destruction(report)
         log.get_logger().info("source.destroyed", source=order.source, records=records)

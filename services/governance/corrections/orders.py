@@ -82,7 +82,8 @@ class AmendmentRpcs(AuthorityServiceServicer):
         await self._check_amendment_approver(partner, request)
         async with partner_transaction(self._store.pool, partner) as connection:
             row, task = await self._amendment_task(connection, request.request, request.source)
-            if row["state"] != "OPEN" or task["state"] not in ("PREVIEWING", "APPROVED"):
+            over = row["state"] != "OPEN" or task["complete_time"] is not None
+            if over or task["state"] not in ("PREVIEWING", "APPROVED"):
                 text = "There is nothing to set for this task."
                 raise DsrError("STATE_CONFLICT", text, state=task["state"] or row["state"], allowed="APPROVED")
             source = await self._amended_source(connection, request.source)

@@ -35,11 +35,11 @@ class DestructionRpcs(AuthorityServiceServicer):
         self, request: pb.ListDestructionOrdersRequest, context: Any
     ) -> pb.ListDestructionOrdersResponse:
         own_right(pb.RIGHT_ERASURE)
-        now = self._tools.clock()
         async with sweeper_transaction(self._store.pool, SCHEMA) as connection:
             rows = await self._store.rows(connection, "termination.in_state", "DESTROYING")
         response = pb.ListDestructionOrdersResponse()
         for row in rows:
+            now = await self._tools.now(row["partner"])
             async with partner_transaction(self._store.pool, row["partner"]) as connection:
                 known = await state.load(self._store, connection, row["id"], now)
             for item in known.items:
@@ -104,8 +104,8 @@ class DestructionRpcs(AuthorityServiceServicer):
                 args: tuple[Any, ...] = (identifier, request.source, request.failure, now)
                 await self._store.row(connection, "termination.not_destroyed", *args)
             else:
-                evidence = f"counted after the last record went: none is left; {request.records} were destroyed"
+                evidence = domain.evidence(request.records, request.stays)
                 args = (identifier, request.source, now, evidence, current_caller().principal, request.records)
                 await self._store.row(connection, "termination.destroyed_by", *args)
-        await progress.advance(self._tools, partner, identifier)
+        await progress.advance(self._tools, partner, identifier, now)
         return pb.ReportDestructionResponse()

@@ -87,6 +87,14 @@ def next_state(state: str, items: Sequence[Item], emptied: Collection[str], snap
     return "SNAPSHOTS_LEFT" if snapshots else "CERTIFIED"
 
 
+def evidence(records: int, stays: int) -> str:
+    """Of a data source that the platform destroyed. What its connector doesn't cover is said, not assumed."""
+    text = f"counted after the last record went: none is left; {records} were destroyed"
+    if stays:
+        text += f"; left, as nobody declared it or it isn't within the scope: {stays} findings of the connector"
+    return text
+
+
 def wrong_package(package: pb.Termination.Package) -> tuple[str, str] | None:
     """What is wrong with a package, as field and reason."""
     if not _LABEL.fullmatch(package.label):

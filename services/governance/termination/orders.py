@@ -39,5 +39,5 @@ class TerminationRpcs(AuthorityServiceServicer):
             await self._store.need(connection, "termination.get", "resource", identifier)
             args = (identifier, SERVICES[request.right], self._tools.clock())
             await self._store.row(connection, "termination.add_emptied", *args)
-        await progress.advance(self._tools, partner, identifier)
+        await progress.advance(self._tools, partner, identifier, self._tools.clock())
         return pb.AcknowledgeTerminationResponse()

@@ -15,7 +15,7 @@ async def run(tools: Tools) -> None:
     async with sweeper_transaction(tools.store.pool, SCHEMA) as connection:
         found = [(r["partner"], r["id"]) for r in await tools.store.rows(connection, "termination.unfinished")]
     for partner, identifier in found:
-        await advance(tools, partner, identifier)
+        await advance(tools, partner, identifier, await tools.now(partner))
 
 
 async def returned(store: GovernanceStore, connection: Connection, known: state.Known, by: str, now: datetime) -> None:
@@ -25,9 +25,9 @@ async def returned(store: GovernanceStore, connection: Connection, known: state.
     await notify(store, connection, now, "termination.changed", known.name, f"RETURNED {by} {now}", state="RETURNED")
 
 
-async def advance(tools: Tools, partner: str, identifier: UUID) -> None:
+async def advance(tools: Tools, partner: str, identifier: UUID, now: datetime) -> None:
     """One termination: to its next state, and in the end governance's own keys."""
-    store, now = tools.store, tools.clock()
+    store = tools.store
     async with partner_transaction(store.pool, partner) as connection:
         known = await state.load(store, connection, identifier, now, lock=True)
         before = known.row["state"]

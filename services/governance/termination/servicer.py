@@ -116,7 +116,7 @@ class TerminationServicer(TerminationServiceServicer):
 
         await self._mutate(request, "RecordDestruction", change)
         partner, identifier = scope(request.name, "name"), state.identify(request.name)
-        await progress.advance(self._tools, partner, identifier)
+        await progress.advance(self._tools, partner, identifier, self._tools.clock())
         return await self._read(request.name)
 
     async def _mutate(self, request: Any, method: str, change: Change) -> pb.Termination:

@@ -71,8 +71,8 @@ class Known:
 
     @property
     def digest(self) -> str:
-        """Of the packages recorded."""
-        return domain.digest({row["source"]: row["packages"] for row in self.rows if row["packages"]})
+        """Of the packages recorded, and of how many records each collection was returned with: so many may go."""
+        return domain.digest({r["source"]: [*r["packages"], *r["returned"]] for r in self.rows if r["packages"]})
 
     def message(self, dpo: str) -> pb.Termination:
         """The resource."""

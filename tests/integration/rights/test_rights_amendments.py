@@ -5,6 +5,9 @@ from typing import Any
 
 import grpc
 import pytest
+from dsr.authority.v1 import authority_pb2
+from dsr.authority.v1.authority_pb2_grpc import AuthorityServiceStub
+from dsr.credentials import AUTHORITY_AUDIENCE, Credential
 from dsr.v1 import correction_pb2 as pb
 from dsr.v1 import governance_pb2, request_pb2
 
@@ -187,6 +190,32 @@ async def test_a_cancelled_or_finished_request_sets_nothing(world: World) -> Non
     await world.corrections.CancelCorrectionRequest(message, metadata=world.metadata())
     assert await refused(approve(world, other)) == "STATE_CONFLICT"
     assert world.crm.amend_runs == 0
+
+
+async def test_what_people_completed_after_the_approval_gets_no_grant(world: World) -> None:
+    declare(world)
+    changes = [
+        R.FieldChange(source=SHOP, collection="orders", field="item", value=RIGHT),
+        R.FieldChange(source=CRM, collection="people", field="name", value=RIGHT),
+    ]
+    shown = await reach(
+        world, (await create(world, kind=R.KIND_RECTIFICATION, changes=changes)).name, A.STATE_PREVIEWED
+    )
+    await world.stop("erasure")
+    try:
+        await approve(world, shown)
+        done = await complete(world, shown.name, CRM)
+        assert R.State.Name(done.state) == "STATE_OPEN"
+        key = Credential.load(world.folder / "erasure.json")
+        token = key.token(AUTHORITY_AUDIENCE, subject="erasure", roles=["ROLE_SERVICE"])
+        message = authority_pb2.IssueAmendmentGrantRequest(request=shown.name, source=CRM)
+        call = AuthorityServiceStub(world.channel("governance")).IssueAmendmentGrant(
+            message, metadata=(("authorization", f"Bearer {token}"),)
+        )
+        assert await refused(call) == "STATE_CONFLICT"
+    finally:
+        await world.start("erasure")
+    assert RIGHT not in names(world).values()
 
 
 @pytest.mark.policy("P11", "who is previewed is found by further names, and nobody else is touched after the approval")

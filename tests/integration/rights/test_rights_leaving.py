@@ -29,6 +29,7 @@ from tests.support.services import CRM, PARTNER, SHOP, World, eventually, open_w
 T = pb.Termination
 SCHEMA = """
 CREATE TABLE people (tenant int NOT NULL, id bigint PRIMARY KEY, email text, friend bigint REFERENCES people);
+CREATE TABLE forgotten (note text);
 CREATE TABLE orders (id bigint PRIMARY KEY, person bigint NOT NULL REFERENCES people, total numeric);
 INSERT INTO people SELECT t, t * 100 + n, 'p' || n || '@example.com', t * 100 + n % 5 + 1
 FROM generate_series(1, 2) t, generate_series(1, 5) n;
@@ -196,7 +197,9 @@ async def test_a_source_is_returned_then_destroyed(setting: Setting) -> None:
 
         await eventually(destroyed)
         assert await setting.left() == (0, others)
-        assert (await setting.item(name)).destroyed_records == mine
+        item = await setting.item(name)
+        assert item.destroyed_records == mine
+        assert "left, as nobody declared it or it isn't within the scope: 1 " in item.evidence
         await setting.by_hand(name, "RecordDestruction", evidence="job-1")
 
         async def certified() -> bool:

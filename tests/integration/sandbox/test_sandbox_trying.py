@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
-from dsr.v1 import breach_pb2, notifications_pb2, request_pb2, sandbox_pb2, subject_pb2
+from dsr.v1 import breach_pb2, notifications_pb2, request_pb2, sandbox_pb2, subject_pb2, termination_pb2
 from dsr.v1.erasure_pb2 import ErasureRequest
 from dsr.v1.error_reason_pb2 import ErrorReason
 from dsr.v1.notifications_pb2_grpc import NotificationServiceStub
@@ -197,3 +197,33 @@ def test_a_leap_counts_from_the_real_time() -> None:
     wanted = sandbox_pb2.Sandbox().time
     wanted.FromDatetime(real + 9 * DAY)
     assert leap(wanted, real, 3 * DAY) == 9 * DAY
+
+
+async def test_a_sandbox_that_is_ahead_can_be_ended(setting: Setting) -> None:
+    """The last of the file: there is no sandbox after it."""
+    world = setting.world
+    ahead = (await clock(world)).time.ToDatetime(UTC) + DAY
+    await advance(world, ahead)
+    admin, terminations = world.metadata("adam", "ROLE_ADMIN"), world.terminations
+    message = termination_pb2.CreateTerminationRequest(parent=sandbox.PARTNER, request_id=str(uuid.uuid4()))
+    name = (await terminations.CreateTermination(message, metadata=admin)).name
+    package = termination_pb2.Termination.Package(label="none", sha256="0" * 64)
+    returned = await terminations.RecordReturn(
+        termination_pb2.RecordReturnRequest(
+            name=name, source=sandbox.SHOP, packages=[package], request_id=str(uuid.uuid4())
+        ),
+        metadata=world.operator(),
+    )
+    confirmed = await terminations.ConfirmReceipt(
+        termination_pb2.ConfirmReceiptRequest(
+            name=name, manifest_digest=returned.manifest_digest, request_id=str(uuid.uuid4())
+        ),
+        metadata=world.metadata("manager-2", "ROLE_APPROVER"),
+    )
+    await advance(world, confirmed.effective_time.ToDatetime(UTC) + timedelta(seconds=1))
+
+    async def emptied() -> bool:
+        message = termination_pb2.GetTerminationRequest(name=name)
+        return len((await terminations.GetTermination(message, metadata=admin)).emptied_services) == 3
+
+    await eventually(emptied)

@@ -59,6 +59,15 @@ def test_packages() -> None:
     assert domain.digest({"a": [], "b": []}) == domain.digest({"b": [], "a": []})
 
 
+@pytest.mark.policy(
+    "P14", "what a connector doesn't cover is not certified as destroyed: the evidence says that it stays"
+)
+def test_the_evidence_says_what_stays() -> None:
+    assert domain.evidence(20, 0).endswith("none is left; 20 were destroyed")
+    assert "left, as nobody declared it or it isn't within the scope: 3 " in domain.evidence(20, 3)
+    assert len(domain.evidence(10**18, 10**9)) <= 200
+
+
 RETURNED = replace(Item("a", OURS, returned=True, destroyed=False), by_platform=True)
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 CANNOT = error_reason_pb2.ERROR_REASON_METHOD_UNKNOWN

@@ -239,7 +239,9 @@ class Termination(_message.Message):
     state: Global___Termination.State.ValueType
     """Output only. Where it stands."""
     manifest_digest: _builtins.str
-    """Output only. SHA-256 over the packages of all items, lower-case hex: what ConfirmReceipt confirms."""
+    """Output only. SHA-256 over the packages of all items, and how many records were returned in each, lower-case hex: what
+    ConfirmReceipt confirms.
+    """
     creator: _builtins.str
     """Output only. Opaque id of who began it."""
     confirmer: _builtins.str

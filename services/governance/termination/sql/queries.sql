@@ -70,7 +70,9 @@ WHERE state IN ('DESTROYING', 'SNAPSHOTS_LEFT') OR (state = 'CERTIFIED' AND shre
 UPDATE termination SET shred_time = coalesce(shred_time, $2) WHERE id = $1
 
 -- name: orders
-SELECT partner, id FROM termination WHERE state IN ('DESTROYING', 'SNAPSHOTS_LEFT') AND effective_time <= $1
+-- A sandbox goes by its own time.
+SELECT partner, id FROM termination LEFT JOIN sandbox USING (partner)
+WHERE state IN ('DESTROYING', 'SNAPSHOTS_LEFT') AND effective_time <= $1::timestamptz + coalesce(ahead, '0')
 
 -- name: add_emptied
 INSERT INTO termination_emptied (partner, termination, service, empty_time)

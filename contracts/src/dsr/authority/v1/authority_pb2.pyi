@@ -2171,6 +2171,7 @@ class ReportDestructionRequest(_message.Message):
     SOURCE_FIELD_NUMBER: _builtins.int
     RECORDS_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
+    STAYS_FIELD_NUMBER: _builtins.int
     termination: _builtins.str
     """Required. The termination, `partners/{partner}/terminations/{id}`."""
     source: _builtins.str
@@ -2179,6 +2180,8 @@ class ReportDestructionRequest(_message.Message):
     """Optional. How many records were destroyed; none is left."""
     failure: _error_reason_pb2.ErrorReason.ValueType
     """Optional. Why it isn't destroyed."""
+    stays: _builtins.int
+    """Optional. How many findings the connector has on what stays: nobody declared it, or it isn't within the scope."""
     def __init__(
         self,
         *,
@@ -2186,10 +2189,11 @@ class ReportDestructionRequest(_message.Message):
         source: _builtins.str = ...,
         records: _builtins.int = ...,
         failure: _error_reason_pb2.ErrorReason.ValueType = ...,
+        stays: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "records", b"records", "source", b"source", "termination", b"termination"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "records", b"records", "source", b"source", "stays", b"stays", "termination", b"termination"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
