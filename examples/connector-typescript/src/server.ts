@@ -109,9 +109,14 @@ export class ConnectorServer {
     try {
       const audience = await this.tokens.audience(call.metadata);
       line["source"] = audience;
+      // Each method takes its own request; which one that is, the contract says. It may have methods that aren't here.
+      const handler = this.connector[method] as
+        | ((request: object, call: object) => AsyncIterable<object>)
+        | undefined;
+      if (handler === undefined) {
+        throw new DsrError("METHOD_UNKNOWN", `This connector has no ${method}.`);
+      }
       const request = parse(method, call.request);
-      // Each method takes its own request; which one that is, the contract says.
-      const handler = this.connector[method] as (request: object, call: object) => AsyncIterable<object>;
       for await (const message of handler.call(this.connector, request, { audience, stop })) {
         stop.signal.throwIfAborted();
         await send(message, stop.signal);

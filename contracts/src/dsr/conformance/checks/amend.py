@@ -110,9 +110,9 @@ class Undeclared(Check):
     rule = "amend.undeclared"
     condition = "AMEND isn't declared"
     code = "UNIMPLEMENTED / METHOD_UNKNOWN"
-    meaning = "The connector can't do this."
+    meaning = "The connector can't do this. One that was made before this RPC says so without a reason."
     caller = "doesn't retry; makes a manual task of it"
-    remedy = "Answer UNIMPLEMENTED with ErrorInfo, which the framework's own answer for a missing method lacks."
+    remedy = "Answer UNIMPLEMENTED to what you don't declare."
 
     async def run(self, bench: Bench) -> None:
         """With a good grant."""
@@ -121,7 +121,7 @@ class Undeclared(Check):
         name = next(iter(await bench.personal()))
         amendment = Amendment(collection=name, fields=[FieldValue(field="conformance")])
         request = _request(bench, _grant(bench, [amendment]), bench.material.present, [], preview=True)
-        requests.refused(await bench.call("Amend", request), self)
+        requests.refused(await bench.undeclared("Amend", request), self)
 
 
 class Unapproved(Check):
