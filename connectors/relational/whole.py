@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from connectors.relational.catalogue import Catalogue
 from connectors.relational.declaration import RelationalOptions
-from connectors.relational.model import Collection, Finding, Model
+from connectors.relational.model import Collection, Finding, Model, Reference
 from dsrkit.errors import DsrError
 
 BLOCKING = frozenset(
@@ -58,8 +58,17 @@ def scoped(model: Model, options: RelationalOptions, source: str) -> Model:
 
 
 def _way(collection: Collection, known: Mapping[str, Collection]) -> Collection | None:
-    """The collection with a reference to one whose scope is known; None where there is none."""
+    """The collection with a reference to one whose scope is known; None where there is none that tells of every row."""
     owners = [r for r in collection.references if r.declared and r.ownership == "OWNED"]
     if collection.scope_via is not None:
         owners = [collection.scope_via]
-    return next((replace(collection, scope_via=r) for r in owners if r.target in known), None)
+    tells = [r for r in owners if r.target in known and not r.when and _to_one(r, known[r.target])]
+    if len(owners) > 1:
+        # What is null in one may be set in another; nobody said which of them tells.
+        tells = [r for r in tells if not any(collection.table.column[name].nullable for name in r.columns)]
+    return next((replace(collection, scope_via=r) for r in tells), None)
+
+
+def _to_one(reference: Reference, target: Collection) -> bool:
+    """Whether a row refers to one row at most: rows of two partners may share a number that is no key."""
+    return reference.enforced or target.table.unique(frozenset(reference.target_columns))

@@ -155,6 +155,51 @@ async def test_whose_rows_nobody_can_tell_is_refused(shop: str) -> None:
     await source.close()
 
 
+_MARKS = (
+    "CREATE TABLE marks (id int PRIMARY KEY, kind text NOT NULL, about bigint NOT NULL, more bigint);"
+    "INSERT INTO marks SELECT 1, 'Message', min(id), NULL FROM comments WHERE tenant_id = 1;"
+    "INSERT INTO marks SELECT 2, 'Comment', min(id), min(id) FROM comments WHERE tenant_id = 1"
+)
+
+
+def _to(column: str, target: str, **when: str) -> dict[str, Any]:
+    there = {"target": f"public.{target}", "target_columns": ["id"], "ownership": "OWNED"}
+    return {"columns": [column], **there, **({"when": when} if when else {})}
+
+
+_PAIR = {"comment": _to("about", "comments", kind="Comment"), "message": _to("about", "messages", kind="Message")}
+_EITHER = {"one": _to("more", "comments"), "other": _to("about", "comments", kind="Comment")}
+_ONE = {"one": _to("about", "comments"), "other": _to("more", "messages")}
+
+
+@pytest.mark.policy("P14", "a reference that holds for some rows only doesn't make the others the partner's")
+@pytest.mark.parametrize(
+    ("declared", "found"),
+    [
+        ({"references": _PAIR}, None),  # 1 is about a message, of whomever, that has a comment's number
+        ({"references": _PAIR, "scope_via": "comment"}, None),
+        ({"references": _EITHER}, None),  # 1 has no `more`, and would be left behind
+        ({"references": {"one": _to("about", "customers")}}, None),  # each partner has customers of the same numbers
+        ({"references": _EITHER, "scope_via": "one"}, [2]),
+        ({"references": _ONE}, [1, 2]),
+    ],
+)
+async def test_a_way_to_the_scope_holds_for_every_row(
+    shop: str, connection: asyncpg.Connection, declared: dict[str, Any], found: list[int] | None
+) -> None:
+    await connection.execute(_MARKS)
+    options = declaration()
+    options["collections"]["public.marks"] = declared
+    source = backend(shop, options)
+    if found is None:
+        with pytest.raises(DsrError) as caught:
+            await returned(source)
+        assert caught.value.reason == "SOURCE_REJECTED"
+    else:
+        assert [mark["id"] for mark in (await returned(source))["public.marks"]] == found
+    await source.close()
+
+
 async def test_an_older_attempt_stops(source: PostgresBackend) -> None:
     limits = caps(await returned(source))
     await destroyed(source, limits, 2)
