@@ -3,7 +3,7 @@ INSERT INTO refusal AS known (partner, id, kind, operation, request, rule, artic
                               create_time, last_time)
 VALUES (dsr.current_partner(), $1, 'INSTRUCTION', $2, $3, $4, $5, $6, $7, $8, $9, $9)
 ON CONFLICT (partner, id) DO UPDATE
-SET times = known.times + 1, last_time = EXCLUDED.last_time, facts = EXCLUDED.facts
+SET times = known.times + 1, last_time = greatest(known.last_time, EXCLUDED.last_time), facts = EXCLUDED.facts
 
 -- name: record
 INSERT INTO refusal (partner, id, kind, operation, request, rule, article, subject_refusal, told_late, creator,
