@@ -99,6 +99,11 @@ class _Builder:
             if via is None or not self._leads_to_scope(via, set()):
                 why = "it names no reference of this collection that leads to a collection with the scope columns"
                 raise self._wrong(f"{path}.scope_via", why)
+            if not via.to_one(self.tables[via.target]):
+                why = (
+                    f"it leads to columns of {via.target} that aren't unique, so that another partner's rows may match"
+                )
+                raise self._wrong(f"{path}.scope_via", why)
         if self.options.scope and len(scope) < len(self.options.scope) and declaration.identity and via is None:
             why = "the table lacks scope columns: other partners' rows would be found; name a reference in scope_via"
             raise self._wrong(f"{path}.identity", why)

@@ -84,6 +84,10 @@ class Compiler:
         if via is not None and via.target in self.model.collections:
             target, there = self.model.collections[via.target], Sql(f"s{depth}")
             conditions = [self._pair(via, alias, collection.table, there, target.table)]
+            conditions += [
+                self.dialect.equals_text(self.column(alias, name), columns[name], values.bind(text))
+                for name, text in via.when
+            ]
             conditions += self.scope(target, there, values, depth + 1)
             template = "EXISTS (SELECT 1 FROM {table} {there} WHERE {conditions})"
             found.append(fill(template, table=self.table(target), there=there, conditions=conjunction(conditions)))

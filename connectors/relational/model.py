@@ -43,6 +43,10 @@ class Reference:
     def enforced(self) -> bool:
         return self.key is not None and self.key.enforced
 
+    def to_one(self, target: Table) -> bool:
+        """Whether a row refers to one row of `target` at most."""
+        return self.enforced or target.unique(frozenset(self.target_columns))
+
     @property
     def on_delete(self) -> str:
         return self.key.on_delete if self.key is not None and self.key.enforced else ""

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from connectors.relational.catalogue import Catalogue
 from connectors.relational.declaration import RelationalOptions
-from connectors.relational.model import Collection, Finding, Model, Reference
+from connectors.relational.model import Collection, Finding, Model
 from dsrkit.errors import DsrError
 
 BLOCKING = frozenset(
@@ -62,13 +62,8 @@ def _way(collection: Collection, known: Mapping[str, Collection]) -> Collection 
     owners = [r for r in collection.references if r.declared and r.ownership == "OWNED"]
     if collection.scope_via is not None:
         owners = [collection.scope_via]
-    tells = [r for r in owners if r.target in known and not r.when and _to_one(r, known[r.target])]
+    tells = [r for r in owners if r.target in known and not r.when and r.to_one(known[r.target].table)]
     if len(owners) > 1:
         # What is null in one may be set in another; nobody said which of them tells.
         tells = [r for r in tells if not any(collection.table.column[name].nullable for name in r.columns)]
     return next((replace(collection, scope_via=r) for r in tells), None)
-
-
-def _to_one(reference: Reference, target: Collection) -> bool:
-    """Whether a row refers to one row at most: rows of two partners may share a number that is no key."""
-    return reference.enforced or target.table.unique(frozenset(reference.target_columns))

@@ -288,6 +288,24 @@ async def test_a_table_without_the_scope_column_is_scoped_by_what_it_refers_to(
     assert sorted(record["id"] for record in copied["parcels"]) == [1, 3]
 
 
+async def test_a_reference_that_holds_for_some_rows_scopes_no_others(shop: str, connection: asyncpg.Connection) -> None:
+    await connection.execute(
+        "CREATE TABLE marks (id int PRIMARY KEY, kind text, about bigint, receiver text);"
+        "INSERT INTO marks SELECT n, k, min(c.id), 'ann@example.com' FROM comments c,"
+        " (VALUES (1, 'Comment'), (2, 'Message')) AS m (n, k) WHERE c.tenant_id = 1 GROUP BY n, k"
+    )
+    options, about = declaration(), {"columns": ["about"], "target": "public.comments", "target_columns": ["id"]}
+    options["collections"]["public.marks"] = {
+        "identity": {"receiver": {"type": "email"}},
+        "references": {"comment": {**about, "ownership": "LOOKUP", "when": {"kind": "Comment"}}},
+        "scope_via": "comment",
+    }
+    source = backend(shop, options)
+    copied = await export(source, subject(email="ann@example.com"), grant({"marks": DELETE}))
+    await source.close()
+    assert [record["id"] for record in copied["marks"]] == [1]
+
+
 async def test_a_schema_that_changes_is_followed_on_open_connections(shop: str, connection: asyncpg.Connection) -> None:
     source = backend(shop, declaration() | {"catalogue_max_age": 0.001, "pool_size": 1})
     who = subject(email="ann@example.com")

@@ -134,6 +134,25 @@ def built(collections: dict[str, Any], **more: Any) -> Model:
             "collections.public.orders.identity",
         ),
         ({"public.orders": {"scope_via": "nope"}}, {"scope": {"tenant": 1}}, "collections.public.orders.scope_via"),
+        (
+            # A number that two partners' people may share says nothing of whose a row is.
+            {
+                "public.people": {},
+                "public.logs": {
+                    "references": {
+                        "p": {
+                            "columns": ["person"],
+                            "target": "public.people",
+                            "target_columns": ["tenant"],
+                            "ownership": "OWNED",
+                        }
+                    },
+                    "scope_via": "p",
+                },
+            },
+            {"scope": {"tenant": 1}},
+            "collections.public.logs.scope_via",
+        ),
     ],
 )
 def test_a_declaration_that_does_not_fit_the_database_is_refused_at_its_path(
