@@ -39,7 +39,7 @@ from deploy.local.stage import Stage
 from deploy.local.story import HERO, Story
 from tests.cluster import measure
 from tests.cluster.pods import POD_USER, Failed, Pods, podman
-from tests.cluster.world import OPERATOR, PARTNER, World
+from tests.cluster.world import OPERATOR, PARTNER, SANDBOX, World
 
 _EDGE, _DATABASE = 200, 201  # beyond those that are given out in turn
 
@@ -49,7 +49,7 @@ class ByIssuer(httpx.AsyncBaseTransport):
 
     def __init__(self, world: World) -> None:
         self._ways = {}
-        for issuer in (OPERATOR, PARTNER):
+        for issuer in (OPERATOR, PARTNER, SANDBOX):
             context = ssl.create_default_context(cafile=str(world.authority))
             files = world.certificate(issuer)
             context.load_cert_chain(files.certificate, files.key)

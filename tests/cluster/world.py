@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from deploy.certificates import PROCESSES, Authority, make
+from deploy.certificates import PROCESSES, STAFF, Authority, make
 from deploy.database import SCHEMAS
 from deploy.local.shop.database import CONNECTOR_ROLE
 from deploy.local.shop.sources import write_config
@@ -15,7 +15,8 @@ from dsrkit.issuer import TrustFile, make_grant_key
 from dsrkit.tls import TlsFiles
 
 RIGHTS = ("access", "portability", "erasure")
-OPERATOR, PARTNER = "urn:dsr:operator", "urn:dsr:partner:acme"
+OPERATOR, PARTNER, SANDBOX = STAFF, "urn:dsr:partner:acme", "urn:dsr:partner:acme-sandbox"
+_CERTIFICATES = {OPERATOR: "staff", PARTNER: "acme", SANDBOX: "acme-sandbox"}
 
 
 @dataclass(frozen=True)
@@ -28,17 +29,16 @@ class World:
 
     def make(self) -> None:
         """Everything that isn't made yet."""
-        make(self.folder / "pki", ["acme"], [self.edge, self.database])
+        make(self.folder / "pki", ["acme", "acme-sandbox"], [self.edge, self.database])
         Authority(self.folder / "pki" / "platform", "platform").issue(
             self.folder / "pki" / "postgres", "urn:dsr:service:postgres", ["postgres", self.database]
         )
-        partners = Authority(self.folder / "pki" / "partners", "partners")
-        partners.issue(self.folder / "pki" / "partners" / "operator", OPERATOR)
         trust = TrustFile(self.folder / "trust.json")
         for name in RIGHTS:
             trust.add_service(name, self.credential(name))
         trust.add_operator(self.credential("operator"))
-        trust.add_partner("acme", self.credential("acme"))
+        for name in ("acme", "acme-sandbox"):
+            trust.add_partner(name, self.credential(name))
         make_grant_key(self.credential("grants"), self.folder / "grant_keys.json")
 
     def credential(self, name: str) -> Path:
@@ -46,7 +46,7 @@ class World:
 
     def certificate(self, issuer: str) -> TlsFiles:
         """Of whom an issuer's tokens may be used by; checks the edge by the platform's authority."""
-        folder = self.folder / "pki" / "partners" / {OPERATOR: "operator", PARTNER: "acme"}[issuer]
+        folder = self.folder / "pki" / "partners" / _CERTIFICATES[issuer]
         return TlsFiles(folder / "tls.crt", folder / "tls.key", self.authority)
 
     @property
@@ -97,12 +97,12 @@ class World:
         return found
 
     def _sources(self) -> bytes:
-        """The shop's database and files, by one host."""
+        """The shop's database and files, and the sandbox, by one host."""
         places: dict[str, Path | str] = {
             "grant_keys": Path("/etc/dsr/grant-keys/grant_keys.json"),
             "dsn_file": Path("/etc/dsr/connectors/shop.dsn"),
             "root": Path("/var/lib/dsr/state/shop-files"),
         }
         target = self.folder / "sources.yaml"
-        write_config(["shop", "files"], target, places)
+        write_config(["shop", "files", "sandbox"], target, places)
         return target.read_bytes()

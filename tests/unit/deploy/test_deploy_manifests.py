@@ -176,7 +176,7 @@ def test_the_trial_brings_all_that_the_overlay_names(dev: list[Manifest], tmp_pa
     assert set().union(*(referred_to(one) for one in workloads(dev))) - own == set(values)
     sources = tmp_path / "served.yaml"
     sources.write_bytes(values["connectors-sources"]["sources.yaml"])
-    assert len(load(sources).sources) == 2
+    assert len(load(sources).sources) == 3
 
 
 @pytest.mark.policy("P16", "manifests hold no secret, they name them")
