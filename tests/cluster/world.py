@@ -16,7 +16,7 @@ from dsrkit.tls import TlsFiles
 
 RIGHTS = ("access", "portability", "erasure")
 OPERATOR, PARTNER, SANDBOX = STAFF, "urn:dsr:partner:acme", "urn:dsr:partner:acme-sandbox"
-_CERTIFICATES = {OPERATOR: "staff", PARTNER: "acme", SANDBOX: "acme-sandbox"}
+_CERTIFICATES = {OPERATOR: "staff", PARTNER: "partners/acme", SANDBOX: "partners/acme-sandbox"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class World:
 
     def certificate(self, issuer: str) -> TlsFiles:
         """Of whom an issuer's tokens may be used by; checks the edge by the platform's authority."""
-        folder = self.folder / "pki" / "partners" / _CERTIFICATES[issuer]
+        folder = self.folder / "pki" / _CERTIFICATES[issuer]
         return TlsFiles(folder / "tls.crt", folder / "tls.key", self.authority)
 
     @property
