@@ -3,7 +3,7 @@ INSERT INTO request (partner, id, request_id, body_digest, state, creator, creat
                      time_zone, due_time, data_map_revision, data_sources, refusal, facts, sealed, complete_time)
 VALUES (dsr.current_partner(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
         CASE WHEN $4 = 'REFUSED' THEN now() END)
-ON CONFLICT (partner, request_id) DO NOTHING
+ON CONFLICT DO NOTHING  -- neither of id nor of request_id: calls at the same moment have both in common
 RETURNING *
 
 -- name: get
