@@ -133,7 +133,7 @@ def map_error(error: Exception) -> DsrError:
             return DsrError("STORE_UNAVAILABLE", "The service's database can't be reached. Retry.")
         case _:
             incident = str(uuid.uuid4())
-            return DsrError("INTERNAL", "A defect of ours; support finds it in the log by `incident`.", incident=incident)
+            return DsrError("INTERNAL", "A defect of ours, in the log by its `incident`.", incident=incident)
 
 
 def _log(method: str, start: float, outcome: str, error: Exception | None = None, incident: str | None = None) -> None:

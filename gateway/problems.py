@@ -109,7 +109,7 @@ def from_rpc(error: grpc.aio.AioRpcError, request: Descriptor, body: str) -> Pro
 def defect() -> Problem:
     """INTERNAL, for an exception nobody foresaw."""
     incident = str(uuid.uuid4())
-    return from_dsr(DsrError("INTERNAL", "A defect of ours; support finds it in the log by `incident`.", incident=incident))
+    return from_dsr(DsrError("INTERNAL", "A defect of ours, in the log by its `incident`.", incident=incident))
 
 
 def _from_status(status: status_pb2.Status, code: grpc.StatusCode, request: Descriptor | None, body: str) -> Problem:
