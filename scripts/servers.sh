@@ -321,15 +321,15 @@ start_mariadb() {
   need mariadbd mariadb-server
   local d=$DATA/mariadb port user
   port=$(free_port) user=$(id -un)
-  mkdir -p "$d/data"
+  mkdir -p "$d"/{data,tmp} # a server that starts removes what it takes for an older one's temporary tables
   if [ "$user" = root ]; then
     user=mysql
     chown -R mysql "$d"
   fi
-  mariadb-install-db --no-defaults --user="$user" --datadir="$d/data" --auth-root-authentication-method=normal --skip-test-db >>"$d/output.log" 2>&1
+  TMPDIR=$d/tmp mariadb-install-db --no-defaults --user="$user" --datadir="$d/data" --auth-root-authentication-method=normal --skip-test-db >>"$d/output.log" 2>&1
   printf "CREATE USER dsr@'127.0.0.1' IDENTIFIED BY 'testing';\nGRANT ALL ON *.* TO dsr@'127.0.0.1' WITH GRANT OPTION;\n" >"$d/init.sql"
   # A socket's path is short; this one is not used.
-  daemon mariadb "$(command -v mariadbd || echo /usr/sbin/mariadbd)" --no-defaults --user="$user" --datadir="$d/data" --bind-address=127.0.0.1 --port="$port" --skip-name-resolve \
+  daemon mariadb "$(command -v mariadbd || echo /usr/sbin/mariadbd)" --no-defaults --user="$user" --datadir="$d/data" --tmpdir="$d/tmp" --bind-address=127.0.0.1 --port="$port" --skip-name-resolve \
     --socket="/tmp/dsr-mariadb-$port.sock" --pid-file="$d/pid" --init-file="$d/init.sql"
   until_ready 60 mariadb --no-defaults -h 127.0.0.1 -P "$port" -u dsr -ptesting -e 'SELECT 1' || fail "mariadb doesn't answer; see $d/output.log"
   printf 'host=127.0.0.1\nport=%s\nuser=dsr\npassword=testing\n' "$port" >"$d/address"

@@ -83,14 +83,21 @@ def mariadb(folder: Path, *settings: str) -> Iterator[MariaDb]:
     program, install = find("mariadbd", "mariadb-server"), find("mariadb-install-db", "mariadb-server")
     identity, data, port = unprivileged(), folder / "data", free_port()
     folder.chmod(0o755)
-    data.mkdir()
-    if identity.uid >= 0:
-        os.chown(data, identity.uid, identity.gid)
+    # A server that starts removes what it takes for an older one's temporary tables.
+    own = folder / "tmp"
+    for made in (data, own):
+        made.mkdir()
+        if identity.uid >= 0:
+            os.chown(made, identity.uid, identity.gid)
     user = [] if identity.uid < 0 else [f"--user={pwd.getpwuid(identity.uid).pw_name}"]
     command = [install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal", *user]
-    subprocess.run([*command, "--skip-test-db", "--skip-name-resolve"], capture_output=True, check=True)
+    environment = {**os.environ, "TMPDIR": str(own)}
+    command += ["--skip-test-db", "--skip-name-resolve"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
     arguments = [program, "--no-defaults", f"--datadir={data}", "--bind-address=127.0.0.1", f"--port={port}", *user]
     arguments += [
+        f"--tmpdir={own}",
         f"--socket={data}/s",
         f"--pid-file={data}/pid",
         "--skip-name-resolve",
