@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -27,7 +28,9 @@ def data() -> Iterator[Path]:
 def running(data: Path, *arguments: str, until: str) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
     """A run that has printed `until`, and everything that belongs to it. Asserts that none of it is left in the end."""
     command = [sys.executable, "-m", "deploy.local", "--data", str(data), *arguments]
-    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as process:
+    # Whoever runs the tests in the background may have SIGINT ignored, which children inherit.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, preexec_fn=heed) as process:
         assert process.stdout
         printed = ""
         for line in process.stdout:
