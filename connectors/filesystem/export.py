@@ -4,7 +4,7 @@ import base64
 import hashlib
 import mimetypes
 import os
-from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Sequence, ValuesView
 from contextlib import aclosing, closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -94,17 +94,31 @@ async def stream(
             )
         )
         records = found.records.get(instruction.collection, {}).values()
-        trailer, digest = pb.CollectionTrailer(records=len(records)), hashlib.sha256()
-        with closing(blocks(options.root, source, records, included)) as pieces:
-            while block := await threads.run(partial(next_block, pieces, digest)):
-                trailer.bytes += len(block)
-                yield pb.ExportResponse(data=block)
-        trailer.sha256 = digest.digest()
-        yield pb.ExportResponse(trailer=trailer)
-        totals.collections += 1
-        totals.records += trailer.records
-        totals.bytes += trailer.bytes
+        async with aclosing(content(threads, options.root, source, records, included, totals)) as messages:
+            async for message in messages:
+                yield message
     yield pb.ExportResponse(totals=totals)
+
+
+async def content(
+    threads: Threads,
+    root: Path,
+    source: str,
+    records: ValuesView[Record],
+    included: Sequence[str],
+    totals: pb.ExportTotals,
+) -> AsyncGenerator[pb.ExportResponse, None]:
+    """A collection's data and trailer, added to `totals`."""
+    trailer, digest = pb.CollectionTrailer(records=len(records)), hashlib.sha256()
+    with closing(blocks(root, source, records, included)) as pieces:
+        while block := await threads.run(partial(next_block, pieces, digest)):
+            trailer.bytes += len(block)
+            yield pb.ExportResponse(data=block)
+    trailer.sha256 = digest.digest()
+    yield pb.ExportResponse(trailer=trailer)
+    totals.collections += 1
+    totals.records += trailer.records
+    totals.bytes += trailer.bytes
 
 
 def next_block(pieces: Iterator[bytes], digest: "hashlib._Hash") -> bytes:

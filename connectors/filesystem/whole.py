@@ -1,9 +1,8 @@
 """Return and Destroy: every file that a pattern matches, whoever it is about. A lake is its files, as they are."""
 
-import hashlib
 import stat
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,7 +11,7 @@ from dsr.connector.v1.grant_pb2 import CollectionInstruction, Grant
 
 from connectors.filesystem import leftover, remove, tree
 from connectors.filesystem.describe import base_of, undeclared
-from connectors.filesystem.export import blocks, described, next_block
+from connectors.filesystem.export import content, described
 from connectors.filesystem.find import note_hard_links
 from connectors.filesystem.found import Found
 from connectors.filesystem.journal import Entry, Journal, TaskJournal
@@ -100,16 +99,10 @@ class Whole:
             header = pb.CollectionHeader(collection=name, fields=described(fields), primary_key=["path"])
             yield pb.ExportResponse(header=header)
             records = found.records.get(name, {}).values()
-            trailer, digest = pb.CollectionTrailer(records=len(records)), hashlib.sha256()
-            with closing(blocks(self.options.root, self.source, records, fields)) as pieces:
-                while block := await self.threads.run(partial(next_block, pieces, digest)):
-                    trailer.bytes += len(block)
-                    yield pb.ExportResponse(data=block)
-            trailer.sha256 = digest.digest()
-            yield pb.ExportResponse(trailer=trailer)
-            totals.collections += 1
-            totals.records += trailer.records
-            totals.bytes += trailer.bytes
+            pieces = content(self.threads, self.options.root, self.source, records, fields, totals)
+            async with aclosing(pieces) as messages:
+                async for message in messages:
+                    yield message
         yield pb.ExportResponse(totals=totals)
 
     async def destroy(self, grant: Grant, *, count_only: bool) -> AsyncGenerator[pb.DestroyResponse, None]:

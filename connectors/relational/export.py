@@ -39,17 +39,26 @@ async def export(
             if name not in instructions:
                 continue
             messages = copied(session, compiler, name, number, instructions[name], grant.source)
-            async with aclosing(messages):
-                async for message in messages:
-                    if asyncio.get_running_loop().time() > deadline:
-                        why = "The export held its snapshot longer than export_max_age; start again and read faster."
-                        raise DsrError("SOURCE_TIMEOUT", why, source=grant.source)
-                    if message.HasField("trailer"):
-                        totals.collections += 1
-                        totals.records += message.trailer.records
-                        totals.bytes += message.trailer.bytes
+            async with aclosing(in_time(messages, totals, deadline, "export", grant.source)) as passed:
+                async for message in passed:
                     yield message
     yield pb.ExportResponse(totals=totals)
+
+
+async def in_time(
+    messages: AsyncGenerator[pb.ExportResponse, None], totals: pb.ExportTotals, deadline: float, what: str, source: str
+) -> AsyncGenerator[pb.ExportResponse, None]:
+    """A collection's messages, added to `totals`. SOURCE_TIMEOUT once the event loop's time is past `deadline`."""
+    async with aclosing(messages):
+        async for message in messages:
+            if asyncio.get_running_loop().time() > deadline:
+                why = f"The {what} held its snapshot longer than export_max_age; start again and read faster."
+                raise DsrError("SOURCE_TIMEOUT", why, source=source)
+            if message.HasField("trailer"):
+                totals.collections += 1
+                totals.records += message.trailer.records
+                totals.bytes += message.trailer.bytes
+            yield message
 
 
 async def copied(

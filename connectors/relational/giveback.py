@@ -10,10 +10,9 @@ from dsr.connector.v1.grant_pb2 import CollectionInstruction
 
 from connectors.relational.compiler import Compiler
 from connectors.relational.dialect import Database, Session
-from connectors.relational.export import copied
+from connectors.relational.export import copied, in_time
 from connectors.relational.model import Collection
 from connectors.relational.sql import NOTHING, TRUE, Sql, conjunction, fill
-from dsrkit.errors import DsrError
 
 
 async def give_back(
@@ -31,15 +30,8 @@ async def give_back(
             )
             told = CollectionInstruction(collection=name)
             messages = copied(session, compiler, name, number, told, source, whole=not collection.scoped)
-            async with aclosing(messages):
-                async for message in messages:
-                    if asyncio.get_running_loop().time() > deadline:
-                        why = "The return held its snapshot longer than export_max_age; start again and read faster."
-                        raise DsrError("SOURCE_TIMEOUT", why, source=source)
-                    if message.HasField("trailer"):
-                        totals.collections += 1
-                        totals.records += message.trailer.records
-                        totals.bytes += message.trailer.bytes
+            async with aclosing(in_time(messages, totals, deadline, "return", source)) as passed:
+                async for message in passed:
                     yield message
     yield pb.ExportResponse(totals=totals)
 
