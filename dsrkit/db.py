@@ -57,6 +57,18 @@ async def partner_transaction(pool: asyncpg.Pool, partner: str) -> AsyncIterator
 
 
 @asynccontextmanager
+async def partner_snapshot(pool: asyncpg.Pool, partner: str) -> AsyncIterator[Connection]:
+    """Like `partner_transaction`, for what several statements read of one thing: all of them see one instant.
+
+    Otherwise a request whose last task ends in between is read as still open, with nothing left to do.
+    """
+    async with pool.acquire() as connection:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            await connection.execute("SELECT set_config('dsr.partner', $1, true)", partner)
+            yield connection
+
+
+@asynccontextmanager
 async def sweeper_transaction(pool: asyncpg.Pool, schema: str) -> AsyncIterator[Connection]:
     """A transaction over all partners, in the role that sees ids, states and times only."""
     async with pool.acquire() as connection:

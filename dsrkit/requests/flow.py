@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from dsrkit.db import Connection, partner_transaction
+from dsrkit.db import Connection, partner_snapshot, partner_transaction
 from dsrkit.errors import DsrError
 from dsrkit.requests.connector import FROM_CONNECTORS
 from dsrkit.requests.model import AFTERWARDS, Dossier, Found, Move, Request
@@ -36,7 +36,7 @@ class Flow:
 
     async def load_all(self, task: Task) -> tuple[Request, Dossier, list[Task]]:
         """Also all its tasks."""
-        async with partner_transaction(self._store.pool, task.partner) as connection:
+        async with partner_snapshot(self._store.pool, task.partner) as connection:
             request = await self._store.get(connection, task.owner)
             tasks = await self._store.tasks.of_owner(connection, task.owner)
         return request, await self.dossier(request), tasks

@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 from dsrkit import clock
 from dsrkit.auth import Caller, acting_partner, current_caller
 from dsrkit.calendar import due
-from dsrkit.db import Connection, partner_transaction
+from dsrkit.db import Connection, partner_snapshot, partner_transaction
 from dsrkit.errors import DsrError, invalid, not_found, reason_value
 from dsrkit.pages import page_size, parse_position, read_token, write_token
 from dsrkit.requests import view
@@ -231,7 +231,7 @@ class RequestRpcs:
         store = self.parts.store
         async with self.parts.hub.watching(str(identifier)) as event:
             while True:
-                async with partner_transaction(store.pool, partner) as connection:
+                async with partner_snapshot(store.pool, partner) as connection:
                     request = await store.get(connection, identifier)
                     rows = await store.events(connection, identifier, after)
                 if after >= request.next_event:
@@ -246,7 +246,7 @@ class RequestRpcs:
                 await self.parts.hub.wait(event)
 
     async def _read(self, partner: str, identifier: UUID, caller: Caller) -> Any:
-        async with partner_transaction(self.parts.store.pool, partner) as connection:
+        async with partner_snapshot(self.parts.store.pool, partner) as connection:
             request = await self.parts.store.get(connection, identifier)
             tasks = await self.parts.store.tasks.of_owner(connection, identifier)
         sees = request.sealed is not None and bool(caller.roles & _SEES_PEOPLE)

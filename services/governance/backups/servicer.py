@@ -11,7 +11,7 @@ from dsr.v1 import governance_pb2
 from dsr.v1.backups_pb2_grpc import BackupServiceServicer
 
 from dsrkit.auth import current_caller
-from dsrkit.db import Connection, partner_transaction
+from dsrkit.db import Connection, partner_snapshot, partner_transaction
 from dsrkit.errors import DsrError, invalid
 from dsrkit.grants import LIFETIME
 from services.governance import messages
@@ -191,7 +191,7 @@ class BackupServicer(BackupServiceServicer):
         only_ours(domain.is_operators(messages.data_source(row).custody), "ROLE_ADMIN")
 
     async def _restore(self, name: str) -> pb.Restore:
-        async with partner_transaction(self._store.pool, scope(name, "name")) as connection:
+        async with partner_snapshot(self._store.pool, scope(name, "name")) as connection:
             row = await self._store.need(connection, "backups.restore", "resource", _id(name, "restores"))
             return view.restore(row, await self._replays(connection, row))
 

@@ -15,7 +15,7 @@ from google.protobuf import json_format
 
 from dsrkit import log
 from dsrkit.auth import current_caller
-from dsrkit.db import Connection, partner_transaction, sweeper_transaction
+from dsrkit.db import Connection, partner_snapshot, partner_transaction, sweeper_transaction
 from dsrkit.errors import DsrError, invalid
 from dsrkit.requests.downloads import serve_bytes
 from dsrkit.requests.view import known_enum, parse_partner
@@ -230,7 +230,7 @@ class BreachServicer(BreachServiceServicer):
 
     async def _read(self, name: str) -> pb.Breach:
         partner = partner_of(name, "name")
-        async with partner_transaction(self._store.pool, partner) as connection:
+        async with partner_snapshot(self._store.pool, partner) as connection:
             row = await self._store.need(connection, "breach.get", "resource", _id(name))
             key = await self._tools.vault.get(partner, view.KEY.format(row["id"]))
             message = view.breach(row, key, self._tools.dpo_contact)

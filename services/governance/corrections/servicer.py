@@ -13,7 +13,7 @@ from google.protobuf import json_format
 
 from dsrkit.auth import current_caller
 from dsrkit.calendar import due
-from dsrkit.db import Connection, partner_transaction
+from dsrkit.db import Connection, partner_snapshot
 from dsrkit.errors import DsrError, invalid, not_found
 from dsrkit.grants import LIFETIME
 from dsrkit.requests.view import known_enum, parse_input, parse_time, parse_uuid4
@@ -216,7 +216,7 @@ class CorrectionServicer(CorrectionServiceServicer):
 
     async def _read(self, name: str) -> pb.CorrectionRequest:
         partner = scope(name, "name")
-        async with partner_transaction(self._store.pool, partner) as connection:
+        async with partner_snapshot(self._store.pool, partner) as connection:
             row = await self._store.need(connection, "corrections.get", "resource", _id(name))
             tasks = await self._store.rows(connection, "corrections.tasks", row["id"])
         opened = None

@@ -4,7 +4,7 @@ from datetime import timedelta
 from email.message import EmailMessage
 
 from dsrkit import log
-from dsrkit.db import partner_transaction
+from dsrkit.db import partner_snapshot
 from dsrkit.errors import DsrError
 from dsrkit.tasks import Done, Task
 from dsrkit.watermark import watermark
@@ -26,7 +26,7 @@ class Email:
         A crash between the server's yes and ours sends it twice, under one Message-ID.
         """
         tools, channel = self._tools, task.input["channel"]
-        async with partner_transaction(tools.store.pool, task.partner) as connection:
+        async with partner_snapshot(tools.store.pool, task.partner) as connection:
             known = await contacts.load(tools.store, tools.vault, connection, task.partner)
             mark = watermark(await tools.store.row(connection, "sandbox.sandbox") is not None)
         if known is None or channel not in known[0].channels():

@@ -12,7 +12,7 @@ import asyncpg
 from dsr.v1 import notifications_pb2 as pb
 from dsr.v1.notifications_pb2_grpc import NotificationServiceServicer
 
-from dsrkit.db import Connection, partner_transaction
+from dsrkit.db import Connection, partner_snapshot, partner_transaction
 from dsrkit.errors import DsrError
 from services.governance import messages
 from services.governance.notifications import contacts
@@ -53,7 +53,7 @@ class NotificationServicer(NotificationServiceServicer):
         return await self._contacts(scope(request.parent))
 
     async def _contacts(self, partner: str) -> pb.Contacts:
-        async with partner_transaction(self._store.pool, partner) as connection:
+        async with partner_snapshot(self._store.pool, partner) as connection:
             await self._store.need(connection, "partner", "resource")
             known = await contacts.load(self._store, self._tools.vault, connection, partner)
         if known is None:

@@ -9,7 +9,7 @@ import orjson
 from standardwebhooks import Webhook
 
 from dsrkit import log
-from dsrkit.db import partner_transaction
+from dsrkit.db import partner_snapshot, partner_transaction
 from dsrkit.errors import DsrError
 from dsrkit.tasks import Done, Task
 from dsrkit.vault import KeyGone, RequestKey
@@ -30,7 +30,7 @@ class Deliver:
     async def deliver(self, task: Task) -> Done:
         """Posts one message. 2xx is success, 410 disables, redirects aren't followed; given up after three days."""
         identifier, store = UUID(task.input["webhook"]), self._tools.store
-        async with partner_transaction(store.pool, task.partner) as connection:
+        async with partner_snapshot(store.pool, task.partner) as connection:
             row = await store.row(connection, "webhook", identifier)
             mark = watermark(await store.row(connection, "sandbox.sandbox") is not None)
         if row is None or not row["enabled"]:

@@ -9,7 +9,7 @@ from dsr.v1 import policy_pb2 as pb
 from dsr.v1.policy_pb2_grpc import PolicyServiceServicer
 
 from dsrkit.auth import current_caller
-from dsrkit.db import Connection, partner_transaction
+from dsrkit.db import Connection, partner_snapshot, partner_transaction
 from dsrkit.errors import DsrError, invalid
 from dsrkit.pages import page_size, read_token, write_token
 from services.governance.policies import view
@@ -77,7 +77,7 @@ class PolicyServicer(PolicyServiceServicer):
         self, request: pb.ListPolicyAgreementsRequest, context: Any
     ) -> pb.ListPolicyAgreementsResponse:
         partner, size, before = scope(request.parent), page_size(request.page_size), _before(request.page_token)
-        async with partner_transaction(self._store.pool, partner) as connection:
+        async with partner_snapshot(self._store.pool, partner) as connection:
             await self._store.need(connection, "partner", "resource")
             standing = await self._standing(connection)
             rows = await self._store.rows(connection, "policies.agreements", _NOBODY, before, size + 1)
@@ -124,7 +124,7 @@ class PolicyServicer(PolicyServiceServicer):
         return await self._agreement(await self._tools.once(partner, request, method, make))
 
     async def GetOperator(self, request: pb.GetOperatorRequest, context: Any) -> pb.Operator:
-        async with partner_transaction(self._store.pool, scope(request.parent)) as connection:
+        async with partner_snapshot(self._store.pool, scope(request.parent)) as connection:
             await self._store.need(connection, "partner", "resource")
             standing = await self._standing(connection)
         return pb.Operator(
@@ -143,7 +143,7 @@ class PolicyServicer(PolicyServiceServicer):
     async def _agreement(self, name: str) -> pb.PolicyAgreement:
         partner = scope(name, "name")
         number = view.number(name, *partner.split("/"), "policyAgreements")
-        async with partner_transaction(self._store.pool, partner) as connection:
+        async with partner_snapshot(self._store.pool, partner) as connection:
             row = await self._store.need(connection, "policies.agreements", "resource", number, 0, 1)
             standing = await self._standing(connection)
         return view.agreement(row, partner, standing["accepted"])

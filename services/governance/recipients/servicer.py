@@ -7,7 +7,7 @@ from dsr.v1 import recipient_pb2 as pb
 from dsr.v1.recipient_pb2_grpc import RecipientServiceServicer
 
 from dsrkit.auth import current_caller
-from dsrkit.db import Connection, partner_transaction
+from dsrkit.db import Connection, partner_snapshot, partner_transaction
 from dsrkit.errors import DsrError, invalid, not_found
 from services.governance import messages
 from services.governance.recipients import view
@@ -33,7 +33,7 @@ class RecipientServicer(RecipientServiceServicer):
         self, request: pb.ListSubProcessorsRequest, context: Any
     ) -> pb.ListSubProcessorsResponse:
         partner, day = scope(request.parent), self._tools.clock().date()
-        async with partner_transaction(self._store.pool, partner) as connection:
+        async with partner_snapshot(self._store.pool, partner) as connection:
             await self._store.need(connection, "partner", "resource")
             rows = {r["sub_processor"]: r for r in await self._store.rows(connection, "recipients.objections")}
         found = [view.sub_processor(partner, entry, rows.get(entry.id), day) for entry in REGISTER]

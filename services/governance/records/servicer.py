@@ -10,7 +10,7 @@ from dsr.v1 import governance_pb2, request_pb2
 from dsr.v1 import records_pb2 as pb
 from dsr.v1.records_pb2_grpc import RecordServiceServicer
 
-from dsrkit.db import partner_transaction
+from dsrkit.db import partner_snapshot
 from dsrkit.errors import invalid
 from dsrkit.requests.downloads import serve_bytes
 from services.governance import messages
@@ -59,7 +59,7 @@ class RecordServicer(RecordServiceServicer):
         before = tools.clock().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         if request.HasField("before_time"):
             before = request.before_time.ToDatetime(UTC)
-        async with partner_transaction(store.pool, partner) as connection:
+        async with partner_snapshot(store.pool, partner) as connection:
             row = await store.need(connection, "partner", "resource")
             data_map = await store.row(connection, "data_map", 0)
             sources = await store.rows(connection, "data_sources", "", 10_000)

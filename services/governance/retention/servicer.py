@@ -11,7 +11,7 @@ from dsr.v1.retention_pb2_grpc import RetentionServiceServicer
 from google.protobuf import json_format
 
 from dsrkit.auth import current_caller
-from dsrkit.db import Connection, partner_transaction
+from dsrkit.db import Connection, partner_snapshot, partner_transaction
 from dsrkit.errors import DsrError, invalid
 from services.governance import messages
 from services.governance.retention import domain, schedule, view
@@ -155,7 +155,7 @@ class RetentionServicer(RetentionServiceServicer):
     async def ListHoldSuggestions(
         self, request: pb.ListHoldSuggestionsRequest, context: Any
     ) -> pb.ListHoldSuggestionsResponse:
-        async with partner_transaction(self._store.pool, scope(request.parent)) as connection:
+        async with partner_snapshot(self._store.pool, scope(request.parent)) as connection:
             partner = messages.partner(await self._store.need(connection, "partner", "resource"))
             current = await self._store.row(connection, "data_map", 0)
             data_map = messages.data_map(current) if current else governance_pb2.DataMap()

@@ -7,7 +7,7 @@ from dsr.v1 import sandbox_pb2 as pb
 from dsr.v1.sandbox_pb2_grpc import SandboxServiceServicer
 
 from dsrkit.clock import ahead, be_ahead
-from dsrkit.db import Connection, partner_transaction
+from dsrkit.db import Connection, partner_snapshot
 from services.governance.sandbox.domain import GOVERNANCE, leap, mismatch
 from services.governance.services import SERVICES
 from services.governance.tools import Tools, scope
@@ -57,7 +57,7 @@ class SandboxServicer(SandboxServiceServicer):
         return row
 
     async def _sandbox(self, partner: str) -> pb.Sandbox:
-        async with partner_transaction(self._store.pool, partner) as connection:
+        async with partner_snapshot(self._store.pool, partner) as connection:
             row = await self._need(connection)
             behind = await self._store.need(connection, "sandbox.behind", "resource", [GOVERNANCE, *SERVICES.values()])
         message = pb.Sandbox(partner=partner, resets=row["resets"], settled=not behind["services"])

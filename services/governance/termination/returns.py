@@ -9,7 +9,7 @@ from dsr.connector.v1.grant_pb2 import Grant
 from dsr.v1 import termination_pb2
 from google.protobuf import json_format
 
-from dsrkit.db import partner_transaction, sweeper_transaction
+from dsrkit.db import partner_snapshot, partner_transaction, sweeper_transaction
 from dsrkit.errors import DsrError, invalid
 from dsrkit.grants import GrantSigner
 from dsrkit.requests.view import parse_partner
@@ -38,7 +38,7 @@ class ReturnRpcs(AuthorityServiceServicer):
             rows = await self._store.rows(connection, "termination.in_state", "RETURNING")
         response, now = pb.ListReturnOrdersResponse(), self._tools.clock()
         for row in rows:
-            async with partner_transaction(self._store.pool, row["partner"]) as connection:
+            async with partner_snapshot(self._store.pool, row["partner"]) as connection:
                 known = await state.load(self._store, connection, row["id"], now)
                 partner = messages.partner(await self._store.need(connection, "partner", "resource"))
             entries = {entry["source"]: entry["return_request"] for entry in known.rows}

@@ -10,7 +10,7 @@ from dsr.v1.termination_pb2_grpc import TerminationServiceServicer
 from google.protobuf import json_format
 
 from dsrkit.auth import current_caller
-from dsrkit.db import Connection, partner_transaction
+from dsrkit.db import Connection, partner_snapshot
 from dsrkit.errors import DsrError, invalid
 from dsrkit.grants import LIFETIME
 from services.governance.notifications.outbox import notify
@@ -129,7 +129,7 @@ class TerminationServicer(TerminationServiceServicer):
         return await self._read(await self._tools.once(scope(request.name, "name"), request, method, make))
 
     async def _read(self, name: str) -> pb.Termination:
-        async with partner_transaction(self._store.pool, scope(name, "name")) as connection:
+        async with partner_snapshot(self._store.pool, scope(name, "name")) as connection:
             known = await state.load(self._store, connection, state.identify(name), self._tools.clock())
         return known.message(self._tools.dpo_contact)
 

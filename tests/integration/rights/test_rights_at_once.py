@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ import asyncpg
 import pytest
 
 from deploy.local.postgres import Cluster
-from dsrkit.db import open_pool, partner_transaction
+from dsrkit.db import open_pool, partner_snapshot, partner_transaction
 from dsrkit.requests.model import Request
 from dsrkit.requests.store import RequestStore
 from services.access.domain import RIGHT
@@ -40,6 +41,22 @@ async def test_one_of_many_creations_makes_the_request(pool: asyncpg.Pool) -> No
         new = _request()
         made = await asyncio.gather(*(create(new) for _ in range(CALLS)))
         assert [one.id for one in made if one] == [new.id]
+
+
+async def test_what_is_read_of_one_request_is_of_one_instant(pool: asyncpg.Pool) -> None:
+    store = RequestStore(pool, RIGHT, cast(Any, None))
+    new = _request()
+    async with partner_transaction(pool, PARTNER) as connection:
+        await store.create(connection, new)
+    async with partner_snapshot(pool, PARTNER) as reading:
+        assert (await store.get(reading, new.id)).state == "PENDING"
+        async with partner_transaction(pool, PARTNER) as writing:
+            await store.save(writing, replace(await store.lock(writing, new.id), state="CANCELLED"))
+        assert (await store.get(reading, new.id)).state == "PENDING"
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await store.record_order(reading, new)
+    async with partner_snapshot(pool, PARTNER) as reading:
+        assert (await store.get(reading, new.id)).state == "CANCELLED"
 
 
 def _request() -> Request:
