@@ -45,10 +45,18 @@ class Source:
             self._capabilities = frozenset((await self.backend.describe()).capabilities)
         return self._capabilities
 
-    async def require(self, capability: "pb.Capability.ValueType", what: str) -> None:
+    async def require(self, capability: "pb.Capability.ValueType") -> None:
         """METHOD_UNKNOWN unless the backend declares the capability."""
         if capability not in await self.capabilities():
+            what = pb.Capability.Name(capability).removeprefix("CAPABILITY_")
             raise DsrError("METHOD_UNKNOWN", f"This source's connector doesn't declare {what}.")
+
+    async def that(self, does: type[T], capability: "pb.Capability.ValueType") -> T:
+        """The backend as one that does what the capability stands for. METHOD_UNKNOWN unless it declares it."""
+        await self.require(capability)
+        if not isinstance(self.backend, does):
+            raise TypeError(f"a backend that declares {pb.Capability.Name(capability)} is one that {does.__name__}")
+        return self.backend
 
 
 @dataclass
@@ -85,39 +93,29 @@ class ConnectorHost(ConnectorServiceServicer):
             yield message
 
     async def Export(self, request: pb.ExportRequest, context: Any) -> AsyncIterator[pb.ExportResponse]:
-        source = self._source(current_caller().audience)
-        grant = await self._grant(request.grant, source, Grant.OPERATION_EXPORT)
-        await source.require(pb.CAPABILITY_EXPORT, "EXPORT")
+        source, grant = await self._granted(request.grant, Grant.OPERATION_EXPORT)
+        await source.require(pb.CAPABILITY_EXPORT)
         if request.cursor:
-            await source.require(pb.CAPABILITY_EXPORT_RESUME, "EXPORT_RESUME")
+            await source.require(pb.CAPABILITY_EXPORT_RESUME)
         check_subject(request.subject)
-        relay = await self._attempts.start(
-            source.name, f"export {grant.task}", grant.attempt, lambda: source.backend.export(request, grant)
-        )
-        kind = self.kinds.get(source.name, "unknown")
-        async for message in self._read(relay, context):
-            meter.exported(kind, message)
+        async for message in self._attempt(source, grant, lambda: source.backend.export(request, grant), context):
+            meter.exported(self._kind(source), message)
             yield message
 
     async def Erase(self, request: pb.EraseRequest, context: Any) -> AsyncIterator[pb.EraseResponse]:
-        source = self._source(current_caller().audience)
-        grant = await self._grant(request.grant, source, Grant.OPERATION_ERASE)
-        await source.require(pb.CAPABILITY_ERASE, "ERASE")
+        source, grant = await self._granted(request.grant, Grant.OPERATION_ERASE)
+        await source.require(pb.CAPABILITY_ERASE)
         if any(i.action == CollectionInstruction.ACTION_ANONYMISE for i in grant.instructions):
-            await source.require(pb.CAPABILITY_ANONYMISE, "ANONYMISE")
+            await source.require(pb.CAPABILITY_ANONYMISE)
         check_subjects([subject.subject for subject in request.subjects], "subjects[{}].subject")
         check_expected(request.subjects)
-        relay = await self._attempts.start(
-            source.name, f"erase {grant.task}", grant.attempt, lambda: source.backend.erase(request, grant)
-        )
-        kind = self.kinds.get(source.name, "unknown")
-        async for message in self._read(relay, context):
-            meter.erased(kind, message)
+        async for message in self._attempt(source, grant, lambda: source.backend.erase(request, grant), context):
+            meter.erased(self._kind(source), message)
             yield message
 
     async def Verify(self, request: pb.VerifyRequest, context: Any) -> AsyncIterator[pb.VerifyResponse]:
         source = self._source(request.source)
-        await source.require(pb.CAPABILITY_ERASE, "ERASE")
+        await source.require(pb.CAPABILITY_ERASE)
         check_subjects([subject.subject for subject in request.subjects], "subjects[{}].subject")
         check_instructions((i.collection for i in request.instructions), "instructions")
         await self._same_side(source, request.sandbox if request.HasField("sandbox") else None)
@@ -125,68 +123,40 @@ class ConnectorHost(ConnectorServiceServicer):
             yield message
 
     async def CountPeople(self, request: pb.CountPeopleRequest, context: Any) -> AsyncIterator[pb.CountPeopleResponse]:
-        source = self._source(current_caller().audience)
-        grant = await self._grant(request.grant, source, Grant.OPERATION_COUNT)
-        await source.require(pb.CAPABILITY_COUNT, "COUNT")
-        if not isinstance(source.backend, CountsPeople):
-            raise TypeError("a backend that declares COUNT has count_people")
-        async for message in self._read(Relay(source.backend.count_people(request, grant)), context):
+        source, grant = await self._granted(request.grant, Grant.OPERATION_COUNT)
+        backend = await source.that(CountsPeople, pb.CAPABILITY_COUNT)
+        async for message in self._read(Relay(backend.count_people(request, grant)), context):
             yield message
 
     async def ListInactive(
         self, request: pb.ListInactiveRequest, context: Any
     ) -> AsyncIterator[pb.ListInactiveResponse]:
-        source = self._source(current_caller().audience)
-        grant = await self._grant(request.grant, source, Grant.OPERATION_LIST_INACTIVE)
-        await source.require(pb.CAPABILITY_INACTIVE, "INACTIVE")
-        if not isinstance(source.backend, ListsInactive):
-            raise TypeError("a backend that declares INACTIVE has list_inactive")
+        source, grant = await self._granted(request.grant, Grant.OPERATION_LIST_INACTIVE)
+        backend = await source.that(ListsInactive, pb.CAPABILITY_INACTIVE)
         check_value(request.value, "value")
-        async for message in self._read(Relay(source.backend.list_inactive(request, grant)), context):
+        async for message in self._read(Relay(backend.list_inactive(request, grant)), context):
             yield message
 
     async def Return(self, request: pb.ReturnRequest, context: Any) -> AsyncIterator[pb.ExportResponse]:
-        source = self._source(current_caller().audience)
-        grant = await self._grant(request.grant, source, Grant.OPERATION_RETURN)
-        await source.require(pb.CAPABILITY_RETURN, "RETURN")
-        backend = source.backend
-        if not isinstance(backend, GivesBack):
-            raise TypeError("a backend that declares RETURN has give_back")
-        relay = await self._attempts.start(
-            source.name, f"return {grant.task}", grant.attempt, lambda: backend.give_back(request, grant)
-        )
-        kind = self.kinds.get(source.name, "unknown")
-        async for message in self._read(relay, context):
-            meter.exported(kind, message)
+        source, grant = await self._granted(request.grant, Grant.OPERATION_RETURN)
+        backend = await source.that(GivesBack, pb.CAPABILITY_RETURN)
+        async for message in self._attempt(source, grant, lambda: backend.give_back(request, grant), context):
+            meter.exported(self._kind(source), message)
             yield message
 
     async def Destroy(self, request: pb.DestroyRequest, context: Any) -> AsyncIterator[pb.DestroyResponse]:
-        source = self._source(current_caller().audience)
-        grant = await self._grant(request.grant, source, Grant.OPERATION_DESTROY)
-        await source.require(pb.CAPABILITY_DESTROY, "DESTROY")
-        backend = source.backend
-        if not isinstance(backend, Destroys):
-            raise TypeError("a backend that declares DESTROY has destroy")
-        relay = await self._attempts.start(
-            source.name, f"destroy {grant.task}", grant.attempt, lambda: backend.destroy(request, grant)
-        )
-        async for message in self._read(relay, context):
+        source, grant = await self._granted(request.grant, Grant.OPERATION_DESTROY)
+        backend = await source.that(Destroys, pb.CAPABILITY_DESTROY)
+        async for message in self._attempt(source, grant, lambda: backend.destroy(request, grant), context):
             yield message
 
     async def Amend(self, request: pb.AmendRequest, context: Any) -> AsyncIterator[pb.AmendResponse]:
-        source = self._source(current_caller().audience)
-        grant = await self._grant(request.grant, source, Grant.OPERATION_AMEND)
-        await source.require(pb.CAPABILITY_AMEND, "AMEND")
-        if not isinstance(source.backend, Amends):
-            raise TypeError("a backend that declares AMEND has amend")
+        source, grant = await self._granted(request.grant, Grant.OPERATION_AMEND)
+        backend = await source.that(Amends, pb.CAPABILITY_AMEND)
         check_amendments(grant, preview=request.preview)
         check_subject(request.subject)
         check_counts(request.expected, "expected")
-        backend = source.backend
-        relay = await self._attempts.start(
-            source.name, f"amend {grant.task}", grant.attempt, lambda: backend.amend(request, grant)
-        )
-        async for message in self._read(relay, context):
+        async for message in self._attempt(source, grant, lambda: backend.amend(request, grant), context):
             yield message
 
     async def close(self) -> None:
@@ -204,12 +174,17 @@ class ConnectorHost(ConnectorServiceServicer):
             raise not_found("data source")
         return source
 
-    async def _grant(self, signed: SignedGrant, source: Source, operation: "Grant.Operation.ValueType") -> Grant:
+    def _kind(self, source: Source) -> str:
+        return self.kinds.get(source.name, "unknown")
+
+    async def _granted(self, signed: SignedGrant, operation: "Grant.Operation.ValueType") -> tuple[Source, Grant]:
+        """The source that the caller's token speaks for, and what governance signed for it."""
+        source = self._source(current_caller().audience)
         grant = self.verifier.verify(signed, source.name, operation, self.clock(), sandbox=source.sandbox)
         check_instructions((i.collection for i in grant.instructions), "grant.instructions")
         if source.sandbox:
             await self._same_side(source, grant.sandbox)
-        return grant
+        return source, grant
 
     async def _same_side(self, source: Source, mark: Sandbox | None) -> None:
         """SANDBOX_MISMATCH unless the call is of the source's own sort; a sandbox that was reset begins anew first."""
@@ -222,6 +197,15 @@ class ConnectorHost(ConnectorServiceServicer):
             )
         if mark is not None and isinstance(source.backend, BeginsAnew):
             await source.backend.begin_anew(mark.resets)
+
+    async def _attempt(
+        self, source: Source, grant: Grant, begin: Callable[[], AsyncIterator[T]], context: Any
+    ) -> AsyncIterator[T]:
+        """The messages of a task's attempt. An earlier attempt has ended before it begins, or it doesn't begin."""
+        task = f"{Grant.Operation.Name(grant.operation)} {grant.task}"
+        relay = await self._attempts.start(source.name, task, grant.attempt, begin)
+        async for message in self._read(relay, context):
+            yield message
 
     async def _read(self, relay: Relay[T], context: Any) -> AsyncIterator[T]:
         """The relay's messages. Its work ends when the call does, even if nobody resumes this generator."""
