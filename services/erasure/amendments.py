@@ -13,7 +13,8 @@ from dsr.v1 import correction_pb2
 from dsr.v1.subject_pb2 import Identity
 
 from dsrkit import log
-from dsrkit.errors import DsrError
+from dsrkit.errors import DsrError, reason_value
+from dsrkit.interceptors import map_error
 from dsrkit.requests.connector import Connector
 from dsrkit.requests.model import Found
 from dsrkit.requests.runtime import Toolbox
@@ -31,6 +32,8 @@ _OBSTACLES = {
     "SOURCE_INCONSISTENT": _O.OBSTACLE_INCONSISTENT,
 }
 """What trying again doesn't mend; people have to see to it."""
+_NOTHING_TO_REPORT = frozenset({"STATE_CONFLICT", "FOUR_EYES", "GOVERNANCE_UNAVAILABLE"})
+"""Governance has settled the task itself, or can't be told."""
 _ROUNDS = 5
 """Of asking for further names, as for any request."""
 _DONE = frozenset({_OUTCOME.OUTCOME_AMENDED, _OUTCOME.OUTCOME_REPLAYED, _OUTCOME.OUTCOME_RECONSTRUCTED})
@@ -45,33 +48,35 @@ class Amendments:
         self._connectors = tools.connectors
 
     async def pull(self) -> None:
-        """Chore. An order that fails is left for the next time, and the others are done."""
+        """Chore. An order that fails is left for another time, and the others are done."""
         for order in await self._authority.amendment_orders():
             try:
                 await self._carry_out(order)
             except DsrError as error:
-                log.get_logger().warning("amendment.waiting", request=order.request, reason=error.reason)
+                log.get_logger().warning("amendment.left", request=order.request, reason=error.reason)
 
     async def _carry_out(self, order: authority_pb2.AmendmentOrder) -> None:
-        report = authority_pb2.ReportAmendmentRequest(request=order.request, source=order.source)
-        told = await self._authority.amendment_grant(order, [])
-        report.attempt = told.attempt
+        report = authority_pb2.ReportAmendmentRequest(request=order.request, source=order.source, attempt=order.attempt)
         try:
-            await self._work(order, told, report)
+            await self._work(order, report)
         except _Obstacle as found:
             report.obstacle = found.obstacle
-        except DsrError as error:
-            if error.reason not in _OBSTACLES:
-                raise
-            report.obstacle, report.field = _OBSTACLES[error.reason], error.metadata.get("field", "")
+        except Exception as error:
+            known = map_error(error)
+            if known.reason in _NOTHING_TO_REPORT:
+                raise known from None
+            if known.reason in _OBSTACLES:
+                report.obstacle, report.field = _OBSTACLES[known.reason], known.metadata.get("field", "")
+            else:
+                unknown = None if isinstance(error, DsrError) else error
+                log.get_logger().warning("amendment.waiting", request=order.request, reason=known.reason, error=unknown)
+                report.waiting_reason = reason_value(known.reason)
+                report.waiting_source = known.metadata.get("source", order.source)
         await self._authority.report_amendment(report)
 
-    async def _work(
-        self,
-        order: authority_pb2.AmendmentOrder,
-        told: authority_pb2.IssueAmendmentGrantResponse,
-        report: authority_pb2.ReportAmendmentRequest,
-    ) -> None:
+    async def _work(self, order: authority_pb2.AmendmentOrder, report: authority_pb2.ReportAmendmentRequest) -> None:
+        told = await self._authority.amendment_grant(order, [])
+        report.attempt = told.attempt
         connector = Connector.of(order.source, told.data_source)
         described = await self._connectors.describe(connector)
         if connector_pb2.CAPABILITY_AMEND not in described.capabilities:

@@ -11,12 +11,15 @@ from dsr.authority.v1 import authority_pb2 as pb
 from dsr.authority.v1.authority_pb2_grpc import AuthorityServiceServicer
 from dsr.connector.v1.grant_pb2 import Amendment, Grant
 from dsr.v1 import correction_pb2, governance_pb2
+from dsr.v1.error_reason_pb2 import ErrorReason
 
 from dsrkit.auth import current_caller
 from dsrkit.db import Connection, partner_transaction, sweeper_transaction
 from dsrkit.errors import DsrError, invalid
 from dsrkit.grants import GrantSigner
-from dsrkit.requests.view import parse_partner
+from dsrkit.requests.connector import FROM_CONNECTORS
+from dsrkit.requests.view import known_enum, parse_partner
+from dsrkit.tasks.worker import backoff
 from dsrkit.vault import KeyGone
 from services.governance import messages
 from services.governance.backups import serving
@@ -60,13 +63,14 @@ class AmendmentRpcs(AuthorityServiceServicer):
     ) -> pb.ListAmendmentOrdersResponse:
         own_right(pb.RIGHT_ERASURE)
         async with sweeper_transaction(self._store.pool, SCHEMA) as connection:
-            rows = await self._store.rows(connection, "corrections.orders")
+            rows = await self._store.rows(connection, "corrections.orders", self._tools.real_time())
         return pb.ListAmendmentOrdersResponse(
             orders=[
                 pb.AmendmentOrder(
                     request=f"{row['partner']}/correctionRequests/{row['correction']}",
                     source=row["source"],
                     preview=row["state"] == "PREVIEWING",
+                    attempt=row["attempt"],
                 )
                 for row in rows
             ]
@@ -156,6 +160,8 @@ class AmendmentRpcs(AuthorityServiceServicer):
         partner = parse_partner(request.request, "request")
         if request.obstacle and request.obstacle not in _REASONS:
             raise invalid("obstacle", f"must be one of {', '.join(map(_OBSTACLE.Obstacle.Name, _REASONS))}")
+        if request.waiting_reason:
+            known_enum(request.waiting_reason, ErrorReason, "waiting_reason")
         over = False
         async with partner_transaction(self._store.pool, partner) as connection:
             row, task = await self._amendment_task(connection, request.request, request.source)
@@ -167,6 +173,8 @@ class AmendmentRpcs(AuthorityServiceServicer):
                 field = request.field if amendments.knows(task["changes"], request.field) else ""
                 await self._set_amendment(connection, task, "BY_HAND", [], obstacle=request.obstacle, field=field)
                 await self._record_amendment(connection, request, "amend", _REASONS[request.obstacle], 0, now)
+            elif request.waiting_reason:
+                await self._wait(connection, task, request, now)
             elif request.exceeded:
                 await self._set_amendment(connection, task, "PREVIEWING", [])
             elif (changes := amendments.counted(task["changes"], request.collections)) is None:
@@ -185,6 +193,18 @@ class AmendmentRpcs(AuthorityServiceServicer):
         if over:
             await self._tools.vault.destroy(partner, view.KEY.format(row["id"]))
         return pb.ReportAmendmentResponse()
+
+    async def _wait(
+        self, connection: Connection, task: asyncpg.Record, request: pb.ReportAmendmentRequest, now: datetime
+    ) -> None:
+        """Says why the task waits. What failed at a data source is recorded each time, a refusal before it once."""
+        reason = ErrorReason.Name(request.waiting_reason).removeprefix("ERROR_REASON_")
+        if reason in FROM_CONNECTORS or reason != task["waiting"]:
+            operation = "locate" if task["state"] == "PREVIEWING" else "amend"
+            await self._record_amendment(connection, request, operation, reason, 0, now)
+        known = await self._store.row(connection, "data_source", request.waiting_source)
+        args = (reason, known["name"] if known else "", self._tools.real_time() + backoff(task["tries"]))
+        await self._store.row(connection, "corrections.wait", task["correction"], task["source"], *args)
 
     async def _amendment_previewed(
         self,

@@ -8,6 +8,8 @@ from dsr.v1 import subject_pb2
 from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from dsrkit.errors import reason_value
+
 KEY = "correction-{}"
 """Name of a request's key."""
 
@@ -79,5 +81,8 @@ def _fill_amendment(message: pb.CorrectionRequest.Amendment, row: asyncpg.Record
             message.changes.add(**change)
     message.plan_digest, message.approver = row["plan_digest"], row["approver"]
     message.obstacle, message.field = row["obstacle"], row["field"]
+    if row["waiting"] and row["complete_time"] is None:
+        message.waiting_reason, message.waiting_source = reason_value(row["waiting"]), row["waiting_source"]
+        message.next_attempt_time.FromDatetime(row["next_time"])
     if row["approve_time"]:
         message.approve_time.FromDatetime(row["approve_time"])

@@ -10,6 +10,7 @@ from dsr.authority.v1.authority_pb2_grpc import AuthorityServiceStub
 from dsr.credentials import AUTHORITY_AUDIENCE, Credential
 from dsr.v1 import correction_pb2 as pb
 from dsr.v1 import governance_pb2, request_pb2
+from dsr.v1.error_reason_pb2 import ErrorReason
 
 from tests.integration.rights.test_rights_corrections import complete, get, stored
 from tests.support.services import CRM, PARTNER, SHOP, World, eventually, reason_of, subject, timestamp
@@ -142,6 +143,32 @@ async def test_a_connector_that_lies_closes_nothing(world: World) -> None:
     assert task(found).amendment.obstacle == A.OBSTACLE_INCONSISTENT
     assert not task(found).done
     assert R.State.Name(found.state) == "STATE_OPEN"
+
+
+@pytest.mark.policy("P11", "a correction whose source can't be reached says why it waits, and until when")
+async def test_an_unreachable_source_is_waited_for_and_named(world: World) -> None:
+    declare(world)
+    world.crm.down = True
+    orders = world.shop.tables["orders"]
+    orders.amendable = frozenset({"item"})
+    change = R.FieldChange(source=SHOP, collection="orders", field="item", value="coffee")
+    # The shop is there; but whose number is which, only the register can say.
+    made = await create(world, kind=R.KIND_RECTIFICATION, changes=[change])
+    found: list[Any] = []
+
+    async def waits() -> bool:
+        found.append(task(await get(world, made.name, "ROLE_READER"), SHOP).amendment)
+        return bool(found[-1].waiting_reason)
+
+    await eventually(waits)
+    waiting = found[-1]
+    assert ErrorReason.Name(waiting.waiting_reason) == "ERROR_REASON_SOURCE_UNAVAILABLE"
+    assert (waiting.waiting_source, waiting.state) == (CRM, A.STATE_PREVIEWING)
+    assert waiting.HasField("next_attempt_time")
+    assert "'SOURCE_UNAVAILABLE'" in await stored(world)
+    world.crm.down = False
+    shown = task(await reach(world, made.name, A.STATE_PREVIEWED, source=SHOP), SHOP).amendment
+    assert (shown.waiting_reason, shown.waiting_source, shown.HasField("next_attempt_time")) == (0, "", False)
 
 
 @pytest.mark.long

@@ -4,6 +4,7 @@ isort:skip_file
 Rectification (Art. 16), restriction (Art. 18) and objection (Art. 21 GDPR)."""
 
 from collections import abc as _abc
+from dsr.v1 import error_reason_pb2 as _error_reason_pb2
 from dsr.v1 import governance_pb2 as _governance_pb2
 from dsr.v1 import request_pb2 as _request_pb2
 from dsr.v1 import subject_pb2 as _subject_pb2
@@ -454,6 +455,9 @@ class CorrectionRequest(_message.Message):
         APPROVE_TIME_FIELD_NUMBER: _builtins.int
         OBSTACLE_FIELD_NUMBER: _builtins.int
         FIELD_FIELD_NUMBER: _builtins.int
+        WAITING_REASON_FIELD_NUMBER: _builtins.int
+        WAITING_SOURCE_FIELD_NUMBER: _builtins.int
+        NEXT_ATTEMPT_TIME_FIELD_NUMBER: _builtins.int
         state: Global___CorrectionRequest.Amendment.State.ValueType
         """Output only. How far it is."""
         plan_digest: _builtins.str
@@ -464,6 +468,12 @@ class CorrectionRequest(_message.Message):
         """Output only. BY_HAND: why."""
         field: _builtins.str
         """Output only. NOT_AMENDABLE, VALUE_UNFIT: which, as `collection.field`."""
+        waiting_reason: _error_reason_pb2.ErrorReason.ValueType
+        """Output only. PREVIEWING, APPROVED: why it waits, when it waits. It is tried again at longer and longer intervals, of a
+        minute at most.
+        """
+        waiting_source: _builtins.str
+        """Output only. The data source that it waits for: the task's own, or one that is asked for further names of the person."""
         @_builtins.property
         def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___CorrectionRequest.Amendment.Change]:
             """Output only. Collection by collection."""
@@ -471,6 +481,10 @@ class CorrectionRequest(_message.Message):
         @_builtins.property
         def approve_time(self) -> _timestamp_pb2.Timestamp:
             """Output only. When that was."""
+
+        @_builtins.property
+        def next_attempt_time(self) -> _timestamp_pb2.Timestamp:
+            """Output only. When it is tried again."""
 
         def __init__(
             self,
@@ -482,10 +496,13 @@ class CorrectionRequest(_message.Message):
             approve_time: _timestamp_pb2.Timestamp | None = ...,
             obstacle: Global___CorrectionRequest.Amendment.Obstacle.ValueType = ...,
             field: _builtins.str = ...,
+            waiting_reason: _error_reason_pb2.ErrorReason.ValueType = ...,
+            waiting_source: _builtins.str = ...,
+            next_attempt_time: _timestamp_pb2.Timestamp | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["approve_time", b"approve_time"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["approve_time", b"approve_time", "next_attempt_time", b"next_attempt_time"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["approve_time", b"approve_time", "approver", b"approver", "changes", b"changes", "field", b"field", "obstacle", b"obstacle", "plan_digest", b"plan_digest", "state", b"state"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["approve_time", b"approve_time", "approver", b"approver", "changes", b"changes", "field", b"field", "next_attempt_time", b"next_attempt_time", "obstacle", b"obstacle", "plan_digest", b"plan_digest", "state", b"state", "waiting_reason", b"waiting_reason", "waiting_source", b"waiting_source"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

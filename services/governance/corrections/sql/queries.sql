@@ -38,9 +38,10 @@ WHERE correction = $1 AND source = $2 AND complete_time IS NULL
 SELECT count(*) AS open FROM correction_task WHERE correction = $1 AND complete_time IS NULL
 
 -- name: orders
-SELECT t.partner, t.correction, t.source, t.state
+SELECT t.partner, t.correction, t.source, t.state, t.attempt
 FROM correction_task AS t JOIN correction AS c ON (c.partner, c.id) = (t.partner, t.correction)
 WHERE t.complete_time IS NULL AND t.state IN ('PREVIEWING', 'APPROVED') AND c.complete_time IS NULL
+  AND (t.next_time IS NULL OR t.next_time <= $1)
 ORDER BY t.attempt, c.due_time, t.source LIMIT 50
 
 -- name: task
@@ -52,7 +53,11 @@ UPDATE correction_task SET attempt = attempt + 1, changes = $3 WHERE correction 
 -- name: set_amendment
 UPDATE correction_task
 SET state = $3, changes = $4, plan_digest = $5, approver = $6, approve_time = $7, obstacle = $8, field = $9,
-    person_digest = coalesce($10, person_digest)
+    person_digest = coalesce($10, person_digest), tries = 0, waiting = '', waiting_source = '', next_time = NULL
+WHERE correction = $1 AND source = $2
+
+-- name: wait
+UPDATE correction_task SET tries = tries + 1, waiting = $3, waiting_source = $4, next_time = $5
 WHERE correction = $1 AND source = $2
 
 -- name: restrict

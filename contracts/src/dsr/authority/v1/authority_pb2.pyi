@@ -2266,22 +2266,26 @@ class AmendmentOrder(_message.Message):
     REQUEST_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     PREVIEW_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
     request: _builtins.str
     """The request, `partners/{partner}/correctionRequests/{id}`."""
     source: _builtins.str
     """The data source of the task."""
     preview: _builtins.bool
     """Only preview."""
+    attempt: _builtins.int
+    """The last attempt, for the report that none could be begun."""
     def __init__(
         self,
         *,
         request: _builtins.str = ...,
         source: _builtins.str = ...,
         preview: _builtins.bool = ...,
+        attempt: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["preview", b"preview", "request", b"request", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "preview", b"preview", "request", b"request", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2449,12 +2453,14 @@ class ReportAmendmentRequest(_message.Message):
     FIELD_FIELD_NUMBER: _builtins.int
     EXCEEDED_FIELD_NUMBER: _builtins.int
     PERSON_DIGEST_FIELD_NUMBER: _builtins.int
+    WAITING_REASON_FIELD_NUMBER: _builtins.int
+    WAITING_SOURCE_FIELD_NUMBER: _builtins.int
     request: _builtins.str
     """Required. The request."""
     source: _builtins.str
     """Required. The data source."""
     attempt: _builtins.int
-    """Optional. The attempt; 0 where no grant was issued yet."""
+    """Optional. The attempt: of the last grant, or of the order. A report of an older one changes nothing."""
     obstacle: _correction_pb2.CorrectionRequest.Amendment.Obstacle.ValueType
     """Optional. What stands in the way."""
     field: _builtins.str
@@ -2463,6 +2469,10 @@ class ReportAmendmentRequest(_message.Message):
     """Optional. There is more to set than was approved, or it is somebody else: it is to be previewed again."""
     person_digest: _builtins.str
     """Optional. Of a preview: keyed digest of the names and records of people by which the person was found."""
+    waiting_reason: _error_reason_pb2.ErrorReason.ValueType
+    """Optional. Why nothing came of it for now; it is tried again."""
+    waiting_source: _builtins.str
+    """Optional. The data source that it waits for."""
     @_builtins.property
     def collections(self) -> _containers.RepeatedCompositeFieldContainer[_connector_pb2.AmendedCollection]:
         """Optional. What was counted, or set and read back, in every collection of the grant."""
@@ -2478,10 +2488,12 @@ class ReportAmendmentRequest(_message.Message):
         field: _builtins.str = ...,
         exceeded: _builtins.bool = ...,
         person_digest: _builtins.str = ...,
+        waiting_reason: _error_reason_pb2.ErrorReason.ValueType = ...,
+        waiting_source: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "collections", b"collections", "exceeded", b"exceeded", "field", b"field", "obstacle", b"obstacle", "person_digest", b"person_digest", "request", b"request", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "collections", b"collections", "exceeded", b"exceeded", "field", b"field", "obstacle", b"obstacle", "person_digest", b"person_digest", "request", b"request", "source", b"source", "waiting_reason", b"waiting_reason", "waiting_source", b"waiting_source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
