@@ -19,9 +19,11 @@ _HELD = 20_000
 """People held in memory until they are written."""
 _NEVER = -(2**62)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SCHEMA = """
+_PRAGMAS = """
 PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = MEMORY; PRAGMA locking_mode = EXCLUSIVE;
 PRAGMA cache_size = -32768;
+"""
+_SCHEMA = """
 CREATE TABLE person (kind INTEGER, digest BLOB, name BLOB, seen INTEGER, silent INTEGER, PRIMARY KEY (kind, digest))
 WITHOUT ROWID;
 """
@@ -92,14 +94,21 @@ class Census:
 
 @contextmanager
 def open_census(folder: Path) -> Iterator[Census]:
-    """A census whose file is in this folder as long as it takes to unlink it."""
+    """A census for one call."""
+    with unlinked(folder, _SCHEMA) as connection:
+        yield Census(connection)
+
+
+@contextmanager
+def unlinked(folder: Path, schema: str) -> Iterator[sqlite3.Connection]:
+    """A database whose file is in this folder as long as it takes to unlink it."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with TemporaryDirectory(dir=folder, prefix="census-") as made:
         connection = sqlite3.connect(Path(made, "people"), isolation_level=None, check_same_thread=False)
-        connection.executescript(_SCHEMA)
+        connection.executescript(_PRAGMAS + schema)
     with closing(connection):
         connection.execute("BEGIN")  # one transaction, which nobody wants to keep
-        yield Census(connection)
+        yield connection
 
 
 def _microseconds(time: datetime) -> int:

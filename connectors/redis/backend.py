@@ -14,12 +14,16 @@ from connectors.copying import check_instructions
 from connectors.filesystem import tree
 from connectors.filesystem.journal import Journal, TaskJournal
 from connectors.filesystem.threads import Threads
+from connectors.progress import with_signs_of_life
 from connectors.redis import describe, export, probe, verify
 from connectors.redis.connection import Server
+from connectors.redis.destroy import Destroyer
 from connectors.redis.erase import Eraser
+from connectors.redis.everything import Everything
 from connectors.redis.export import Exporter
 from connectors.redis.find import Finder, Watch
 from connectors.redis.found import Digests, Found
+from connectors.redis.giveback import Returner
 from connectors.redis.options import Options
 from connectors.searching import with_progress
 
@@ -35,6 +39,7 @@ class RedisBackend:
         self._journal = Journal(config.state_dir, config.source, self._digests)
         self._server = Server(self._options, config.source)
         self._finder = Finder(self._server, self._options, self._digests)
+        self._everything = Everything(self._server, self._options, self._threads, config.state_dir, config.source)
 
     async def describe(self) -> pb.DescribeResponse:
         """What the options declare, and what is wrong with the keys."""
@@ -99,6 +104,21 @@ class RedisBackend:
                     left = await verify.standing(self._server, places)
                     result = verify.verified(subject.subject.subject_ref, here, left, instructions)
                     yield pb.VerifyResponse(verified=result)
+
+    async def give_back(self, request: pb.ReturnRequest, grant: Grant) -> AsyncIterator[pb.ExportResponse]:
+        """Every record of every collection."""
+        with tree.translated(self._source):
+            async with aclosing(Returner(self._everything).run()) as messages:
+                async for message in messages:
+                    yield message
+
+    async def destroy(self, request: pb.DestroyRequest, grant: Grant) -> AsyncIterator[pb.DestroyResponse]:
+        """Removes every record of every collection."""
+        check_instructions(export.shapes(self._options), grant)
+        done = Destroyer(self._everything, self._digests, self._journal).run(grant, count_only=request.count_only)
+        async with aclosing(with_signs_of_life(done, pb.DestroyResponse(progress=pb.Progress()))) as messages:
+            async for message in messages:
+                yield message
 
     async def close(self) -> None:
         """Ends connections and threads."""

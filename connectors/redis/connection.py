@@ -37,16 +37,21 @@ class Server:
         with self.translated():
             return await cast(Awaitable[Any], client.execute_command(*words))  # type: ignore[no-untyped-call]
 
-    async def commands(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+    async def commands(self, commands: Sequence[Sequence[Any]], *, at_one_instant: bool = False) -> list[Any]:
         """The answers of several commands in one round trip; the first error is raised."""
         if not commands:
             return []
         client = self._open()
         with self.translated():
-            async with client.pipeline(transaction=False) as pipeline:
+            async with client.pipeline(transaction=at_one_instant) as pipeline:
                 for words in commands:
                     pipeline.execute_command(*words)
-                return await pipeline.execute()
+                # The driver would put words of its own before the error's code.
+                answers = await pipeline.execute(raise_on_error=False)
+            for answer in answers:
+                if isinstance(answer, exceptions.RedisError):
+                    raise answer
+            return list(answers)
 
     @asynccontextmanager
     async def watching(self, names: Sequence[bytes]) -> AsyncIterator["Watching"]:
@@ -68,6 +73,22 @@ class Server:
             except exceptions.WatchError:
                 continue
         raise DsrError("SOURCE_BUSY", "A key changes all the time while it is read. Retry.", source=self._source)
+
+    async def permits(self, key: bytes, *commands: Sequence[Any]) -> bool:
+        """Whether the user may do this to the key. The server looks at permissions as it queues, and does nothing."""
+        try:
+            async with self.watching([key]) as watching:
+                await watching.command("MULTI")
+                try:
+                    for words in commands:
+                        await watching.command(*words)
+                finally:
+                    await watching.command("DISCARD")
+        except DsrError as error:
+            if error.metadata.get("why") == "PERMISSION":
+                return False
+            raise
+        return True
 
     async def require_primary(self) -> None:
         """SOURCE_REJECTED for what misses keys or refuses erasures: a replica, a cluster, a sentinel; or is too old."""

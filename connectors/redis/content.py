@@ -2,7 +2,8 @@
 
 import base64
 import math
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from connectors.redis.connection import PAGE, Ask
@@ -21,6 +22,16 @@ KINDS = {
 _SCANS = {HASH: ("HSCAN", 2), SET: ("SSCAN", 1), ZSET: ("ZSCAN", 2)}
 
 
+_AT_ONCE: dict[str, tuple[Any, ...]] = {
+    STRING: ("GET",),
+    HASH: ("HGETALL",),
+    SET: ("SMEMBERS",),
+    ZSET: ("ZRANGE", 0, -1, "WITHSCORES"),
+    LIST: ("LRANGE", 0, -1),
+    STREAM: ("XRANGE", "-", "+"),
+}
+
+
 async def kind_of(ask: Ask, key: bytes) -> str:
     """The key's type; `none` if there is no such key."""
     answer = await ask("TYPE", key)
@@ -29,31 +40,57 @@ async def kind_of(ask: Ask, key: bytes) -> str:
 
 async def parts(ask: Ask, key: bytes, kind: str) -> AsyncIterator[Part]:
     """All elements. Those of sets and hashes come in any order, and one may come twice."""
-    if kind == STRING:
-        value = await ask("GET", key)
-        if value is not None:
-            yield (value,)
-    elif kind in _SCANS:
+    async for page in pages(ask, key, kind):
+        for part in page:
+            yield part
+
+
+async def pages(ask: Ask, key: bytes, kind: str) -> AsyncIterator[list[Part]]:
+    """As `parts`, some at a time."""
+    if kind in _SCANS:
         word, width = _SCANS[kind]
         cursor = b"0"
         while True:
             cursor, flat = await ask(word, key, cursor, "COUNT", PAGE)
-            for index in range(0, len(flat), width):
-                yield tuple(flat[index : index + width])
+            yield [tuple(flat[index : index + width]) for index in range(0, len(flat), width)]
             if cursor == b"0":
                 return
     elif kind == LIST:
         for start in range(0, int(await ask("LLEN", key)), PAGE):
-            for index, element in enumerate(await ask("LRANGE", key, start, start + PAGE - 1)):
-                yield (str(start + index).encode(), element)
+            elements = await ask("LRANGE", key, start, start + PAGE - 1)
+            yield [(str(start + index).encode(), element) for index, element in enumerate(elements)]
     elif kind == STREAM:
         after = b"-"
         while entries := await ask("XRANGE", key, after, "+", "COUNT", PAGE):
-            for entry, flat in entries:
-                yield (entry, *flat)
+            yield [(entry, *flat) for entry, flat in entries]
             after = b"(" + entries[-1][0]
-    elif (dump := await ask("DUMP", key)) is not None:  # a module's type: what it holds only the server knows
-        yield (dump,)
+    else:  # of a module's type only the server knows what it holds
+        answer = await ask("GET" if kind == STRING else "DUMP", key)
+        if answer is not None:
+            yield [(answer,)]
+
+
+def at_once(key: bytes, kind: str) -> tuple[Any, ...]:
+    """The command that brings all that a key holds. For what is known to be little."""
+    word, *rest = _AT_ONCE.get(kind, ("DUMP",))
+    return (word, key, *rest)
+
+
+def parts_of(kind: str, answer: Any) -> list[Part]:
+    """The elements in the answer to `at_once`."""
+    if kind == LIST:
+        return [(str(index).encode(), element) for index, element in enumerate(answer)]
+    if kind == STREAM:
+        return [(entry, *flat) for entry, flat in answer]
+    if kind in _SCANS:
+        width = _SCANS[kind][1]
+        return [tuple(answer[index : index + width]) for index in range(0, len(answer), width)]
+    return [] if answer is None else [(answer,)]
+
+
+def expiry(milliseconds: int) -> datetime | None:
+    """When a key expires, from the answer to PEXPIRETIME; None if it doesn't."""
+    return None if milliseconds < 0 else datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def shown(data: bytes) -> str | dict[str, str]:
@@ -83,6 +120,15 @@ def value(kind: str, elements: Iterable[Part]) -> Any:
     if kind == STREAM:
         return [{"id": name(entry), "fields": fields(flat)} for entry, *flat in elements]
     return next((shown(content) for (content,) in elements), None)
+
+
+def of_entry(kind: str, part: Sequence[bytes]) -> Any:
+    """What an entry holds besides itself: a hash field's value, a stream entry's fields, a score."""
+    if kind == STREAM:
+        return fields(part[1:])
+    if kind == HASH:
+        return shown(part[1])
+    return score(part[1]) if kind == ZSET else None
 
 
 def fields(flat: Iterable[bytes]) -> dict[str, Any]:

@@ -21,9 +21,9 @@ async def describe(options: Options, server: Server) -> pb.DescribeResponse:
     return pb.DescribeResponse(
         connector="redis",
         version=VERSION,
-        capabilities=[pb.CAPABILITY_EXPORT, pb.CAPABILITY_ERASE],
+        capabilities=[pb.CAPABILITY_EXPORT, pb.CAPABILITY_ERASE, pb.CAPABILITY_RETURN, pb.CAPABILITY_DESTROY],
         collections=[_collection(name, collection) for name, collection in options.collections.items()],
-        findings=[*_scans(options), *[finding async for finding in _undeclared(options, server)]],
+        findings=[*_scans(options), *await _sampled(options, server)],
         max_records_per_subject=options.max_records_per_subject,
     )
 
@@ -54,17 +54,21 @@ def _scans(options: Options) -> Iterator[pb.Finding]:
             yield pb.Finding(code="SCAN", collection=name, detail=detail)
 
 
-async def _undeclared(options: Options, server: Server) -> AsyncIterator[pb.Finding]:
-    """Whether the first thousands of keys have one that no pattern matches. Their names may identify people."""
+async def undeclared(options: Options, server: Server, pages: int | None = None) -> AsyncIterator[pb.Finding]:
+    """Whether a key matches no pattern, among those of so many pages. Its name may identify somebody."""
+    number = 0
+    async for page in server.keys("*"):
+        if any(options.owner(keys.text(key)) is None for key in page):
+            detail = "There are keys that match no pattern. Declare them, with no_personal_data if so."
+            yield pb.Finding(code="UNDECLARED_COLLECTION", detail=detail)
+            return
+        number += 1
+        if number == pages:
+            return
+
+
+async def _sampled(options: Options, server: Server) -> list[pb.Finding]:
     try:
-        left = _SAMPLE
-        async for page in server.keys("*"):
-            if any(options.owner(keys.text(key)) is None for key in page):
-                detail = "There are keys that match no pattern. Declare them, with no_personal_data if so."
-                yield pb.Finding(code="UNDECLARED_COLLECTION", detail=detail)
-                return
-            left -= 1
-            if not left:
-                return
+        return [finding async for finding in undeclared(options, server, _SAMPLE)]
     except DsrError:
-        return  # Probe and Locate say why
+        return []  # Probe and Locate say why

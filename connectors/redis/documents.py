@@ -37,7 +37,10 @@ async def of_keys(server: Server, page: Sequence[bytes], rules: Sequence[Rule]) 
     """Each key of a page and what it says: a string as JSON, a hash by its fields; other types say nothing."""
     kinds = [answer.decode() for answer in await server.commands([("TYPE", key) for key in page])]
     firsts = sorted({path[0] for rule in rules for path in rule.paths})
-    result: list[tuple[bytes, Document]] = []
+    # What neither is says nothing; of what isn't there any more there is nothing to say.
+    result: list[tuple[bytes, Document]] = [
+        (key, {}) for key, kind in zip(page, kinds, strict=True) if kind not in (content.STRING, content.HASH, "none")
+    ]
     asked = [(key, kind) for key, kind in zip(page, kinds, strict=True) if kind in (content.STRING, content.HASH)]
     for start in range(0, len(asked), _READ_AT_ONCE):
         some = asked[start : start + _READ_AT_ONCE]
@@ -47,9 +50,14 @@ async def of_keys(server: Server, page: Sequence[bytes], rules: Sequence[Rule]) 
         for (key, kind), answer in zip(some, answers, strict=True):
             if answer is None:
                 continue
-            document = of_json(answer) if kind == content.STRING else _of_hash(firsts, answer, rules)
+            document = of_json(answer) if kind == content.STRING else of_hash(firsts, answer, rules)
             result.append((key, document))
     return result
+
+
+def first_names(rules: Sequence[Rule]) -> list[str]:
+    """The fields that rules look at, or into."""
+    return sorted({path[0] for rule in rules for path in rule.paths})
 
 
 def of_json(data: bytes) -> Document:
@@ -69,7 +77,8 @@ def of_entry(flat: Sequence[bytes], rules: Sequence[Rule]) -> Document:
     return {name: [_inner(name, data, rules) for data in values] for name, values in fields.items()}
 
 
-def _of_hash(names: Sequence[str], values: Sequence[bytes | None], rules: Sequence[Rule]) -> Document:
+def of_hash(names: Sequence[str], values: Sequence[bytes | None], rules: Sequence[Rule]) -> Document:
+    """Some fields of a hash; None where it lacks one."""
     return {n: _inner(n, data, rules) for n, data in zip(names, values, strict=True) if data is not None}
 
 

@@ -1,9 +1,9 @@
 """Copies keys and entries as JSON Lines, one key at a time."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -66,19 +66,26 @@ class Exporter:
         if self.digests.content(record.place, kind, map(self.digests.part, parts)) != record.digest:
             raise self._changed()
         value = content.value(kind, parts)
-        return {**_identities(record), "key": content.name(key), "type": kind, "expire_time": expires, "value": value}
+        return {
+            **identities(record.values),
+            "key": content.name(key),
+            "type": kind,
+            "expire_time": expires,
+            "value": value,
+        }
 
     async def _entry(self, record: Record) -> Mapping[str, Any]:
         key, entry = record.place
         part = await content.entry(self.server.command, key, record.kind, entry or b"")
         if part is None or self.digests.content(record.place, record.kind, [self.digests.part(part)]) != record.digest:
             raise self._changed()
-        value: Any = None
-        if record.kind == content.STREAM:
-            value = content.fields(part[1:])
-        elif record.kind in (content.HASH, content.ZSET):
-            value = content.shown(part[1]) if record.kind == content.HASH else content.score(part[1])
-        return {**_identities(record), "key": content.name(key), "entry": content.name(part[0]), "value": value}
+        value = content.of_entry(record.kind, part)
+        return {
+            **identities(record.values),
+            "key": content.name(key),
+            "entry": content.name(part[0]),
+            "value": value,
+        }
 
     def _changed(self) -> DsrError:
         return DsrError("SOURCE_BUSY", "A key changed while it was copied. Retry.", source=self.source)
@@ -87,13 +94,12 @@ class Exporter:
 async def _read(key: bytes, ask: Ask) -> tuple[str, list[content.Part], datetime | None]:
     kind = await content.kind_of(ask, key)
     parts = list({part: None async for part in content.parts(ask, key, kind)})
-    expires = int(await ask("PTTL", key))
-    return kind, parts, datetime.fromtimestamp(int(await ask("PEXPIRETIME", key)) / 1000, UTC) if expires > 0 else None
+    return kind, parts, content.expiry(int(await ask("PEXPIRETIME", key)))
 
 
-def _identities(record: Record) -> dict[str, Any]:
+def identities(told: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """Identity values by name; a list where there are several."""
     values: dict[str, list[str]] = {}
-    for name, value in record.values:
+    for name, value in told:
         values.setdefault(name, []).append(value)
     return {name: several[0] if len(several) == 1 else several for name, several in values.items()}

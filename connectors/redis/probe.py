@@ -1,4 +1,6 @@
-"""Whether the server is there and permits what is declared. Deletions are tried on what can't be there."""
+"""Whether the server is there and permits what is declared. Entries to remove are such as can't be there; whole keys
+are only spoken of, for the pattern of a single key is that key's name.
+"""
 
 import secrets
 from typing import Any
@@ -35,11 +37,11 @@ async def probe(options: Options, server: Server) -> pb.ProbeResponse:
         nobody = secrets.token_hex(16).encode()
         key = keys.data(keys.example(collection.pattern, nobody.decode()))
         kind = await content.kind_of(server.command, key)
-        for operation, asks in (
-            ("read", _reads(collection, key, nobody, kind)),
-            ("delete", _deletes(collection, key, nobody, kind)),
-        ):
-            allowed = all([await _allowed(server, words) for words in asks])
+        reads = [await _allowed(server, words) for words in _reads(collection, key, nobody, kind)]
+        deletes = [await _allowed(server, words) for words in _deletes(collection, key, nobody, kind)]
+        if collection.each == "key":
+            deletes.append(await server.permits(key, ("UNLINK", key)))
+        for operation, allowed in (("read", all(reads)), ("delete", all(deletes))):
             response.permissions.append(pb.ProbeResponse.Permission(operation=f"{name}: {operation}", allowed=allowed))
     return response
 
@@ -59,7 +61,7 @@ def _reads(collection: Collection, key: bytes, nobody: bytes, kind: str) -> list
 
 def _deletes(collection: Collection, key: bytes, nobody: bytes, kind: str) -> list[tuple[Any, ...]]:
     if collection.each == "key":
-        return [("UNLINK", key)]
+        return []
     by_kind: dict[str, tuple[Any, ...]] = {
         content.HASH: ("EVAL", REMOVE_FIELD, 1, key, nobody, nobody),
         content.SET: ("SREM", key, nobody),

@@ -41,6 +41,7 @@ MATERIAL: dict[str, Any] = {
         "instructions": {"carts": "RETAIN"},
     },
     "unreachable": DOWN,
+    "destroyable": True,
 }
 
 
