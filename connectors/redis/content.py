@@ -22,6 +22,7 @@ KINDS = {
 _SCANS = {HASH: ("HSCAN", 2), SET: ("SSCAN", 1), ZSET: ("ZSCAN", 2)}
 
 
+_PAGE_BYTES = 1 << 20
 _AT_ONCE: dict[str, tuple[Any, ...]] = {
     STRING: ("GET",),
     HASH: ("HGETALL",),
@@ -46,28 +47,44 @@ async def parts(ask: Ask, key: bytes, kind: str) -> AsyncIterator[Part]:
 
 
 async def pages(ask: Ask, key: bytes, kind: str) -> AsyncIterator[list[Part]]:
-    """As `parts`, some at a time."""
+    """As `parts`, some at a time: few where they are large."""
+    pace = _Pace()
     if kind in _SCANS:
         word, width = _SCANS[kind]
         cursor = b"0"
         while True:
-            cursor, flat = await ask(word, key, cursor, "COUNT", PAGE)
-            yield [tuple(flat[index : index + width]) for index in range(0, len(flat), width)]
+            cursor, flat = await ask(word, key, cursor, "COUNT", pace.count)
+            yield pace.after([tuple(flat[index : index + width]) for index in range(0, len(flat), width)])
             if cursor == b"0":
                 return
     elif kind == LIST:
-        for start in range(0, int(await ask("LLEN", key)), PAGE):
-            elements = await ask("LRANGE", key, start, start + PAGE - 1)
-            yield [(str(start + index).encode(), element) for index, element in enumerate(elements)]
+        start = 0
+        while elements := await ask("LRANGE", key, start, start + pace.count - 1):
+            yield pace.after([(str(start + index).encode(), element) for index, element in enumerate(elements)])
+            start += len(elements)
     elif kind == STREAM:
         after = b"-"
-        while entries := await ask("XRANGE", key, after, "+", "COUNT", PAGE):
-            yield [(entry, *flat) for entry, flat in entries]
+        while entries := await ask("XRANGE", key, after, "+", "COUNT", pace.count):
+            yield pace.after([(entry, *flat) for entry, flat in entries])
             after = b"(" + entries[-1][0]
     else:  # of a module's type only the server knows what it holds
         answer = await ask("GET" if kind == STRING else "DUMP", key)
         if answer is not None:
             yield [(answer,)]
+
+
+class _Pace:
+    """How many elements to ask for, by how large those before were."""
+
+    def __init__(self) -> None:
+        self.count = 10
+
+    def after(self, page: list[Part]) -> list[Part]:
+        """The page, taken note of."""
+        if page:
+            size = sum(len(word) for part in page for word in part) // len(page)
+            self.count = max(1, min(PAGE, _PAGE_BYTES // (size + 1)))
+        return page
 
 
 def at_once(key: bytes, kind: str) -> tuple[Any, ...]:
