@@ -12,7 +12,7 @@ from secrets import token_bytes
 from connectors.filesystem.threads import Threads
 from connectors.objects.census import unlinked
 from connectors.redis import content, keys
-from connectors.redis.connection import PAGE, Server
+from connectors.redis.connection import Server
 from connectors.redis.content import HASH, LIST, SET, STREAM, ZSET
 from connectors.redis.options import Options
 
@@ -20,6 +20,8 @@ _SCHEMA = "CREATE TABLE seen (digest BLOB PRIMARY KEY) WITHOUT ROWID;"
 _ADD = "INSERT OR IGNORE INTO seen VALUES (?)"
 _LENGTHS = {HASH: "HLEN", SET: "SCARD", ZSET: "ZCARD", LIST: "LLEN", STREAM: "XLEN"}
 WRONG_TYPE = -1
+KEYS = 1_000
+"""Most keys of a page; they are removed in one step of the server."""
 
 
 class Once:
@@ -55,14 +57,14 @@ class Everything:
     source: str
 
     async def pages(self, name: str) -> AsyncGenerator[list[bytes], None]:
-        """A collection's keys, `PAGE` at most at a time; one may come twice. Text in a pattern is never a glob."""
+        """A collection's keys, `KEYS` at most at a time; one may come twice. Text in a pattern is never a glob."""
         pattern = self.options.collections[name].pattern
         fixed = keys.fixed(pattern)
         pages = self.server.keys(keys.glob(pattern)) if fixed is None else _one(keys.data(fixed))
         async for page in pages:
             mine = [key for key in page if self.options.owner(keys.text(key)) == name]
-            for start in range(0, len(mine), PAGE):
-                yield mine[start : start + PAGE]
+            for start in range(0, len(mine), KEYS):
+                yield mine[start : start + KEYS]
 
     async def once(self, name: str) -> AsyncGenerator[list[bytes], None]:
         """A collection's keys, each once."""

@@ -94,7 +94,7 @@ async def destroy(
     grant = Grant(source=SOURCE, operation=Grant.OPERATION_DESTROY, task="end", attempt=number, instructions=told)
     backend: Any = source.backend
     request = pb.DestroyRequest(count_only=count_only)
-    results = [m.destroyed async for m in backend.destroy(request, grant) if m.HasField("destroyed")]
+    results: list[pb.Destroyed] = [m.destroyed async for m in backend.destroy(request, grant)]
     return results[-1]
 
 
@@ -136,7 +136,7 @@ async def _fresh(client: Any) -> None:
 
 if __name__ == "__main__":
     url, folder = sys.argv[1], Path(sys.argv[2])
-    everything.PAGE = 10
+    everything.KEYS = 10
     for step in map(int, sys.argv[3:]) if sys.argv[3:] else count():
         shutil.rmtree(folder, ignore_errors=True)
         asyncio.run(_with(url, _fresh))

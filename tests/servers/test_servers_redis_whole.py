@@ -202,7 +202,7 @@ async def test_what_expires_in_between_is_gone_and_was_not_destroyed(
 async def test_a_writer_in_between_stops_it_before_the_page_with_too_many(
     source: Objects, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(everything, "PAGE", 5)
+    monkeypatch.setattr(everything, "KEYS", 5)
     command, written = Server.command, 0
 
     async def writing(server: Server, *words: Any) -> Any:
