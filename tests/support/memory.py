@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -56,6 +56,8 @@ class MemoryBackend:
     findings: list[pb.Finding] = field(default_factory=list)
     journal: dict[str, tuple[int, pb.Erased]] = field(default_factory=dict)
     erase_runs: int = 0
+    whole: bool = False
+    """Whether it returns and destroys all of itself."""
 
     async def _arrive(self, call: str) -> None:
         self.calls.append(call)
@@ -99,6 +101,8 @@ class MemoryBackend:
         ]
         if any(table.amendable or table.flags for table in self.tables.values()):
             capabilities.append(pb.CAPABILITY_AMEND)
+        if self.whole:
+            capabilities += [pb.CAPABILITY_RETURN, pb.CAPABILITY_DESTROY]
         return pb.DescribeResponse(connector="memory", version="1", capabilities=capabilities, collections=collections)
 
     def _fields(self, table: Table) -> list[str]:
@@ -160,12 +164,45 @@ class MemoryBackend:
     async def export(self, request: pb.ExportRequest, grant: Grant) -> AsyncIterator[pb.ExportResponse]:
         """Copies, as instructed."""
         await self._arrive("export")
+        for message in self._copy(
+            [
+                (
+                    instruction,
+                    self._matches(self.tables[instruction.collection], instruction.collection, request.subject),
+                )
+                for instruction in grant.instructions
+                if instruction.collection in self.tables
+            ]
+        ):
+            yield message
+
+    async def give_back(self, request: pb.ReturnRequest, grant: Grant) -> AsyncIterator[pb.ExportResponse]:
+        """Copies everything."""
+        # Before it waits: what happens meanwhile comes after the snapshot.
+        everything = [(CollectionInstruction(collection=n), list(table.rows)) for n, table in self.tables.items()]
+        await self._arrive("return")
+        for message in self._copy(everything):
+            yield message
+
+    async def destroy(self, request: pb.DestroyRequest, grant: Grant) -> AsyncIterator[pb.DestroyResponse]:
+        """All of what was returned, and no more."""
+        await self._arrive("destroy")
+        caps = {i.collection: i.cap for i in grant.instructions}
+        outcome = pb.Destroyed.OUTCOME_COUNTED if request.count_only else pb.Destroyed.OUTCOME_DESTROYED
+        if any(len(table.rows) > caps.get(name, 0) for name, table in self.tables.items()):
+            outcome = pb.Destroyed.OUTCOME_CAP_EXCEEDED
+        destroyed = pb.Destroyed(outcome=outcome)
+        for name, table in self.tables.items():
+            gone = len(table.rows) if outcome == pb.Destroyed.OUTCOME_DESTROYED else 0
+            if gone:
+                table.rows = []
+            destroyed.collections.add(collection=name, destroyed=gone, left=len(table.rows))
+        yield pb.DestroyResponse(destroyed=destroyed)
+
+    def _copy(self, wanted: Iterable[tuple[CollectionInstruction, list[Row]]]) -> Iterator[pb.ExportResponse]:
         collections = records = size = 0
-        for instruction in grant.instructions:
-            table = self.tables.get(instruction.collection)
-            if table is None:
-                continue
-            rows = self._matches(table, instruction.collection, request.subject)
+        for instruction, rows in wanted:
+            table = self.tables[instruction.collection]
             if not rows:
                 continue
             named = [f for f in self._fields(table) if f not in instruction.redact_fields]

@@ -17,7 +17,7 @@ from services.governance.backups import serving
 from services.governance.sandbox.domain import mark
 from services.governance.services import own_right
 from services.governance.store import SCHEMA
-from services.governance.termination import domain, progress, state
+from services.governance.termination import confirmation, domain, progress, state
 from services.governance.tools import Tools
 
 _DELETE = CollectionInstruction.ACTION_DELETE
@@ -40,6 +40,7 @@ class DestructionRpcs(AuthorityServiceServicer):
         response = pb.ListDestructionOrdersResponse()
         for row in rows:
             now = await self._tools.now(row["partner"])
+            await confirmation.lapsed(self._tools, row["partner"], row["id"], now)
             async with partner_transaction(self._store.pool, row["partner"]) as connection:
                 known = await state.load(self._store, connection, row["id"], now)
             for item in known.items:
@@ -52,10 +53,12 @@ class DestructionRpcs(AuthorityServiceServicer):
     ) -> pb.IssueGrantResponse:
         own_right(pb.RIGHT_ERASURE)
         partner, identifier = parse_partner(request.termination, "termination"), state.identify(request.termination)
+        now = self._tools.clock()
+        await confirmation.need(self._tools, partner, identifier, now)
         async with partner_transaction(self._store.pool, partner) as connection:
-            now = self._tools.clock()
             known = await state.load(self._store, connection, identifier, now, lock=True)
             item, row = known.item(request.source), known.row
+            state.need_unheld(known, request.source)
             if not domain.to_destroy(row["state"], row["effective_time"], item, now):
                 text = "Nothing of this source is to be destroyed by the platform now."
                 raise DsrError("STATE_CONFLICT", text, state=row["state"], allowed="DESTROYING")
@@ -97,7 +100,7 @@ class DestructionRpcs(AuthorityServiceServicer):
             now = self._tools.clock()
             known = await state.load(self._store, connection, identifier, now, lock=True)
             item, row = known.item(request.source), known.row
-            if not item.by_platform or row["confirm_time"] is None or now < row["effective_time"]:
+            if not item.by_platform or row["confirm_time"] is None or now < (row["effective_time"] or now):
                 text = "The platform has no order to destroy this source."
                 raise DsrError("STATE_CONFLICT", text, state=row["state"], allowed="DESTROYING")
             if request.failure:

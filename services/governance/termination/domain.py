@@ -41,6 +41,8 @@ class Item:
     return_failure: int = 0
     destroy_failure: int = 0
     fail_time: datetime | None = None
+    held: bool = False
+    """Whether a hold is in force on it: on everybody, on one collection or on one person."""
 
     @property
     def ours(self) -> bool:
@@ -70,10 +72,10 @@ def to_return(state: str, item: Item) -> bool:
 
 
 def to_destroy(state: str, effective: datetime | None, item: Item, now: datetime) -> bool:
-    """Whether the platform destroys a data source now: only what it returned, and nothing before the confirmation."""
+    """Whether the platform destroys a data source now: what it returned and no hold keeps, after the confirmation."""
     if state != "DESTROYING" or effective is None or now < effective or not item.ours:
         return False
-    if not item.by_platform or item.destroyed or item.destroy_failure == _CANNOT:
+    if not item.by_platform or item.destroyed or item.held or item.destroy_failure == _CANNOT:
         return False
     return item.fail_time is None or now >= item.fail_time + AGAIN_AFTER
 
@@ -85,6 +87,14 @@ def next_state(state: str, items: Sequence[Item], emptied: Collection[str], snap
     if any(item.ours and not item.destroyed for item in items) or not set(emptied) >= SERVICES:
         return "DESTROYING"
     return "SNAPSHOTS_LEFT" if snapshots else "CERTIFIED"
+
+
+def kept(held: Sequence[str]) -> list[str]:
+    """What is kept beyond, and why. `held`: data sources on which holds are in force."""
+    why = (
+        "as a law requires by the holds on it; what is in it was returned, so that the partner's copy may satisfy them"
+    )
+    return [*KEPT, *(f"{source}, {why}: then release them" for source in held)]
 
 
 def evidence(records: int, stays: int) -> str:

@@ -9,7 +9,7 @@ from dsrkit.db import partner_transaction, sweeper_transaction
 from dsrkit.requests.view import parse_partner
 from services.governance.services import SERVICES, own_right
 from services.governance.store import SCHEMA
-from services.governance.termination import progress, state
+from services.governance.termination import confirmation, progress, state
 from services.governance.tools import Tools
 
 
@@ -26,7 +26,11 @@ class TerminationRpcs(AuthorityServiceServicer):
         own_right(request.right)
         async with sweeper_transaction(self._store.pool, SCHEMA) as connection:
             rows = await self._store.rows(connection, "termination.orders", self._tools.clock())
-        names = [f"{row['partner']}/terminations/{row['id']}" for row in rows]
+        names = []
+        for row in rows:
+            partner, identifier = row["partner"], row["id"]
+            if not await confirmation.lapsed(self._tools, partner, identifier, await self._tools.now(partner)):
+                names.append(f"{partner}/terminations/{identifier}")
         return pb.ListTerminationOrdersResponse(terminations=names)
 
     async def AcknowledgeTermination(

@@ -14,7 +14,7 @@ from dsrkit.db import Connection, partner_snapshot
 from dsrkit.errors import DsrError, invalid
 from dsrkit.grants import LIFETIME
 from services.governance.notifications.outbox import notify
-from services.governance.termination import domain, progress, state
+from services.governance.termination import confirmation, domain, progress, state
 from services.governance.tools import Tools, scope
 
 Change = Callable[[Connection, state.Known, datetime], Awaitable[None]]
@@ -68,7 +68,8 @@ class TerminationServicer(TerminationServiceServicer):
 
     async def ConfirmReceipt(self, request: pb.ConfirmReceiptRequest, context: Any) -> pb.Termination:
         async def change(connection: Connection, known: state.Known, now: datetime) -> None:
-            _need(known, "RETURNING")
+            if not known.lapsed:
+                _need(known, "RETURNING")
             if known.row["return_only"]:
                 text = "Only a return was asked for; nothing is destroyed. Create a termination without return_only."
                 raise DsrError("STATE_CONFLICT", text, state="RETURNING", allowed="a termination without return_only")
@@ -87,13 +88,15 @@ class TerminationServicer(TerminationServiceServicer):
                 text = "The approver role was not granted to this person by two others."
                 raise DsrError("FOUR_EYES", text, why="ROLE_NOT_GRANTED")
             await self._store.use_token(connection, caller.token_id, f"confirm {request.name}")
-            # No grant, no instruction, no new request from here on.
-            await self._store.need(connection, "set_standing", "resource", "SUSPENDED")
             args = (known.row["id"], caller.principal, now, now + LIFETIME)
             await self._store.row(connection, "termination.confirm", *args)
-            kind = "termination.changed"
-            await notify(self._store, connection, now, kind, request.name, "DESTROYING", state="DESTROYING")
+            # No grant, no instruction, no new request from here on.
+            await self._store.need(connection, "set_standing", "resource", "SUSPENDED")
+            kind, occasion = "termination.changed", f"DESTROYING {now}"
+            await notify(self._store, connection, now, kind, request.name, occasion, state="DESTROYING")
 
+        partner, identifier = scope(request.name, "name"), state.identify(request.name)
+        await confirmation.lapsed(self._tools, partner, identifier, self._tools.clock())
         return await self._mutate(request, "ConfirmReceipt", change)
 
     async def CancelTermination(self, request: pb.CancelTerminationRequest, context: Any) -> pb.Termination:
@@ -111,11 +114,16 @@ class TerminationServicer(TerminationServiceServicer):
         async def change(connection: Connection, known: state.Known, now: datetime) -> None:
             _need(known, "DESTROYING")
             _ours(known, request.source)
+            if known.lapsed:
+                text = "The role of whoever confirmed the receipt was revoked since; somebody else has to confirm it."
+                raise DsrError("FOUR_EYES", text, why="ROLE_NOT_GRANTED")
+            state.need_unheld(known, request.source)
             args = (known.row["id"], request.source, now, request.evidence.strip(), current_caller().principal)
             await self._store.row(connection, "termination.destroyed", *args)
 
-        await self._mutate(request, "RecordDestruction", change)
         partner, identifier = scope(request.name, "name"), state.identify(request.name)
+        await confirmation.lapsed(self._tools, partner, identifier, self._tools.clock())
+        await self._mutate(request, "RecordDestruction", change)
         await progress.advance(self._tools, partner, identifier, self._tools.clock())
         return await self._read(request.name)
 

@@ -1,7 +1,7 @@
 """A termination with everything that belongs to it, read in one transaction."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from dsr.v1 import termination_pb2 as pb
 from google.protobuf import json_format
 
 from dsrkit.db import Connection
-from dsrkit.errors import not_found
+from dsrkit.errors import DsrError, not_found
 from dsrkit.watermark import watermark
 from services.governance import messages
 from services.governance.backups import view as backups
@@ -28,6 +28,8 @@ class Known:
     rows: Sequence[asyncpg.Record]
     emptied: Sequence[str]
     snapshots: Sequence[backups_pb2.Snapshot]
+    holds: Mapping[str, Sequence[asyncpg.Record]]
+    """In force, by data source; the oldest of many."""
 
     @property
     def items(self) -> list[domain.Item]:
@@ -36,13 +38,15 @@ class Known:
         found = []
         for source in self.sources:
             row = rows.get(source.name)
+            item = domain.Item(
+                source.name, source.custody, returned=False, destroyed=False, held=source.name in self.holds
+            )
             if row is None:
-                found.append(domain.Item(source.name, source.custody, returned=False, destroyed=False))
+                found.append(item)
                 continue
             found.append(
-                domain.Item(
-                    source.name,
-                    source.custody,
+                replace(
+                    item,
                     returned=bool(row["packages"]),
                     destroyed=row["destroy_time"] is not None,
                     by_platform=bool(row["return_request"]),
@@ -74,9 +78,20 @@ class Known:
         """Of the packages recorded, and of how many records each collection was returned with: so many may go."""
         return domain.digest({r["source"]: [*r["packages"], *r["returned"]] for r in self.rows if r["packages"]})
 
+    @property
+    def lapsed(self) -> bool:
+        """Whether the confirmer lost the role after the confirmation took effect: somebody else confirms."""
+        return self.row["state"] == "DESTROYING" and not self.row["confirmer"]
+
+    @property
+    def held(self) -> list[str]:
+        """Data sources that are to be destroyed, and that a hold keeps."""
+        ends = self.row["state"] in ("RETURNING", "DESTROYING") and not self.row["return_only"]
+        return [item.source for item in self.items if ends and item.ours and item.held and not item.destroyed]
+
     def message(self, dpo: str) -> pb.Termination:
         """The resource."""
-        row = self.row
+        row, held = self.row, self.held
         message = pb.Termination(
             name=self.name,
             state=pb.Termination.State.Value(f"STATE_{row['state']}"),
@@ -85,7 +100,7 @@ class Known:
             snapshots=self.snapshots,
             creator=row["creator"],
             confirmer=row["confirmer"],
-            kept=domain.KEPT,
+            kept=domain.kept(held),
             contact=dpo,
             sandbox=watermark(any(source.sandbox for source in self.sources)),
             return_only=row["return_only"],
@@ -96,6 +111,10 @@ class Known:
         rows = {item["source"]: item for item in self.rows}
         for source in self.sources:
             entry = message.items.add(source=source.name, custody=source.custody, end=domain.end_of(source.custody))
+            if source.name in held:
+                holds = self.holds[source.name]
+                entry.holds.extend(map(messages.hold, holds))
+                entry.holds_in_force = holds[0]["in_force"]
             found = rows.get(source.name)
             if found is None:
                 continue
@@ -119,6 +138,9 @@ async def load(
     row = await store.need(connection, statement, "resource", identifier)
     sources = [messages.data_source(r) for r in await store.rows(connection, "data_sources", "", 10_000)]
     ours = [s.name for s in sources if domain.end_of(s.custody) == pb.Termination.Item.END_DESTROYED]
+    holds: dict[str, list[asyncpg.Record]] = {}
+    for hold in await store.rows(connection, "termination.holds"):
+        holds.setdefault(hold["source"], []).append(hold)
     existing = [backups.snapshot(r, now) for r in await store.rows(connection, "backups.existing", ours, now)]
     return Known(
         row,
@@ -126,7 +148,16 @@ async def load(
         await store.rows(connection, "termination.items", identifier),
         [r["service"] for r in await store.rows(connection, "termination.emptied", identifier)],
         sorted(existing, key=lambda s: s.expire_time.ToNanoseconds(), reverse=True),
+        holds,
     )
+
+
+def need_unheld(known: Known, source: str) -> None:
+    """STATE_CONFLICT while a hold keeps a data source from being destroyed."""
+    if source in known.held:
+        count = known.holds[source][0]["in_force"]
+        text = f"{count} holds on this source are in force; it is destroyed once they are released (ReleaseHold)."
+        raise DsrError("STATE_CONFLICT", text, state=known.row["state"], allowed="a data source without holds")
 
 
 def identify(name: str) -> UUID:

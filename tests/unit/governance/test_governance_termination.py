@@ -103,6 +103,7 @@ def test_what_the_platform_returns(state: str, item: Item, *, returns: bool) -> 
         ("DESTROYING", NOW, replace(RETURNED, by_platform=False), False),
         ("DESTROYING", NOW, replace(RETURNED, custody=THEIRS), False),
         ("DESTROYING", NOW, replace(RETURNED, destroyed=True), False),
+        ("DESTROYING", NOW, replace(RETURNED, held=True), False),  # the law requires storage
         ("DESTROYING", NOW, replace(RETURNED, destroy_failure=CANNOT, fail_time=NOW - timedelta(days=9)), False),
         ("DESTROYING", NOW, replace(RETURNED, destroy_failure=54, fail_time=NOW - timedelta(minutes=59)), False),
         ("DESTROYING", NOW, replace(RETURNED, destroy_failure=54, fail_time=NOW - timedelta(hours=1)), True),

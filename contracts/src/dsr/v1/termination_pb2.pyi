@@ -133,6 +133,8 @@ class Termination(_message.Message):
         DESTROYED_RECORDS_FIELD_NUMBER: _builtins.int
         RETURN_FAILURE_FIELD_NUMBER: _builtins.int
         DESTROY_FAILURE_FIELD_NUMBER: _builtins.int
+        HOLDS_FIELD_NUMBER: _builtins.int
+        HOLDS_IN_FORCE_FIELD_NUMBER: _builtins.int
         source: _builtins.str
         """Output only. The data source."""
         custody: _governance_pb2.DataSource.Custody.ValueType
@@ -155,6 +157,8 @@ class Termination(_message.Message):
         """Output only. Why the platform itself hasn't destroyed the source. METHOD_UNKNOWN: its connector can't; people have to.
         RETURN_OUTDATED, DESTRUCTION_BLOCKED: tried again every hour; or people destroy it.
         """
+        holds_in_force: _builtins.int
+        """Output only. How many holds are in force on it."""
         @_builtins.property
         def packages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Termination.Package]:
             """Output only. The packages in which it was returned."""
@@ -166,6 +170,13 @@ class Termination(_message.Message):
         @_builtins.property
         def returned(self) -> _containers.RepeatedCompositeFieldContainer[Global___Termination.Item.CollectionRecords]:
             """Output only. How many records the platform returned, collection by collection. So many, and no more, it may destroy."""
+
+        @_builtins.property
+        def holds(self) -> _containers.RepeatedCompositeFieldContainer[_governance_pb2.Hold]:
+            """Output only. Holds in force on the source, the oldest 100: it isn't destroyed before they are released, and then at once
+            (Art. 28(3)(g) GDPR: unless a law requires storage). All of the source was returned, so a hold of the partner's own may
+            be satisfied by the partner's copy; the partner releases it then (ReleaseHold). Empty once nothing is to be destroyed.
+            """
 
         def __init__(
             self,
@@ -182,10 +193,12 @@ class Termination(_message.Message):
             destroyed_records: _builtins.int = ...,
             return_failure: _error_reason_pb2.ErrorReason.ValueType = ...,
             destroy_failure: _error_reason_pb2.ErrorReason.ValueType = ...,
+            holds: _abc.Iterable[_governance_pb2.Hold] | None = ...,
+            holds_in_force: _builtins.int = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["destroy_time", b"destroy_time"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["custody", b"custody", "destroy_failure", b"destroy_failure", "destroy_time", b"destroy_time", "destroyed_records", b"destroyed_records", "destroyer", b"destroyer", "end", b"end", "evidence", b"evidence", "packages", b"packages", "return_failure", b"return_failure", "return_request", b"return_request", "returned", b"returned", "source", b"source"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["custody", b"custody", "destroy_failure", b"destroy_failure", "destroy_time", b"destroy_time", "destroyed_records", b"destroyed_records", "destroyer", b"destroyer", "end", b"end", "evidence", b"evidence", "holds", b"holds", "holds_in_force", b"holds_in_force", "packages", b"packages", "return_failure", b"return_failure", "return_request", b"return_request", "returned", b"returned", "source", b"source"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -245,7 +258,9 @@ class Termination(_message.Message):
     creator: _builtins.str
     """Output only. Opaque id of who began it."""
     confirmer: _builtins.str
-    """Output only. Opaque id of who confirmed the receipt."""
+    """Output only. Opaque id of who confirmed the receipt. Empty in DESTROYING: the confirmer's role was revoked, so nothing more is
+    destroyed until somebody else confirms (ConfirmReceipt).
+    """
     sandbox: _builtins.str
     """Output only. Of a sandbox: that the people are made up and this proves nothing. Empty for everybody else."""
     contact: _builtins.str

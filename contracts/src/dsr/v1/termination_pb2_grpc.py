@@ -28,7 +28,7 @@ if _version_not_supported:
 class TerminationServiceStub(object):
     """Leads a partner out in two phases. First everything is returned, in packages with checksums. Nothing is destroyed before a
     person of the partner confirmed the receipt of exactly those packages. Then every copy in the operator's custody is destroyed,
-    and that is certified only when the last one is gone.
+    and that is certified only when the last one is gone. A data source on which a hold is in force stays until it is released.
 
     Data sources whose connector can return and destroy a whole source are returned and destroyed by the platform itself: the
     packages are bundles of portability requests, downloaded like any other; a source is recorded as destroyed once its records
@@ -76,7 +76,7 @@ class TerminationServiceStub(object):
 class TerminationServiceServicer(object):
     """Leads a partner out in two phases. First everything is returned, in packages with checksums. Nothing is destroyed before a
     person of the partner confirmed the receipt of exactly those packages. Then every copy in the operator's custody is destroyed,
-    and that is certified only when the last one is gone.
+    and that is certified only when the last one is gone. A data source on which a hold is in force stays until it is released.
 
     Data sources whose connector can return and destroy a whole source are returned and destroyed by the platform itself: the
     packages are bundles of portability requests, downloaded like any other; a source is recorded as destroyed once its records
@@ -108,7 +108,9 @@ class TerminationServiceServicer(object):
 
     def ConfirmReceipt(self, request, context):
         """Confirms that everything was received, and so releases the destruction. Somebody else than who began it, with the approver's
-        role granted by two others. From here on the partner's requests get no instructions and no grants.
+        role granted by two others. From here on the partner's requests get no instructions and no grants. Whether the confirmer still
+        has the role is looked at before anything more is destroyed; if not, the confirmation is void and somebody else confirms: before
+        `effective_time` everything is as it was, afterwards the rest waits in DESTROYING without `confirmer`.
         Errors: NOT_FOUND, STATE_CONFLICT, PLAN_STALE (the packages are others by now), FOUR_EYES, PERSON_REQUIRED, REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -124,7 +126,8 @@ class TerminationServiceServicer(object):
 
     def RecordDestruction(self, request, context):
         """Records, as the operator, that a data source was destroyed, and on which evidence. Only after the receipt was confirmed, and
-        never of what the partner keeps itself. Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT, REQUEST_ID_REUSED.
+        never of what the partner keeps itself, nor of a source on which a hold is in force (STATE_CONFLICT). Errors: NOT_FOUND,
+        FIELD_INVALID, STATE_CONFLICT, FOUR_EYES (the confirmer's role was revoked), REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -174,7 +177,7 @@ def add_TerminationServiceServicer_to_server(servicer, server):
 class TerminationService(object):
     """Leads a partner out in two phases. First everything is returned, in packages with checksums. Nothing is destroyed before a
     person of the partner confirmed the receipt of exactly those packages. Then every copy in the operator's custody is destroyed,
-    and that is certified only when the last one is gone.
+    and that is certified only when the last one is gone. A data source on which a hold is in force stays until it is released.
 
     Data sources whose connector can return and destroy a whole source are returned and destroyed by the platform itself: the
     packages are bundles of portability requests, downloaded like any other; a source is recorded as destroyed once its records

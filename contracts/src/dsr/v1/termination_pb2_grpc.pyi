@@ -29,7 +29,7 @@ GRPC_VERSION: str
 class TerminationServiceStub:
     """Leads a partner out in two phases. First everything is returned, in packages with checksums. Nothing is destroyed before a
     person of the partner confirmed the receipt of exactly those packages. Then every copy in the operator's custody is destroyed,
-    and that is certified only when the last one is gone.
+    and that is certified only when the last one is gone. A data source on which a hold is in force stays until it is released.
 
     Data sources whose connector can return and destroy a whole source are returned and destroyed by the platform itself: the
     packages are bundles of portability requests, downloaded like any other; a source is recorded as destroyed once its records
@@ -52,21 +52,24 @@ class TerminationServiceStub:
     """
     ConfirmReceipt: _grpc.UnaryUnaryMultiCallable[_termination_pb2.ConfirmReceiptRequest, _termination_pb2.Termination]
     """Confirms that everything was received, and so releases the destruction. Somebody else than who began it, with the approver's
-    role granted by two others. From here on the partner's requests get no instructions and no grants.
+    role granted by two others. From here on the partner's requests get no instructions and no grants. Whether the confirmer still
+    has the role is looked at before anything more is destroyed; if not, the confirmation is void and somebody else confirms: before
+    `effective_time` everything is as it was, afterwards the rest waits in DESTROYING without `confirmer`.
     Errors: NOT_FOUND, STATE_CONFLICT, PLAN_STALE (the packages are others by now), FOUR_EYES, PERSON_REQUIRED, REQUEST_ID_REUSED.
     """
     CancelTermination: _grpc.UnaryUnaryMultiCallable[_termination_pb2.CancelTerminationRequest, _termination_pb2.Termination]
     """Cancels a termination before the receipt was confirmed. Errors: NOT_FOUND, STATE_CONFLICT, REQUEST_ID_REUSED."""
     RecordDestruction: _grpc.UnaryUnaryMultiCallable[_termination_pb2.RecordDestructionRequest, _termination_pb2.Termination]
     """Records, as the operator, that a data source was destroyed, and on which evidence. Only after the receipt was confirmed, and
-    never of what the partner keeps itself. Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT, REQUEST_ID_REUSED.
+    never of what the partner keeps itself, nor of a source on which a hold is in force (STATE_CONFLICT). Errors: NOT_FOUND,
+    FIELD_INVALID, STATE_CONFLICT, FOUR_EYES (the confirmer's role was revoked), REQUEST_ID_REUSED.
     """
 
 @_typing.type_check_only
 class TerminationServiceAsyncStub(TerminationServiceStub):
     """Leads a partner out in two phases. First everything is returned, in packages with checksums. Nothing is destroyed before a
     person of the partner confirmed the receipt of exactly those packages. Then every copy in the operator's custody is destroyed,
-    and that is certified only when the last one is gone.
+    and that is certified only when the last one is gone. A data source on which a hold is in force stays until it is released.
 
     Data sources whose connector can return and destroy a whole source are returned and destroyed by the platform itself: the
     packages are bundles of portability requests, downloaded like any other; a source is recorded as destroyed once its records
@@ -86,20 +89,23 @@ class TerminationServiceAsyncStub(TerminationServiceStub):
     """
     ConfirmReceipt: _aio.UnaryUnaryMultiCallable[_termination_pb2.ConfirmReceiptRequest, _termination_pb2.Termination]  # type: ignore[assignment]
     """Confirms that everything was received, and so releases the destruction. Somebody else than who began it, with the approver's
-    role granted by two others. From here on the partner's requests get no instructions and no grants.
+    role granted by two others. From here on the partner's requests get no instructions and no grants. Whether the confirmer still
+    has the role is looked at before anything more is destroyed; if not, the confirmation is void and somebody else confirms: before
+    `effective_time` everything is as it was, afterwards the rest waits in DESTROYING without `confirmer`.
     Errors: NOT_FOUND, STATE_CONFLICT, PLAN_STALE (the packages are others by now), FOUR_EYES, PERSON_REQUIRED, REQUEST_ID_REUSED.
     """
     CancelTermination: _aio.UnaryUnaryMultiCallable[_termination_pb2.CancelTerminationRequest, _termination_pb2.Termination]  # type: ignore[assignment]
     """Cancels a termination before the receipt was confirmed. Errors: NOT_FOUND, STATE_CONFLICT, REQUEST_ID_REUSED."""
     RecordDestruction: _aio.UnaryUnaryMultiCallable[_termination_pb2.RecordDestructionRequest, _termination_pb2.Termination]  # type: ignore[assignment]
     """Records, as the operator, that a data source was destroyed, and on which evidence. Only after the receipt was confirmed, and
-    never of what the partner keeps itself. Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT, REQUEST_ID_REUSED.
+    never of what the partner keeps itself, nor of a source on which a hold is in force (STATE_CONFLICT). Errors: NOT_FOUND,
+    FIELD_INVALID, STATE_CONFLICT, FOUR_EYES (the confirmer's role was revoked), REQUEST_ID_REUSED.
     """
 
 class TerminationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Leads a partner out in two phases. First everything is returned, in packages with checksums. Nothing is destroyed before a
     person of the partner confirmed the receipt of exactly those packages. Then every copy in the operator's custody is destroyed,
-    and that is certified only when the last one is gone.
+    and that is certified only when the last one is gone. A data source on which a hold is in force stays until it is released.
 
     Data sources whose connector can return and destroy a whole source are returned and destroyed by the platform itself: the
     packages are bundles of portability requests, downloaded like any other; a source is recorded as destroyed once its records
@@ -141,7 +147,9 @@ class TerminationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_termination_pb2.Termination, _abc.Awaitable[_termination_pb2.Termination]]:
         """Confirms that everything was received, and so releases the destruction. Somebody else than who began it, with the approver's
-        role granted by two others. From here on the partner's requests get no instructions and no grants.
+        role granted by two others. From here on the partner's requests get no instructions and no grants. Whether the confirmer still
+        has the role is looked at before anything more is destroyed; if not, the confirmation is void and somebody else confirms: before
+        `effective_time` everything is as it was, afterwards the rest waits in DESTROYING without `confirmer`.
         Errors: NOT_FOUND, STATE_CONFLICT, PLAN_STALE (the packages are others by now), FOUR_EYES, PERSON_REQUIRED, REQUEST_ID_REUSED.
         """
 
@@ -160,7 +168,8 @@ class TerminationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_termination_pb2.Termination, _abc.Awaitable[_termination_pb2.Termination]]:
         """Records, as the operator, that a data source was destroyed, and on which evidence. Only after the receipt was confirmed, and
-        never of what the partner keeps itself. Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT, REQUEST_ID_REUSED.
+        never of what the partner keeps itself, nor of a source on which a hold is in force (STATE_CONFLICT). Errors: NOT_FOUND,
+        FIELD_INVALID, STATE_CONFLICT, FOUR_EYES (the confirmer's role was revoked), REQUEST_ID_REUSED.
         """
 
 def add_TerminationServiceServicer_to_server(servicer: TerminationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -50,7 +50,20 @@ WHERE termination = $1 AND source = $2 AND destroy_time IS NULL
 SELECT partner, id FROM termination WHERE state = $1
 
 -- name: confirm
-UPDATE termination SET state = 'DESTROYING', confirmer = $2, confirm_time = $3, effective_time = $4 WHERE id = $1
+UPDATE termination SET state = 'DESTROYING', confirmer = $2, confirm_time = $3, effective_time = $4,
+       standing_before = CASE state WHEN 'RETURNING' THEN (SELECT standing FROM partner) ELSE standing_before END
+WHERE id = $1
+
+-- name: lapse
+-- Before it took effect all of it is taken back; afterwards what follows from it stops.
+UPDATE termination SET confirmer = '', effective_time = NULL,
+       state = CASE WHEN effective_time > $2 THEN 'RETURNING' ELSE state END,
+       confirm_time = CASE WHEN effective_time > $2 THEN NULL ELSE confirm_time END
+WHERE id = $1 AND state = 'DESTROYING' AND confirmer <> '' AND NOT EXISTS (
+  SELECT 1 FROM role_grant AS held
+  WHERE held.grantee = termination.confirmer AND held.role = 'ROLE_APPROVER' AND held.state = 'CONFIRMED'
+)
+RETURNING state, coalesce(standing_before, 'SUSPENDED') AS standing_before
 
 -- name: destroyed
 INSERT INTO termination_item (partner, termination, source, destroy_time, evidence, destroyer)
@@ -80,3 +93,13 @@ VALUES (dsr.current_partner(), $1, $2, $3) ON CONFLICT DO NOTHING
 
 -- name: confirmed
 SELECT id FROM termination WHERE confirm_time IS NOT NULL
+
+-- name: holds
+-- In force, of each data source the oldest 100, and how many there are.
+SELECT * FROM (
+  SELECT *, row_number() OVER (PARTITION BY source ORDER BY create_time, id) AS place,
+         count(*) OVER (PARTITION BY source) AS in_force
+  FROM hold WHERE release_time IS NULL
+) AS numbered
+WHERE place <= 100
+ORDER BY source, place

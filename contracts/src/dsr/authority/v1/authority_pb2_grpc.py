@@ -444,8 +444,8 @@ class AuthorityServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListDestructionOrders(self, request, context):
-        """Which data sources the erasure service has to destroy: returned by the platform, confirmed by the partner, and every grant
-        from before has ended. Errors: ROLE_REQUIRED.
+        """Which data sources the erasure service has to destroy: returned by the platform, confirmed by the partner, kept by no hold,
+        and every grant from before has ended. Errors: ROLE_REQUIRED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -453,7 +453,8 @@ class AuthorityServiceServicer(object):
 
     def IssueDestructionGrant(self, request, context):
         """Signs a grant to destroy a whole data source: of each collection so many records as were returned. Every grant is a new
-        attempt of the source's one task. Errors: NOT_FOUND, ROLE_REQUIRED, STATE_CONFLICT, SOURCE_NOT_SERVED.
+        attempt of the source's one task; holds and the confirmer's role are looked at again. Errors: NOT_FOUND, ROLE_REQUIRED,
+        STATE_CONFLICT (a hold is in force, too), FOUR_EYES (the confirmer's role was revoked), SOURCE_NOT_SERVED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -125,12 +125,13 @@ class AuthorityServiceStub:
     Errors: NOT_FOUND, ROLE_REQUIRED.
     """
     ListDestructionOrders: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ListDestructionOrdersRequest, _authority_pb2.ListDestructionOrdersResponse]
-    """Which data sources the erasure service has to destroy: returned by the platform, confirmed by the partner, and every grant
-    from before has ended. Errors: ROLE_REQUIRED.
+    """Which data sources the erasure service has to destroy: returned by the platform, confirmed by the partner, kept by no hold,
+    and every grant from before has ended. Errors: ROLE_REQUIRED.
     """
     IssueDestructionGrant: _grpc.UnaryUnaryMultiCallable[_authority_pb2.IssueDestructionGrantRequest, _authority_pb2.IssueGrantResponse]
     """Signs a grant to destroy a whole data source: of each collection so many records as were returned. Every grant is a new
-    attempt of the source's one task. Errors: NOT_FOUND, ROLE_REQUIRED, STATE_CONFLICT, SOURCE_NOT_SERVED.
+    attempt of the source's one task; holds and the confirmer's role are looked at again. Errors: NOT_FOUND, ROLE_REQUIRED,
+    STATE_CONFLICT (a hold is in force, too), FOUR_EYES (the confirmer's role was revoked), SOURCE_NOT_SERVED.
     """
     ReportDestruction: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ReportDestructionRequest, _authority_pb2.ReportDestructionResponse]
     """Records that a data source is destroyed and was counted to be empty, or why it isn't. Idempotent.
@@ -234,12 +235,13 @@ class AuthorityServiceAsyncStub(AuthorityServiceStub):
     Errors: NOT_FOUND, ROLE_REQUIRED.
     """
     ListDestructionOrders: _aio.UnaryUnaryMultiCallable[_authority_pb2.ListDestructionOrdersRequest, _authority_pb2.ListDestructionOrdersResponse]  # type: ignore[assignment]
-    """Which data sources the erasure service has to destroy: returned by the platform, confirmed by the partner, and every grant
-    from before has ended. Errors: ROLE_REQUIRED.
+    """Which data sources the erasure service has to destroy: returned by the platform, confirmed by the partner, kept by no hold,
+    and every grant from before has ended. Errors: ROLE_REQUIRED.
     """
     IssueDestructionGrant: _aio.UnaryUnaryMultiCallable[_authority_pb2.IssueDestructionGrantRequest, _authority_pb2.IssueGrantResponse]  # type: ignore[assignment]
     """Signs a grant to destroy a whole data source: of each collection so many records as were returned. Every grant is a new
-    attempt of the source's one task. Errors: NOT_FOUND, ROLE_REQUIRED, STATE_CONFLICT, SOURCE_NOT_SERVED.
+    attempt of the source's one task; holds and the confirmer's role are looked at again. Errors: NOT_FOUND, ROLE_REQUIRED,
+    STATE_CONFLICT (a hold is in force, too), FOUR_EYES (the confirmer's role was revoked), SOURCE_NOT_SERVED.
     """
     ReportDestruction: _aio.UnaryUnaryMultiCallable[_authority_pb2.ReportDestructionRequest, _authority_pb2.ReportDestructionResponse]  # type: ignore[assignment]
     """Records that a data source is destroyed and was counted to be empty, or why it isn't. Idempotent.
@@ -532,8 +534,8 @@ class AuthorityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _authority_pb2.ListDestructionOrdersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_authority_pb2.ListDestructionOrdersResponse, _abc.Awaitable[_authority_pb2.ListDestructionOrdersResponse]]:
-        """Which data sources the erasure service has to destroy: returned by the platform, confirmed by the partner, and every grant
-        from before has ended. Errors: ROLE_REQUIRED.
+        """Which data sources the erasure service has to destroy: returned by the platform, confirmed by the partner, kept by no hold,
+        and every grant from before has ended. Errors: ROLE_REQUIRED.
         """
 
     @_abc_1.abstractmethod
@@ -543,7 +545,8 @@ class AuthorityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_authority_pb2.IssueGrantResponse, _abc.Awaitable[_authority_pb2.IssueGrantResponse]]:
         """Signs a grant to destroy a whole data source: of each collection so many records as were returned. Every grant is a new
-        attempt of the source's one task. Errors: NOT_FOUND, ROLE_REQUIRED, STATE_CONFLICT, SOURCE_NOT_SERVED.
+        attempt of the source's one task; holds and the confirmer's role are looked at again. Errors: NOT_FOUND, ROLE_REQUIRED,
+        STATE_CONFLICT (a hold is in force, too), FOUR_EYES (the confirmer's role was revoked), SOURCE_NOT_SERVED.
         """
 
     @_abc_1.abstractmethod

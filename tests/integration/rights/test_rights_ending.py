@@ -1,0 +1,147 @@
+"""What keeps a data source from being destroyed after the receipt was confirmed: a hold, or a confirmer without the role."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from dsr.authority.v1 import authority_pb2
+from dsr.v1 import governance_pb2, options_pb2
+from dsr.v1 import termination_pb2 as pb
+
+from tests.integration.attacks.test_attacks_meeting import authority
+from tests.integration.rights.test_rights_termination import admin, begin, confirm, destroy, get, refused
+from tests.support.clock import virtual_time
+from tests.support.services import APPROVER, CRM, PARTNER, SHOP, World, eventually
+
+T = pb.Termination
+EFFECTIVE = timedelta(minutes=6)
+
+
+async def returned(world: World) -> Any:
+    """A termination with everything returned by the platform."""
+    world.crm.whole = world.shop.whole = True
+    name = (await begin(world)).name
+
+    async def all_of_it() -> bool:
+        return all(item.packages for item in (await get(world, name)).items)
+
+    await eventually(all_of_it)
+    return await get(world, name)
+
+
+async def item(world: World, name: str, source: str) -> Any:
+    return next(item for item in (await get(world, name)).items if item.source == source)
+
+
+async def place_hold(world: World) -> Any:
+    hold = governance_pb2.Hold(
+        source=SHOP,
+        collection="orders",
+        reason="eu-gdpr:JustificationA17LegalClaims",
+        legal_reference="GDPR Art. 17(3)(e)",
+        subject=governance_pb2.HoldSubject(type="customer_number", value="7"),
+    )
+    hold.review_time.FromDatetime(datetime.now(UTC) + timedelta(days=30))
+    message = governance_pb2.PlaceHoldRequest(parent=PARTNER, hold=hold, request_id=str(uuid.uuid4()))
+    return await world.governance.PlaceHold(message, metadata=admin(world))
+
+
+async def release(world: World, name: str) -> None:
+    message = governance_pb2.ReleaseHoldRequest(name=name, request_id=str(uuid.uuid4()))
+    await world.governance.ReleaseHold(message, metadata=admin(world))
+
+
+async def make_approver(world: World, subject: str) -> None:
+    """Two other people grant the role."""
+    role = governance_pb2.RoleGrant(grantee=f"urn:dsr:partner:acme#{subject}", role=options_pb2.ROLE_APPROVER)
+    proposal = governance_pb2.GrantRoleRequest(parent=PARTNER, role_grant=role, request_id=str(uuid.uuid4()))
+    made = await world.governance.GrantRole(proposal, metadata=world.metadata("dave", "ROLE_ADMIN"))
+    message = governance_pb2.ConfirmRoleGrantRequest(name=made.name, request_id=str(uuid.uuid4()))
+    await world.governance.ConfirmRoleGrant(message, metadata=world.metadata("erin", "ROLE_ADMIN"))
+
+
+async def revoke(world: World, grantee: str) -> None:
+    listing = governance_pb2.ListRoleGrantsRequest(parent=PARTNER)
+    grants = (await world.governance.ListRoleGrants(listing, metadata=admin(world))).role_grants
+    (name,) = [g.name for g in grants if g.grantee == grantee]
+    message = governance_pb2.RevokeRoleGrantRequest(name=name, request_id=str(uuid.uuid4()))
+    await world.governance.RevokeRoleGrant(message, metadata=admin(world))
+
+
+def ask_for_grant(world: World, name: str, source: str) -> Any:
+    stub, metadata = authority(world, "erasure")
+    message = authority_pb2.IssueDestructionGrantRequest(termination=name, source=source)
+    return stub.IssueDestructionGrant(message, metadata=metadata)
+
+
+async def standing(world: World) -> int:
+    partner = await world.governance.GetPartner(governance_pb2.GetPartnerRequest(name=PARTNER), metadata=admin(world))
+    return int(partner.standing)
+
+
+@pytest.mark.policy("P14", "a source on which a hold is in force isn't destroyed, by nobody, until it is released")
+@pytest.mark.policy(
+    "P16", "once its confirmer's role is revoked nothing more is destroyed until somebody else confirms"
+)
+async def test_a_hold_and_a_revoked_confirmer_stop_what_is_left(world: World) -> None:
+    hold = await place_hold(world)
+    async with virtual_time(world, datetime.now(UTC)) as let_pass:
+        there = await returned(world)
+        name = there.name
+        (shown,) = (await item(world, name, SHOP)).holds
+        assert (shown.name, shown.legal_reference, shown.review_time) == (
+            hold.name,
+            hold.legal_reference,
+            hold.review_time,
+        )
+        assert any(line.startswith(SHOP) for line in there.kept)
+        await confirm(world, name, there.manifest_digest)
+        await let_pass(EFFECTIVE)
+
+        async def destroyed(source: str) -> bool:
+            return (await item(world, name, source)).HasField("destroy_time")
+
+        await eventually(lambda: destroyed(CRM))
+        assert await refused(ask_for_grant(world, name, SHOP)) == "STATE_CONFLICT"
+        assert await refused(destroy(world, name, SHOP)) == "STATE_CONFLICT"
+        kept = await get(world, name)
+        assert (kept.state, world.shop.calls.count("destroy")) == (T.STATE_DESTROYING, 0)
+        assert (await item(world, name, SHOP)).holds_in_force == 1
+
+        await revoke(world, APPROVER)
+        await release(world, hold.name)
+        assert await refused(destroy(world, name, SHOP)) == "FOUR_EYES"
+        assert await refused(ask_for_grant(world, name, SHOP)) == "STATE_CONFLICT"
+        stopped = await get(world, name)
+        assert (stopped.state, stopped.confirmer, stopped.kept) == (T.STATE_DESTROYING, "", stopped.kept[:2])
+        assert world.shop.tables["orders"].rows
+        await make_approver(world, "frank")
+        assert await refused(confirm(world, name, "0" * 64, "frank")) == "PLAN_STALE"
+        await confirm(world, name, there.manifest_digest, "frank")
+        await let_pass(EFFECTIVE)
+        await eventually(lambda: destroyed(SHOP))
+        assert not world.shop.tables["orders"].rows
+
+
+@pytest.mark.policy(
+    "P16", "a confirmation is undone wholly when its confirmer's role is revoked before it takes effect"
+)
+async def test_a_confirmation_that_lapses_in_time_changes_nothing(world: World) -> None:
+    there = await returned(world)
+    name = there.name
+    await confirm(world, name, there.manifest_digest)
+    assert await standing(world) == governance_pb2.Partner.STANDING_SUSPENDED
+    await revoke(world, APPROVER)
+
+    async def undone() -> bool:
+        return bool((await get(world, name)).state == T.STATE_RETURNING)
+
+    await eventually(undone)
+    after = await get(world, name)
+    assert (after.confirmer, after.manifest_digest) == ("", there.manifest_digest)
+    assert not (after.HasField("confirm_time") or after.HasField("effective_time"))
+    assert await standing(world) == governance_pb2.Partner.STANDING_GOOD
+    message = pb.CancelTerminationRequest(name=name, request_id=str(uuid.uuid4()))
+    cancelled = await world.terminations.CancelTermination(message, metadata=admin(world))
+    assert cancelled.state == T.STATE_CANCELLED
