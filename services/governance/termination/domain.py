@@ -91,10 +91,8 @@ def next_state(state: str, items: Sequence[Item], emptied: Collection[str], snap
 
 def kept(held: Sequence[str]) -> list[str]:
     """What is kept beyond, and why. `held`: data sources on which holds are in force."""
-    why = (
-        "as a law requires by the holds on it; what is in it was returned, so that the partner's copy may satisfy them"
-    )
-    return [*KEPT, *(f"{source}, {why}: then release them" for source in held)]
+    why = "by the holds on it until they are released; the partner releases those that its returned copy satisfies"
+    return [*KEPT, *(f"{source}, {why}" for source in held)]
 
 
 def evidence(records: int, stays: int) -> str:

@@ -1,4 +1,4 @@
-"""What keeps a data source from being destroyed after the receipt was confirmed: a hold, or a confirmer without the role."""
+"""What keeps a source from being destroyed after the receipt was confirmed: a hold, or a confirmer without the role."""
 
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -100,7 +100,7 @@ async def test_a_hold_and_a_revoked_confirmer_stop_what_is_left(world: World) ->
         await let_pass(EFFECTIVE)
 
         async def destroyed(source: str) -> bool:
-            return (await item(world, name, source)).HasField("destroy_time")
+            return bool((await item(world, name, source)).HasField("destroy_time"))
 
         await eventually(lambda: destroyed(CRM))
         assert await refused(ask_for_grant(world, name, SHOP)) == "STATE_CONFLICT"
@@ -140,7 +140,7 @@ async def test_a_confirmation_that_lapses_in_time_changes_nothing(world: World) 
     await eventually(undone)
     after = await get(world, name)
     assert (after.confirmer, after.manifest_digest) == ("", there.manifest_digest)
-    assert not (after.HasField("confirm_time") or after.HasField("effective_time"))
+    assert [f for f in ("confirm_time", "effective_time") if after.HasField(f)] == []
     assert await standing(world) == governance_pb2.Partner.STANDING_GOOD
     message = pb.CancelTerminationRequest(name=name, request_id=str(uuid.uuid4()))
     cancelled = await world.terminations.CancelTermination(message, metadata=admin(world))
