@@ -12,7 +12,7 @@ from services.governance.tools import Tools
 async def lapsed(tools: Tools, partner: str, identifier: UUID, now: datetime) -> bool:
     """Takes back a confirmation whose confirmer's role was revoked; False where it stands, or there is none.
 
-    Before it took effect nothing can have followed from it, and everything is as it was. Afterwards only the rest waits:
+    Before it took effect nothing can have followed from it, and everything is as it was. Afterwards the rest waits:
     somebody else confirms.
     """
     store = tools.store
