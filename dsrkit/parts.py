@@ -80,6 +80,8 @@ class Report:
     """Who runs the platform for the partner."""
     operator_contact: str = ""
     """The operator's data protection officer."""
+    partner_dpo: str = ""
+    """The controller's own; empty when it named none."""
 
 
 def read(part: Part) -> Generator[bytes]:

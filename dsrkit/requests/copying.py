@@ -96,6 +96,7 @@ class Package:
             identities=[view.identity(known) for known in dossier.identities],
             operator=told.operator,
             operator_contact=told.dpo_contact,
+            partner_dpo=told.partner_dpo,
         )
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -31,7 +31,7 @@ from dsrkit.requests.watch import EventHub
 from dsrkit.tasks import Task
 from dsrkit.vault import Vault
 
-Fill = Callable[[Any, Request, Sequence[Task] | None], None]
+Fill = Callable[[Any, Request, Sequence[Task] | None], Awaitable[None]]
 _SEES_PEOPLE = frozenset({"ROLE_REQUESTER", "ROLE_APPROVER"})
 _TOO_LATE = frozenset({"ERASING", "VERIFYING", *TERMINAL})
 
@@ -253,7 +253,7 @@ class RequestRpcs:
         dossier = await self.parts.flow.readable_dossier(request) if sees else None
         resource = self._new()
         view.fill(resource, self.parts.right, request, dossier, tasks)
-        self._fill(resource, request, tasks)
+        await self._fill(resource, request, tasks)
         return resource
 
     async def digest(self, partner: str, message: Message) -> bytes:

@@ -66,6 +66,6 @@ class AccessServicer(AccessServiceServicer):
             yield piece
 
 
-def _fill(message: pb.AccessRequest, request: Request, tasks: Sequence[Task] | None) -> None:
+async def _fill(message: pb.AccessRequest, request: Request, tasks: Sequence[Task] | None) -> None:
     if "bundle" in request.facts:
         view.fill_bundle(message.bundle, request, tasks)

@@ -145,6 +145,7 @@ def _after_verify(request: Request, tasks: Sequence[Task]) -> Move | None:
         "recipient_tasks": finished[-1].result.get("recipient_tasks", []),
         "operator": finished[-1].result.get("operator", ""),
         "dpo_contact": finished[-1].result.get("dpo_contact", ""),
+        "partner_dpo": finished[-1].result.get("partner_dpo", ""),
     }
     left = remains(report["outcomes"]) or any(r["outcome"] == "STOPPED" for r in erased.values())
     stopped = [c for r in erased.values() for c in r.get("changes", ())]

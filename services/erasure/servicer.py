@@ -22,6 +22,7 @@ from dsrkit.requests.model import Request
 from dsrkit.requests.servicer import Parts, RequestRpcs, conflict, scope
 from dsrkit.tasks import NewTask, Task
 from dsrkit.watermark import watermark
+from services.erasure import officer
 from services.erasure.domain import effective
 
 _WAITS_FOR_APPROVAL = frozenset({"PLANNED", "PLAN_CHANGED"})
@@ -31,8 +32,13 @@ class ErasureServicer(ErasureServiceServicer):
     """The RPCs of the right."""
 
     def __init__(self, parts: Parts) -> None:
-        self._rpcs = RequestRpcs(parts, pb.ErasureRequest, _fill)
+        self._rpcs = RequestRpcs(parts, pb.ErasureRequest, self._fill)
         self._parts = parts
+
+    async def _fill(self, message: pb.ErasureRequest, request: Request, tasks: Sequence[Task] | None) -> None:
+        _fill(message, request)
+        if message.HasField("report"):
+            message.report.partner_dpo = await officer.named(self._parts.vault, request)
 
     async def CreateErasureRequest(self, request: pb.CreateErasureRequestRequest, context: Any) -> pb.ErasureRequest:
         wanted = request.erasure_request
@@ -110,7 +116,7 @@ class ErasureServicer(ErasureServiceServicer):
             row = await self._parts.store.get(connection, identifier)
         if "report" not in row.facts:
             raise conflict(row, "COMPLETED or PARTIALLY_ERASED")
-        document = _document(row, self._parts)
+        document = await self._document(row)
         info = request_pb2.DownloadInfo(
             size_bytes=len(document),
             sha256=sha256(document).hexdigest(),
@@ -125,6 +131,12 @@ class ErasureServicer(ErasureServiceServicer):
         pieces = serve_bytes(info, request, pb.DownloadErasureReportResponse, read, self._parts.draining)
         async for piece in pieces:
             yield piece
+
+    async def _document(self, request: Request) -> bytes:
+        resource = pb.ErasureRequest()
+        view.fill(resource, self._parts.right, request, None, None)
+        await self._fill(resource, request, None)
+        return orjson.dumps(json_format.MessageToDict(resource), option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
 
 
 def _approved(request: Request, digest: str) -> bool:
@@ -155,7 +167,7 @@ def _token(context: Any) -> str:
     raise DsrError("CREDENTIAL_MISSING", "Present a token: authorization: Bearer <token>.")
 
 
-def _fill(message: pb.ErasureRequest, request: Request, tasks: Sequence[Task] | None) -> None:
+def _fill(message: pb.ErasureRequest, request: Request) -> None:
     facts = request.facts
     message.validate_only = facts["validate_only"]
     message.ground = facts["ground"]
@@ -214,10 +226,3 @@ def _fill_report(message: pb.ErasureRequest.Report, report: Mapping[str, Any]) -
     for outcome in report["outcomes"]:
         result = pb.ErasureRequest.Outcome.Result.Value(f"RESULT_{outcome['result']}")
         message.outcomes.add(**{**outcome, "result": result})
-
-
-def _document(request: Request, parts: Parts) -> bytes:
-    resource = pb.ErasureRequest()
-    view.fill(resource, parts.right, request, None, None)
-    _fill(resource, request, None)
-    return orjson.dumps(json_format.MessageToDict(resource), option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)

@@ -17,6 +17,7 @@ from dsrkit.requests.model import Dossier, Found, Request
 from dsrkit.requests.runtime import Toolbox
 from dsrkit.tasks import Done, Task
 from dsrkit.tasks.worker import Step
+from services.erasure import officer
 from services.erasure import plan as plans
 from services.erasure.domain import DEFAULT_GRACE, DESTROYS, change, effective
 from services.erasure.readback import ReadBack, emptied
@@ -238,6 +239,7 @@ class ErasureSteps:
         tasks = await self._authority.owe_recipients(request, touched) if touched else ()
         owed = [json_format.MessageToDict(t, preserving_proto_field_name=True) for t in tasks]
         who = {"operator": answer.operator, "dpo_contact": answer.dpo_contact}
+        who["partner_dpo"] = await officer.seal(self._tools.parts.vault, request, answer.partner_dpo)
         return Done(result={"bundles_ended": answer.total, "snapshots": stored, "recipient_tasks": owed, **who})
 
 

@@ -26,6 +26,7 @@ from services.governance.corrections.orders import AmendmentRpcs
 from services.governance.domain import Facts, refuse
 from services.governance.gatekeeper import Gatekeeper
 from services.governance.keeping import keep
+from services.governance.notifications import contacts
 from services.governance.notifications.deadlines import track
 from services.governance.notifications.outbox import notify
 from services.governance.policies.domain import not_accepted
@@ -128,6 +129,7 @@ class AuthorityServicer(
                 partner=messages.partner(row),
                 dpo_contact=self._tools.dpo_contact,
                 operator=self._tools.operator,
+                partner_dpo=await contacts.partner_dpo(self._tools, connection, partner_name),
             )
 
     async def IssueGrant(self, request: pb.IssueGrantRequest, context: Any) -> pb.IssueGrantResponse:

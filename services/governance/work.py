@@ -10,6 +10,7 @@ from dsr.authority.v1.authority_pb2_grpc import AuthorityServiceServicer
 from dsrkit.db import partner_transaction
 from dsrkit.errors import invalid
 from services.governance.digests import identity_digests
+from services.governance.notifications import contacts
 from services.governance.services import own_request, own_right, right_of
 from services.governance.tools import Tools
 
@@ -48,7 +49,8 @@ class WorkRpcs(AuthorityServiceServicer):
         async with partner_transaction(self._store.pool, partner) as connection:
             await self._store.row(connection, "oblige", request.request)
             row = await self._store.need(connection, "obliged", "resource", request.request)
-        who = {"operator": self._tools.operator, "dpo_contact": self._tools.dpo_contact}
+            officer = await contacts.partner_dpo(self._tools, connection, partner)
+        who = {"operator": self._tools.operator, "dpo_contact": self._tools.dpo_contact, "partner_dpo": officer}
         return pb.ObligeBundleEndResponse(open=row["open"], total=row["total"], **who)
 
     async def ListObligations(self, request: pb.ListObligationsRequest, context: Any) -> pb.ListObligationsResponse:

@@ -86,7 +86,7 @@ class PortabilityServicer(PortabilityServiceServicer):
             raise DsrError("ROLE_REQUIRED", f"This bundle needs the role {role}.", roles=role)
 
 
-def _fill(message: pb.PortabilityRequest, request: Request, tasks: Sequence[Task] | None) -> None:
+async def _fill(message: pb.PortabilityRequest, request: Request, tasks: Sequence[Task] | None) -> None:
     message.formats.extend(request.facts["formats"])
     message.termination = request.facts.get("termination", "")
     if "bundle" in request.facts:

@@ -171,6 +171,7 @@ def processing(report: Report, sources: Sequence[Source]) -> dict[str, Any]:
             "name": partner.display_name,
             "country": partner.country,
             "privacy_contact": partner.privacy_contact,
+            "data_protection_officer": report.partner_dpo or None,
             "supervisory_authority": partner.supervisory_authority or None,
         },
         "processor": {"name": report.operator, "data_protection_contact": report.operator_contact}

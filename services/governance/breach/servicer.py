@@ -22,6 +22,7 @@ from dsrkit.requests.view import known_enum, parse_partner
 from dsrkit.watermark import watermark
 from services.governance import messages
 from services.governance.breach import document, domain, scope, view
+from services.governance.notifications import contacts
 from services.governance.notifications.outbox import notify
 from services.governance.store import SCHEMA
 from services.governance.tools import Tools
@@ -234,6 +235,7 @@ class BreachServicer(BreachServiceServicer):
             row = await self._store.need(connection, "breach.get", "resource", _id(name))
             key = await self._tools.vault.get(partner, view.KEY.format(row["id"]))
             message = view.breach(row, key, self._tools.dpo_contact)
+            message.partner_dpo = await contacts.partner_dpo(self._tools, connection, partner)
             message.sandbox = watermark(await self._store.row(connection, "sandbox.sandbox") is not None)
             await scope.fill(self._store, connection, self._tools.clock, row, message)
             entries = await self._store.rows(connection, "breach.entries", row["id"])

@@ -22,6 +22,7 @@ from services.governance import messages
 from services.governance.corrections import domain, view
 from services.governance.corrections.closing import complete_task, end, tell
 from services.governance.digests import hold_digests
+from services.governance.notifications import contacts
 from services.governance.notifications.outbox import notify
 from services.governance.tools import Tools, four_eyes, scope
 
@@ -219,6 +220,7 @@ class CorrectionServicer(CorrectionServiceServicer):
         async with partner_snapshot(self._store.pool, partner) as connection:
             row = await self._store.need(connection, "corrections.get", "resource", _id(name))
             tasks = await self._store.rows(connection, "corrections.tasks", row["id"])
+            officer = await contacts.partner_dpo(self._tools, connection, partner)
         opened = None
         if row["sealed"] is None:
             # Over: what the committed row no longer needs is destroyed, by whoever reads it first after a crash too.
@@ -229,7 +231,9 @@ class CorrectionServicer(CorrectionServiceServicer):
                 opened = key.open(row["sealed"], view.context(partner, row["id"]))
             except KeyGone:
                 pass  # ended between the two reads
-        return view.message(row, tasks, opened, self._tools.dpo_contact)
+        found = view.message(row, tasks, opened, self._tools.dpo_contact)
+        found.partner_dpo = officer
+        return found
 
     async def _sources(self, connection: Connection) -> list[asyncpg.Record]:
         return await self._store.rows(connection, "data_sources", "", 10_000)

@@ -9,6 +9,7 @@ from dsrkit.db import Connection
 from dsrkit.vault import KeyGone, Vault
 from services.governance.notifications.domain import Contacts
 from services.governance.store import GovernanceStore
+from services.governance.tools import Tools
 
 _KEY = "contacts"
 
@@ -34,3 +35,9 @@ async def load(
     except KeyGone:
         return None
     return Contacts(**orjson.loads(key.open(row["sealed"], f"{partner}|{_KEY}"))), row["update_time"]
+
+
+async def partner_dpo(tools: Tools, connection: Connection, partner: str) -> str:
+    """The partner's own data protection officer, for documents (policy P18); empty when it named none."""
+    known = await load(tools.store, tools.vault, connection, partner)
+    return known[0].dpo_email if known else ""

@@ -9,6 +9,7 @@ from dsrkit.errors import DsrError
 from dsrkit.tasks import Done, Task
 from dsrkit.watermark import watermark
 from services.governance.notifications import contacts
+from services.governance.notifications.domain import Contacts
 from services.governance.notifications.webhook import overdue
 from services.governance.notifications.words import letter
 from services.governance.tools import Tools
@@ -32,7 +33,7 @@ class Email:
         if known is None or channel not in known[0].channels():
             return Done(result={"outcome": "NO_CONTACT"})
         try:
-            taken = await self._hand_over(self._letter(task, known[0].address(channel), mark))
+            taken = await self._hand_over(self._letter(task, known[0], mark))
         except DsrError:
             if not overdue(tools, task):
                 raise
@@ -47,13 +48,12 @@ class Email:
             raise DsrError("SOURCE_UNAVAILABLE", text, retry_after=timedelta(minutes=5))
         return await self._tools.mail.send(message)
 
-    def _letter(self, task: Task, address: str, mark: str) -> EmailMessage:
-        tools = self._tools
-        subject, text = letter(
-            task.input["kind"], task.input["resource"], task.input["facts"], tools.operator, tools.dpo_contact, mark
-        )
+    def _letter(self, task: Task, known: Contacts, mark: str) -> EmailMessage:
+        told = (task.input["kind"], task.input["resource"], task.input["facts"])
+        who = (self._tools.operator, self._tools.dpo_contact)
+        subject, text = letter(*told, *who, mark, known.dpo_email)
         message = EmailMessage()
-        message["To"] = address
+        message["To"] = known.address(task.input["channel"])
         message["Subject"] = subject
         message["Message-ID"] = f"<{task.id}@dsr.invalid>"
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's holiday reply answers it

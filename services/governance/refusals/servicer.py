@@ -14,6 +14,7 @@ from dsrkit.db import Connection, partner_transaction, sweeper_transaction
 from dsrkit.errors import DsrError, invalid
 from dsrkit.requests.view import known_enum
 from services.governance import messages
+from services.governance.notifications import contacts
 from services.governance.notifications.outbox import notify
 from services.governance.refusals import domain, view
 from services.governance.store import SCHEMA
@@ -57,7 +58,9 @@ class RefusalServicer(RefusalServiceServicer):
         known_enum(request.kind, request_pb2.Refusal.Kind, "kind")
         kind = request_pb2.Refusal.Kind.Name(request.kind).removeprefix("KIND_") if request.kind else ""
         rows, token = await self._tools.page(request, "refusals.list", kind, request.request)
-        found = [view.message(row, self._tools.dpo_contact) for row in rows]
+        async with partner_transaction(self._store.pool, scope(request.parent)) as connection:
+            officer = await contacts.partner_dpo(self._tools, connection, scope(request.parent))
+        found = [view.message(row, self._tools.dpo_contact, officer) for row in rows]
         return pb.ListRefusalsResponse(refusals=found, next_page_token=token)
 
     async def ObjectToRefusal(self, request: pb.ObjectToRefusalRequest, context: Any) -> pb.RefusalRecord:
@@ -95,9 +98,11 @@ class RefusalServicer(RefusalServiceServicer):
         return pb.ListOpenObjectionsResponse(refusals=[f"{row['partner']}/refusals/{row['id']}" for row in rows])
 
     async def _read(self, name: str) -> pb.RefusalRecord:
-        async with partner_transaction(self._store.pool, scope(name, "name")) as connection:
+        partner = scope(name, "name")
+        async with partner_transaction(self._store.pool, partner) as connection:
             row = await self._store.need(connection, "refusals.get", "resource", _id(name))
-        return view.message(row, self._tools.dpo_contact)
+            officer = await contacts.partner_dpo(self._tools, connection, partner)
+        return view.message(row, self._tools.dpo_contact, officer)
 
 
 def _id(name: str) -> UUID:

@@ -6,7 +6,7 @@ from dsr.v1 import request_pb2
 from google.protobuf import json_format
 
 
-def message(row: asyncpg.Record, dpo: str) -> pb.RefusalRecord:
+def message(row: asyncpg.Record, dpo: str, partner_dpo: str) -> pb.RefusalRecord:
     """A refusal."""
     subject = row["kind"] == "SUBJECT"
     name = f"{row['partner']}/refusals/{row['id']}"
@@ -28,6 +28,7 @@ def message(row: asyncpg.Record, dpo: str) -> pb.RefusalRecord:
         creator=row["creator"],
         times=row["times"],
         contact=dpo,
+        partner_dpo=partner_dpo,
     )
     if row["subject_refusal"] is not None:
         json_format.ParseDict(row["subject_refusal"], found.subject_refusal)

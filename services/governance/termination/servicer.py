@@ -13,6 +13,7 @@ from dsrkit.auth import current_caller
 from dsrkit.db import Connection, partner_snapshot
 from dsrkit.errors import DsrError, invalid
 from dsrkit.grants import LIFETIME
+from services.governance.notifications import contacts
 from services.governance.notifications.outbox import notify
 from services.governance.termination import confirmation, domain, progress, state
 from services.governance.tools import Tools, scope
@@ -137,9 +138,13 @@ class TerminationServicer(TerminationServiceServicer):
         return await self._read(await self._tools.once(scope(request.name, "name"), request, method, make))
 
     async def _read(self, name: str) -> pb.Termination:
-        async with partner_snapshot(self._store.pool, scope(name, "name")) as connection:
+        partner = scope(name, "name")
+        async with partner_snapshot(self._store.pool, partner) as connection:
             known = await state.load(self._store, connection, state.identify(name), self._tools.clock())
-        return known.message(self._tools.dpo_contact)
+            officer = await contacts.partner_dpo(self._tools, connection, partner)
+        found = known.message(self._tools.dpo_contact)
+        found.partner_dpo = officer
+        return found
 
 
 def _need(known: state.Known, wanted: str) -> None:

@@ -33,11 +33,12 @@ def render(report: Report, sources: Sequence[Source], formats: Sequence[str]) ->
     is processed with your consent or for a contract with you (right to data portability, Art. 20 GDPR). It is made for
     machines: give it to another service, or keep it.
     """
+    officer = f"; its data protection officer: {_line(report.partner_dpo)}" if report.partner_dpo else ""
     facts = [
         f"Request      {report.request}",
         f"Received     {report.received_time:%Y-%m-%d}",
         f"Made         {report.package_time:%Y-%m-%d}",
-        f"Questions    {_line(report.partner.privacy_contact)}",
+        f"Questions    {_line(report.partner.privacy_contact)}{officer}",
     ]
     if report.operator:
         facts.append(f"Prepared by  {_line(report.operator)}; {_line(report.operator_contact)}")

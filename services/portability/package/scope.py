@@ -94,6 +94,7 @@ def scope(report: Report, sources: Sequence[Source]) -> dict[str, Any]:
             "name": report.partner.display_name,
             "country": report.partner.country,
             "privacy_contact": report.partner.privacy_contact,
+            "data_protection_officer": report.partner_dpo or None,
         },
         "sources": [
             {

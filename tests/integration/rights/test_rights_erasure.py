@@ -62,7 +62,7 @@ async def test_plan_approval_erasure_and_report(world: World) -> None:
 
 
 @pytest.mark.policy("P18", "the report of an erasure names the data protection officer")
-async def test_the_report_is_a_document_without_personal_data(world: World) -> None:
+async def test_the_report_is_a_document_without_data_of_the_person(world: World) -> None:
     plan = await planned(world)
     stub = world.stub("erasure")
     request = erasure_pb2.DownloadErasureReportRequest(name=plan.name)

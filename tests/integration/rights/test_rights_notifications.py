@@ -123,6 +123,7 @@ async def test_contacts_are_kept_sealed_and_told_over_tls_with_ids_only(world: W
         for _, letter in inbox.letters:
             assert request.name in str(letter.get_payload())
             assert "dpo@agency.example" in str(letter.get_payload())
+            assert "Your own data protection officer: dpo@acme.example" in str(letter.get_payload())
             assert "ann@" not in letter.as_string()
         assert len(inbox.letters) == 2, "only what waits for somebody is written about"
 

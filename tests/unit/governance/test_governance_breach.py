@@ -111,6 +111,9 @@ def test_the_document() -> None:
     assert "&lt;script&gt;" in page
     assert "This is not final" in page
     assert "dpo@agency.example" in page
+    assert "Art. 33(3)(b)" not in page
+    made.partner_dpo = "officer@acme.example"
+    assert "(Art. 33(3)(b) GDPR): officer@acme.example" in document.as_html(made, "The Agency").decode()
     assert ">0<" in page
     assert ">unknown<" in page
     assert "http" not in page.replace("http-equiv", "")

@@ -109,6 +109,9 @@ def test_every_letter_names_resource_and_dpo(kind: str) -> None:
     assert "{" not in subject + text
     assert "partners/acme/accessRequests/1" in text
     assert "dpo@agency.example" in text
+    assert "Your own" not in text
+    told = (kind, "partners/acme/accessRequests/1", facts, "Agency", "dpo@agency.example")
+    assert "Your own data protection officer: officer@acme.example" in letter(*told, "", "officer@acme.example")[1]
 
 
 def test_the_list_says_where_it_comes_from() -> None:

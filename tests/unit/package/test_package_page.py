@@ -269,9 +269,8 @@ def test_hostile_words_everywhere_else_stay_text() -> None:
     for field in ("display_name", "country", "privacy_contact", "supervisory_authority"):
         setattr(partner, field, text)
     identity = ResolvedIdentity(type=text, value=text, source=text, collection=text, hops=1)
-    report = sample.report(
-        [source], partner=partner, identities=[identity], operator=text, operator_contact=text, request=f"a/b/{text}"
-    )
+    people = {"operator": text, "operator_contact": text, "partner_dpo": text}
+    report = sample.report([source], partner=partner, identities=[identity], request=f"a/b/{text}", **people)
     name = source.instructions.data_source.name
     parts = [
         sample.part(name, text, [(text, text)], [{text: {text: [text]}}, {text: text}], withheld=[text]),
@@ -328,3 +327,14 @@ def test_contacts_are_links_only_if_they_are_nothing_else(text: str, link: str |
     links = {a.get("href") for a in document.all("a") if not a.get("href").startswith(("#", "data/"))}
     assert links == ({link} if link else set())
     assert text in document.text
+
+
+@pytest.mark.policy("P18", "without an officer of its own, a partner's copies name its contact and nobody else")
+@pytest.mark.parametrize(("officer", "shown"), [("officer@acme.example", True), ("", False)])
+def test_names_the_controllers_own_officer_beside_its_contact(officer: str, shown: bool) -> None:
+    report = sample.report(partner_dpo=officer)
+    words = html.parse(rendered(report, [])).words
+    assert "privacy@acme.example" in words
+    assert ("Its data protection officer: officer@acme.example" in words) is shown
+    assert ("Its data protection officer" in words) is shown
+    assert facts.processing(report, [])["controller"]["data_protection_officer"] == (officer or None)

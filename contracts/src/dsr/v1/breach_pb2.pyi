@@ -331,6 +331,7 @@ class Breach(_message.Message):
     TIMELINE_FIELD_NUMBER: _builtins.int
     DATA_MAP_REVISION_FIELD_NUMBER: _builtins.int
     CONTACT_FIELD_NUMBER: _builtins.int
+    PARTNER_DPO_FIELD_NUMBER: _builtins.int
     CLOSE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Identifier. `partners/{partner}/breaches/{id}`; the id is a UUID."""
@@ -346,6 +347,10 @@ class Breach(_message.Message):
     """Output only. The revision of the data map that the scope was read from; 0: there was none."""
     contact: _builtins.str
     """Output only. The operator's data protection officer (policy P18)."""
+    partner_dpo: _builtins.str
+    """Output only. The partner's own data protection officer, as `NotificationService.SetContacts` says now: whom the authority
+    may ask (Art. 33(3)(b)). Empty: it named none; also in lists.
+    """
     @_builtins.property
     def natures(self) -> _containers.RepeatedScalarFieldContainer[Global___Breach.Nature.ValueType]:
         """Required. What happened to the data, one or more."""
@@ -429,11 +434,12 @@ class Breach(_message.Message):
         timeline: _abc.Iterable[Global___Breach.TimelineEntry] | None = ...,
         data_map_revision: _builtins.int = ...,
         contact: _builtins.str = ...,
+        partner_dpo: _builtins.str = ...,
         close_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "authority_due_time", b"authority_due_time", "aware_time", b"aware_time", "begin_time", b"begin_time", "close_time", b"close_time", "end_time", b"end_time", "notice_time", b"notice_time", "subjects", b"subjects"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activities", b"activities", "authority", b"authority", "authority_due_time", b"authority_due_time", "aware_time", b"aware_time", "begin_time", b"begin_time", "close_time", b"close_time", "concerned", b"concerned", "contact", b"contact", "data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "description", b"description", "end_time", b"end_time", "name", b"name", "natures", b"natures", "notice_time", b"notice_time", "phase", b"phase", "reporter", b"reporter", "sandbox", b"sandbox", "subject_counts", b"subject_counts", "subjects", b"subjects", "timeline", b"timeline"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activities", b"activities", "authority", b"authority", "authority_due_time", b"authority_due_time", "aware_time", b"aware_time", "begin_time", b"begin_time", "close_time", b"close_time", "concerned", b"concerned", "contact", b"contact", "data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "description", b"description", "end_time", b"end_time", "name", b"name", "natures", b"natures", "notice_time", b"notice_time", "partner_dpo", b"partner_dpo", "phase", b"phase", "reporter", b"reporter", "sandbox", b"sandbox", "subject_counts", b"subject_counts", "subjects", b"subjects", "timeline", b"timeline"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -526,6 +526,7 @@ class CorrectionRequest(_message.Message):
     COMPLETE_TIME_FIELD_NUMBER: _builtins.int
     DATA_MAP_REVISION_FIELD_NUMBER: _builtins.int
     CONTACT_FIELD_NUMBER: _builtins.int
+    PARTNER_DPO_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Identifier. `partners/{partner}/correctionRequests/{id}`; the id is a UUID."""
     kind: Global___CorrectionRequest.Kind.ValueType
@@ -542,6 +543,10 @@ class CorrectionRequest(_message.Message):
     """Output only. The revision of the data map by which effects were decided; 0: there was none."""
     contact: _builtins.str
     """Output only. The operator's data protection officer (policy P18)."""
+    partner_dpo: _builtins.str
+    """Output only. The partner's own data protection officer, as `NotificationService.SetContacts` says now: whom the person may
+    turn to (Art. 38(4)). Empty: it named none; also in lists.
+    """
     @_builtins.property
     def subject(self) -> _subject_pb2.Subject:
         """Required. Input only. The person. Never returned; see `identities`."""
@@ -615,10 +620,11 @@ class CorrectionRequest(_message.Message):
         complete_time: _timestamp_pb2.Timestamp | None = ...,
         data_map_revision: _builtins.int = ...,
         contact: _builtins.str = ...,
+        partner_dpo: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "complete_time", b"complete_time", "create_time", b"create_time", "restriction", b"restriction", "subject", b"subject", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "changes", b"changes", "clock", b"clock", "complete_time", b"complete_time", "contact", b"contact", "create_time", b"create_time", "creator", b"creator", "data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "direct_marketing", b"direct_marketing", "effects", b"effects", "identities", b"identities", "kind", b"kind", "name", b"name", "purposes", b"purposes", "restriction", b"restriction", "state", b"state", "subject", b"subject", "tasks", b"tasks", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "changes", b"changes", "clock", b"clock", "complete_time", b"complete_time", "contact", b"contact", "create_time", b"create_time", "creator", b"creator", "data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "direct_marketing", b"direct_marketing", "effects", b"effects", "identities", b"identities", "kind", b"kind", "name", b"name", "partner_dpo", b"partner_dpo", "purposes", b"purposes", "restriction", b"restriction", "state", b"state", "subject", b"subject", "tasks", b"tasks", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

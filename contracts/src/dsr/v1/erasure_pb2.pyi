@@ -363,6 +363,7 @@ class ErasureRequest(_message.Message):
         SANDBOX_FIELD_NUMBER: _builtins.int
         OPERATOR_FIELD_NUMBER: _builtins.int
         DPO_CONTACT_FIELD_NUMBER: _builtins.int
+        PARTNER_DPO_FIELD_NUMBER: _builtins.int
         bundles_ended: _builtins.int
         """Output only. Bundles of earlier access and portability requests that this erasure ended."""
         sandbox: _builtins.str
@@ -371,6 +372,10 @@ class ErasureRequest(_message.Message):
         """Output only. Who carried it out."""
         dpo_contact: _builtins.str
         """Output only. The operator's data protection officer (policy P18)."""
+        partner_dpo: _builtins.str
+        """Output only. The partner's own data protection officer, as `NotificationService.SetContacts` said at the end of the
+        request. Kept encrypted. Empty: it named none, or its contract has ended and the key was destroyed.
+        """
         @_builtins.property
         def outcomes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ErasureRequest.Outcome]:
             """Output only. Collection by collection."""
@@ -407,10 +412,11 @@ class ErasureRequest(_message.Message):
             sandbox: _builtins.str = ...,
             operator: _builtins.str = ...,
             dpo_contact: _builtins.str = ...,
+            partner_dpo: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["last_snapshot_expire_time", b"last_snapshot_expire_time", "verify_time", b"verify_time"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["bundles_ended", b"bundles_ended", "dpo_contact", b"dpo_contact", "last_snapshot_expire_time", b"last_snapshot_expire_time", "operator", b"operator", "outcomes", b"outcomes", "recipient_tasks", b"recipient_tasks", "sandbox", b"sandbox", "snapshots", b"snapshots", "verify_time", b"verify_time"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["bundles_ended", b"bundles_ended", "dpo_contact", b"dpo_contact", "last_snapshot_expire_time", b"last_snapshot_expire_time", "operator", b"operator", "outcomes", b"outcomes", "partner_dpo", b"partner_dpo", "recipient_tasks", b"recipient_tasks", "sandbox", b"sandbox", "snapshots", b"snapshots", "verify_time", b"verify_time"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -32,7 +32,10 @@ class Contacts(_message.Message):
     primary_email: _builtins.str
     """Required. E-mail address of the primary contact (policy P8): deadlines, breaches, changes to agree to."""
     dpo_email: _builtins.str
-    """Optional. E-mail address of the partner's data protection officer, who is told the same."""
+    """Optional. Published e-mail address (Art. 37(7)) of the partner's data protection officer, who is told the same, and is
+    named beside the operator's in copies, reports, refusals, letters and registers. Without it these name
+    `Partner.privacy_contact` where people may ask, and nobody else.
+    """
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. When they were set; absent when they never were."""

@@ -27,7 +27,7 @@ if _version_not_supported:
 
 class NotificationServiceStub(object):
     """Tells a partner what it waits for: by webhooks (`GovernanceService.CreateWebhook`) and by e-mail to its contacts.
-    A notice holds names of resources, never personal data.
+    A notice holds names of resources, never personal data; an e-mail names both data protection officers below.
     """
 
     def __init__(self, channel):
@@ -60,7 +60,7 @@ class NotificationServiceStub(object):
 
 class NotificationServiceServicer(object):
     """Tells a partner what it waits for: by webhooks (`GovernanceService.CreateWebhook`) and by e-mail to its contacts.
-    A notice holds names of resources, never personal data.
+    A notice holds names of resources, never personal data; an e-mail names both data protection officers below.
     """
 
     def SetContacts(self, request, context):
@@ -127,7 +127,7 @@ def add_NotificationServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class NotificationService(object):
     """Tells a partner what it waits for: by webhooks (`GovernanceService.CreateWebhook`) and by e-mail to its contacts.
-    A notice holds names of resources, never personal data.
+    A notice holds names of resources, never personal data; an e-mail names both data protection officers below.
     """
 
     @staticmethod

@@ -28,7 +28,7 @@ GRPC_VERSION: str
 
 class NotificationServiceStub:
     """Tells a partner what it waits for: by webhooks (`GovernanceService.CreateWebhook`) and by e-mail to its contacts.
-    A notice holds names of resources, never personal data.
+    A notice holds names of resources, never personal data; an e-mail names both data protection officers below.
     """
 
     @_typing.overload
@@ -52,7 +52,7 @@ class NotificationServiceStub:
 @_typing.type_check_only
 class NotificationServiceAsyncStub(NotificationServiceStub):
     """Tells a partner what it waits for: by webhooks (`GovernanceService.CreateWebhook`) and by e-mail to its contacts.
-    A notice holds names of resources, never personal data.
+    A notice holds names of resources, never personal data; an e-mail names both data protection officers below.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -72,7 +72,7 @@ class NotificationServiceAsyncStub(NotificationServiceStub):
 
 class NotificationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Tells a partner what it waits for: by webhooks (`GovernanceService.CreateWebhook`) and by e-mail to its contacts.
-    A notice holds names of resources, never personal data.
+    A notice holds names of resources, never personal data; an e-mail names both data protection officers below.
     """
 
     @_abc_1.abstractmethod

@@ -139,6 +139,7 @@ class RefusalRecord(_message.Message):
     TIMES_FIELD_NUMBER: _builtins.int
     OBJECTION_FIELD_NUMBER: _builtins.int
     CONTACT_FIELD_NUMBER: _builtins.int
+    PARTNER_DPO_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Identifier. `partners/{partner}/refusals/{id}`; the id is a UUID."""
     addressee: Global___RefusalRecord.Addressee.ValueType
@@ -157,6 +158,10 @@ class RefusalRecord(_message.Message):
     """Output only. How often it was refused."""
     contact: _builtins.str
     """Output only. The operator's data protection officer (policy P18)."""
+    partner_dpo: _builtins.str
+    """Output only. The partner's own data protection officer, as `NotificationService.SetContacts` says now; empty: it named
+    none. KIND_SUBJECT: whom the person may turn to (Art. 38(4)).
+    """
     @_builtins.property
     def refusal(self) -> _request_pb2.Refusal:
         """Output only. What was refused, by which rule and article, on which facts, and how to object."""
@@ -194,10 +199,11 @@ class RefusalRecord(_message.Message):
         times: _builtins.int = ...,
         objection: Global___RefusalRecord.Objection | None = ...,
         contact: _builtins.str = ...,
+        partner_dpo: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "last_time", b"last_time", "objection", b"objection", "refusal", b"refusal", "subject_refusal", b"subject_refusal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addressee", b"addressee", "contact", b"contact", "create_time", b"create_time", "creator", b"creator", "last_time", b"last_time", "name", b"name", "objection", b"objection", "operation", b"operation", "refusal", b"refusal", "request", b"request", "state", b"state", "subject_refusal", b"subject_refusal", "times", b"times", "told_late", b"told_late"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addressee", b"addressee", "contact", b"contact", "create_time", b"create_time", "creator", b"creator", "last_time", b"last_time", "name", b"name", "objection", b"objection", "operation", b"operation", "partner_dpo", b"partner_dpo", "refusal", b"refusal", "request", b"request", "state", b"state", "subject_refusal", b"subject_refusal", "times", b"times", "told_late", b"told_late"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

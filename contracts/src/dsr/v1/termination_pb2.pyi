@@ -246,6 +246,7 @@ class Termination(_message.Message):
     SANDBOX_FIELD_NUMBER: _builtins.int
     KEPT_FIELD_NUMBER: _builtins.int
     CONTACT_FIELD_NUMBER: _builtins.int
+    PARTNER_DPO_FIELD_NUMBER: _builtins.int
     RETURN_ONLY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Identifier. `partners/{partner}/terminations/{id}`; the id is a UUID."""
@@ -265,6 +266,10 @@ class Termination(_message.Message):
     """Output only. Of a sandbox: that the people are made up and this proves nothing. Empty for everybody else."""
     contact: _builtins.str
     """Output only. The operator's data protection officer (policy P18)."""
+    partner_dpo: _builtins.str
+    """Output only. The partner's own data protection officer, as `NotificationService.SetContacts` says now. Empty: it named
+    none, or the address was destroyed (`shred_time`).
+    """
     return_only: _builtins.bool
     """Output only. Everything is only returned: the receipt can't be confirmed, nothing is destroyed, the contract goes on."""
     @_builtins.property
@@ -326,11 +331,12 @@ class Termination(_message.Message):
         sandbox: _builtins.str = ...,
         kept: _abc.Iterable[_builtins.str] | None = ...,
         contact: _builtins.str = ...,
+        partner_dpo: _builtins.str = ...,
         return_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["certify_time", b"certify_time", "confirm_time", b"confirm_time", "create_time", b"create_time", "effective_time", b"effective_time", "shred_time", b"shred_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certify_time", b"certify_time", "confirm_time", b"confirm_time", "confirmer", b"confirmer", "contact", b"contact", "create_time", b"create_time", "creator", b"creator", "effective_time", b"effective_time", "emptied_services", b"emptied_services", "items", b"items", "kept", b"kept", "manifest_digest", b"manifest_digest", "name", b"name", "return_only", b"return_only", "sandbox", b"sandbox", "shred_time", b"shred_time", "snapshots", b"snapshots", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certify_time", b"certify_time", "confirm_time", b"confirm_time", "confirmer", b"confirmer", "contact", b"contact", "create_time", b"create_time", "creator", b"creator", "effective_time", b"effective_time", "emptied_services", b"emptied_services", "items", b"items", "kept", b"kept", "manifest_digest", b"manifest_digest", "name", b"name", "partner_dpo", b"partner_dpo", "return_only", b"return_only", "sandbox", b"sandbox", "shred_time", b"shred_time", "snapshots", b"snapshots", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -231,10 +231,13 @@ class GetInstructionsResponse(_message.Message):
     PARTNER_FIELD_NUMBER: _builtins.int
     DPO_CONTACT_FIELD_NUMBER: _builtins.int
     OPERATOR_FIELD_NUMBER: _builtins.int
+    PARTNER_DPO_FIELD_NUMBER: _builtins.int
     dpo_contact: _builtins.str
     """The operator's data protection officer, named in every report (policy P18)."""
     operator: _builtins.str
     """The operator's name."""
+    partner_dpo: _builtins.str
+    """The partner's own data protection officer; empty: it named none. Kept encrypted only."""
     @_builtins.property
     def refusal(self) -> _request_pb2.Refusal:
         """Set when the partner or a place no longer allows the work; it waits."""
@@ -255,10 +258,11 @@ class GetInstructionsResponse(_message.Message):
         partner: _governance_pb2.Partner | None = ...,
         dpo_contact: _builtins.str = ...,
         operator: _builtins.str = ...,
+        partner_dpo: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["partner", b"partner", "refusal", b"refusal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dpo_contact", b"dpo_contact", "operator", b"operator", "partner", b"partner", "refusal", b"refusal", "sources", b"sources"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dpo_contact", b"dpo_contact", "operator", b"operator", "partner", b"partner", "partner_dpo", b"partner_dpo", "refusal", b"refusal", "sources", b"sources"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -739,6 +743,7 @@ class ObligeBundleEndResponse(_message.Message):
     TOTAL_FIELD_NUMBER: _builtins.int
     OPERATOR_FIELD_NUMBER: _builtins.int
     DPO_CONTACT_FIELD_NUMBER: _builtins.int
+    PARTNER_DPO_FIELD_NUMBER: _builtins.int
     open: _builtins.int
     """Obligations that are open still."""
     total: _builtins.int
@@ -747,6 +752,8 @@ class ObligeBundleEndResponse(_message.Message):
     """The operator's name, for the report."""
     dpo_contact: _builtins.str
     """The operator's data protection officer, for the report (policy P18)."""
+    partner_dpo: _builtins.str
+    """The partner's own, for the report; empty: it named none. Kept encrypted only."""
     def __init__(
         self,
         *,
@@ -754,10 +761,11 @@ class ObligeBundleEndResponse(_message.Message):
         total: _builtins.int = ...,
         operator: _builtins.str = ...,
         dpo_contact: _builtins.str = ...,
+        partner_dpo: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dpo_contact", b"dpo_contact", "open", b"open", "operator", b"operator", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dpo_contact", b"dpo_contact", "open", b"open", "operator", b"operator", "partner_dpo", b"partner_dpo", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
