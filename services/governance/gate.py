@@ -10,11 +10,12 @@ from dsr.v1 import governance_pb2, request_pb2
 from services.governance.domain import refusal
 from services.governance.law.domain import Law
 from services.governance.locations.domain import BUNDLES, DATA_SOURCES, Agreement, agreed, place_of
-from services.governance.recipients.domain import find
+from services.governance.recipients.domain import find, state
 from services.governance.transfers.domain import Destination, Records, bar
 
 _PARTNERS_OWN = governance_pb2.DataSource.CUSTODY_PARTNER
 _OPERATORS = governance_pb2.DataSource.CUSTODY_OPERATOR
+_SUB_PROCESSORS = governance_pb2.DataSource.CUSTODY_SUB_PROCESSOR
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,26 @@ def misplaced(source: governance_pb2.DataSource, ground: Ground, use: str = DATA
         lines = [what, f"sub-processor: {known.name}", "the partner objected to it"]
         return refusal("SUB_PROCESSOR_OBJECTED", "GDPR Art. 28(2)", lines, ground.dpo_contact)
     return _beyond(Destination(what, source.name, source.location.country), ground)
+
+
+def unregistered(source: governance_pb2.DataSource, ground: Ground) -> request_pb2.Refusal | None:
+    """The refusal to begin with a sub-processor that is not in use by the register, so nobody was told of it (P15).
+
+    Only what is new is asked: a copy of what is already there harms nobody, and an erasure is what helps.
+    """
+    if source.custody != _SUB_PROCESSORS:
+        return None
+    provider = source.location.provider
+    known = find(provider)
+    stands = state(known, False, ground.now.date()) if known else "not in the register"
+    if stands == "IN_USE":
+        return None
+    lines = [
+        f"data source: {source.name}",
+        f"sub-processor: {known.name if known else provider}, {stands}",
+        "a processor that the partner engaged itself is in CUSTODY_PARTNER; another of the operator's is announced first",
+    ]
+    return refusal("SUB_PROCESSOR_NOT_REGISTERED", "GDPR Art. 28(2)", lines, ground.dpo_contact)
 
 
 def _remote(source: governance_pb2.DataSource, ground: Ground) -> request_pb2.Refusal | None:

@@ -21,7 +21,7 @@ from dsrkit.requests.view import known_enum, parse_partner
 from services.governance import messages, roles
 from services.governance.digests import hold_digests
 from services.governance.domain import check_hold, check_map
-from services.governance.gate import misplaced
+from services.governance.gate import misplaced, unregistered
 from services.governance.gatekeeper import ground
 from services.governance.law.domain import Law
 from services.governance.locations import agreements
@@ -107,7 +107,8 @@ class GovernanceServicer(GovernanceServiceServicer):
 
         async def make(connection: Connection, _: UUID) -> str:
             check_same_sort(messages.partner(await self._store.need(connection, "partner", "resource")), wanted)
-            refusal = misplaced(wanted, await ground(tools, connection))
+            known = await ground(tools, connection)
+            refusal = unregistered(wanted, known) or misplaced(wanted, known)
             if refusal is not None:
                 raise _Refused(refusal)
             body = messages.to_json(wanted)

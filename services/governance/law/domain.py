@@ -20,6 +20,8 @@ class Adequacy:
     begins: date
     ends: date | None
     limited_to: str
+    leaves_out: str = ""
+    """What it doesn't cover, in words; the controller has to know."""
 
     def in_force(self, day: date) -> bool:
         """Whether it counts on a day."""
@@ -40,7 +42,8 @@ class Law:
         countries = _read("countries.yaml")
         adequacy: dict[str, list[Adequacy]] = {}
         for entry in countries["adequacy"]:
-            found = Adequacy(entry["decision"], entry["from"], entry.get("to"), entry.get("limited_to", ""))
+            words = (entry.get("limited_to", ""), entry.get("leaves_out", ""))
+            found = Adequacy(entry["decision"], entry["from"], entry.get("to"), *words)
             adequacy.setdefault(entry["country"], []).append(found)
         places = frozenset((p["provider"], p["site"], p["country"]) for p in _read("places.yaml")["places"])
         return cls(places, frozenset(countries["eea"]), adequacy)

@@ -10,6 +10,7 @@ import yaml
 from dsr.v1 import governance_pb2
 
 _SUB_PROCESSORS = governance_pb2.DataSource.CUSTODY_SUB_PROCESSOR
+_OTHERS = frozenset({_SUB_PROCESSORS, governance_pb2.DataSource.CUSTODY_PARTNER})
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,14 @@ class SubProcessor:
     effective: date
     until: date | None = None
     aliases: Sequence[str] = field(default_factory=tuple)
+    confirmed: date | None = None
+    """When somebody of the operator compared purpose, address and dates with the contract; None: nobody has."""
+    confirmed_by: str = ""
+
+    def __post_init__(self) -> None:
+        """A confirmation is somebody's."""
+        if (self.confirmed is None) != (not self.confirmed_by):
+            raise ValueError(f"{self.id}: `confirmed` and `confirmed_by` stand together or not at all")
 
     def named(self, text: str) -> bool:
         """Whether a recipient of a data map, or the provider of a data source, is this one.
@@ -90,7 +99,6 @@ def owed(
     Nobody else is: who never got data of the person must not hear of it now. `asked`: the sources that the request
     itself reached; a recipient whose own source is among them was told by its connector.
     """
-    connected = [source for source in sources if source.custody == _SUB_PROCESSORS]
     linked: dict[str, tuple[str, SubProcessor | None, list[str]]] = {}
     for mapped in data_map.sources:
         for collection in mapped.collections:
@@ -103,7 +111,7 @@ def owed(
                 linked.setdefault(key, (text, known, []))[2].append(where)
     found = []
     for text, known, collections in linked.values():
-        own = next((s.name for s in connected if _is(s.location.provider, text, known)), "")
+        own = next((s.name for s in sources if _keeps(s, text, known)), "")
         found.append(
             Owed(
                 recipient=known.name if known else text,
@@ -116,8 +124,11 @@ def owed(
     return sorted(found, key=lambda entry: entry.recipient)
 
 
-def _is(provider: str, text: str, known: SubProcessor | None) -> bool:
-    return known.named(provider) if known else _begins(text, provider)
+def _keeps(source: governance_pb2.DataSource, text: str, known: SubProcessor | None) -> bool:
+    """Whether it is the recipient's source. An account of the partner's own at a sub-processor is not the operator's."""
+    if known:
+        return source.custody == _SUB_PROCESSORS and known.named(source.location.provider)
+    return source.custody in _OTHERS and _begins(text, source.location.provider)
 
 
 def _how(known: SubProcessor | None, own: str) -> str:

@@ -25,6 +25,9 @@ def sub_processor(partner: str, entry: SubProcessor, objection: asyncpg.Record |
     )
     found.announce_time.FromDatetime(_midnight(entry.announced))
     found.effective_time.FromDatetime(_midnight(entry.effective))
+    if entry.confirmed is not None:
+        found.confirmer = entry.confirmed_by
+        found.confirm_time.FromDatetime(_midnight(entry.confirmed))
     if objection is not None:
         found.objector, found.objection_reference = objection["objector"], objection["reference"]
         found.object_time.FromDatetime(objection["object_time"])

@@ -1,6 +1,6 @@
 """The processor's record of processing activities for one controller (GDPR Art. 30(2)). Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,6 +9,7 @@ from dsr.v1 import governance_pb2 as pb
 
 from dsrkit.watermark import watermark
 from services.governance.law.domain import Law
+from services.governance.recipients.domain import REGISTER, SubProcessor, state
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class Facts:
     partner: pb.Partner
     partner_dpo: str
     """The controller's own data protection officer; empty: none is known."""
+    objections: Collection[str]
+    """Ids of the sub-processors that it objected to."""
     data_map: pb.DataMap
     sources: Sequence[pb.DataSource]
     measures: Sequence[str]
@@ -53,6 +56,7 @@ def register(facts: Facts, law: Law) -> dict[str, Any]:
         ],
         "places": [_place(source, law, facts.before) for source in facts.sources],
         "delivery": _where(partner.country, law, facts.before),
+        "sub_processors": [_sub_processor(entry, facts) for entry in REGISTER],
         "security_measures": list(facts.measures),
         "carried_out": [dict(line) for line in facts.carried_out],
     }
@@ -71,6 +75,19 @@ def _category(source: str, collection: pb.CollectionMap) -> dict[str, Any]:
     }
 
 
+def _sub_processor(entry: SubProcessor, facts: Facts) -> dict[str, Any]:
+    confirmed = f"{entry.confirmed.isoformat()}, {entry.confirmed_by}" if entry.confirmed else ""
+    return {
+        "name": entry.name,
+        "purpose": entry.purpose,
+        "address": entry.address,
+        "country": entry.country,
+        "data": list(entry.data),
+        "state": state(entry, entry.id in facts.objections, facts.before.date()),
+        "confirmed_by_processor": confirmed,
+    }
+
+
 def _place(source: pb.DataSource, law: Law, day: datetime) -> dict[str, Any]:
     return {
         "data_source": source.name,
@@ -84,5 +101,9 @@ def _place(source: pb.DataSource, law: Law, day: datetime) -> dict[str, Any]:
 def _where(country: str, law: Law, day: datetime) -> dict[str, Any]:
     """A country, and on what a transfer there rests (Art. 30(2)(c))."""
     inside = country in law.eea
-    decisions = [a.decision for a in law.adequacy.get(country, ()) if a.in_force(day.date())]
+    decisions = [
+        f"{a.decision} (not for {a.leaves_out})" if a.leaves_out else a.decision
+        for a in law.adequacy.get(country, ())
+        if a.in_force(day.date())
+    ]
     return {"country": country, "third_country": not inside, "adequacy": [] if inside else decisions}

@@ -64,12 +64,14 @@ class RecordServicer(RecordServiceServicer):
             data_map = await store.row(connection, "data_map", 0)
             sources = await store.rows(connection, "data_sources", "", 10_000)
             lines = await store.rows(connection, "records.summary", after, before)
+            objections = {row["sub_processor"] for row in await store.rows(connection, "recipients.objections")}
             officer = await contacts.partner_dpo(tools, connection, partner)
         return Facts(
             operator=tools.operator,
             dpo_contact=tools.dpo_contact,
             partner=messages.partner(row),
             partner_dpo=officer,
+            objections=objections,
             data_map=messages.data_map(data_map) if data_map else governance_pb2.DataMap(),
             sources=[messages.data_source(source) for source in sources],
             measures=DATA["measures"],

@@ -99,6 +99,7 @@ async def test_where_a_source_may_be(world: World) -> None:
         (pb.DataSource.CUSTODY_OPERATOR, ("Amazon Web Services", "Paris", "FR"), "LOCATION_NOT_NAMED"),
         (pb.DataSource.CUSTODY_OPERATOR, ("Rackspace", "London", "GB"), "LOCATION_NOT_AGREED"),
         (pb.DataSource.CUSTODY_SUB_PROCESSOR, ("Mailchimp", "Atlanta", "US"), "TRANSFER_WITHOUT_BASIS"),
+        (pb.DataSource.CUSTODY_SUB_PROCESSOR, ("Acme Mail", "Cork", "IE"), "SUB_PROCESSOR_NOT_REGISTERED"),
         (pb.DataSource.CUSTODY_PARTNER, ("Own", "Mumbai", "IN"), ""),
         (pb.DataSource.CUSTODY_OPERATOR, ("Brightbox", "Leeds", "GB"), "TRANSFER_NOT_ATTESTED"),
     ):

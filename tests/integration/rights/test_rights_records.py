@@ -218,9 +218,13 @@ async def test_the_register_says_what_article_30_asks_for(world: World) -> None:
     exports = await records(world, source=SHOP, operation="export")
     assert [(c["outcome"], c["times"]) for c in done_here] == [("OK", len(exports))]
     assert found["security_measures"]
+    assert {(s["name"], s["state"], s["confirmed_by_processor"]) for s in found["sub_processors"]} >= {
+        ("Stripe", "IN_USE", "")
+    }
     info, page = await download(records_pb2.DownloadProcessingRegisterRequest.FORMAT_HTML)
     assert info.media_type == "text/html"
     assert b"dpo@agency.example" in page
+    assert b"not yet: as the vendor" in page
     assert b"ann@example.com" not in data + page
     assert done.name.encode() not in data + page
 

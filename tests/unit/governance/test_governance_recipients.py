@@ -1,13 +1,16 @@
 """The register of sub-processors, and which recipient has to hear of what."""
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
 import pytest
 from dsr.v1 import governance_pb2
 
+from services.governance.recipients import view
 from services.governance.recipients.domain import REGISTER, SubProcessor, find, owed, state
 
+CUSTODY = governance_pb2.DataSource
 SHOP, NEWS = "partners/a/dataSources/shop", "partners/a/dataSources/news"
 TWELVE = {
     "New Relic",
@@ -65,6 +68,18 @@ def entry(**changes: Any) -> SubProcessor:
     return SubProcessor(**{**words, "data": [], "rights": {}, **facts, **changes})
 
 
+@pytest.mark.policy("P15", "what the operator hasn't compared with its contract is shown as that, in resource and record")
+def test_an_entry_says_whether_the_operator_confirmed_it() -> None:
+    known = entry(rights=dict.fromkeys(("find", "copy", "erase"), "API"))
+    told = view.sub_processor("partners/a", known, None, date(2026, 12, 2))
+    assert (told.confirmer, told.HasField("confirm_time")) == ("", False)
+    known = replace(known, confirmed=date(2026, 12, 1), confirmed_by="urn:dsr:operator#dora")
+    told = view.sub_processor("partners/a", known, None, date(2026, 12, 2))
+    assert (told.confirmer, told.confirm_time.ToJsonString()) == ("urn:dsr:operator#dora", "2026-12-01T00:00:00Z")
+    with pytest.raises(ValueError, match="stand together"):
+        replace(known, confirmed_by="")
+
+
 @pytest.mark.parametrize(
     ("objected", "day", "until", "expected"),
     [
@@ -119,6 +134,8 @@ def test_a_recipient_with_a_connector_is_told_by_it(sources: Any, asked: Any, do
     assert only.how.startswith(how)
 
 
-def test_a_recipient_of_the_partners_own_with_a_connector() -> None:
-    (only,) = owed(data_map(people=["Acme Post, for letters"]), {SHOP: ["people"]}, [source(NEWS, "Acme Post")], [NEWS])
+@pytest.mark.parametrize("custody", [CUSTODY.CUSTODY_PARTNER, CUSTODY.CUSTODY_SUB_PROCESSOR])
+def test_a_recipient_of_the_partners_own_with_a_connector(custody: Any) -> None:
+    post = source(NEWS, "Acme Post", custody)
+    (only,) = owed(data_map(people=["Acme Post, for letters"]), {SHOP: ["people"]}, [post], [NEWS])
     assert (only.source, only.sub_processor) == (NEWS, "")

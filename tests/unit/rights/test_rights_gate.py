@@ -9,7 +9,7 @@ from dsr.v1 import governance_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.governance.gate import GateFacts, Ground, gate
+from services.governance.gate import GateFacts, Ground, gate, unregistered
 from services.governance.law.domain import Adequacy, Law
 from services.governance.locations.domain import Agreement
 from services.governance.transfers.domain import Attestation, Records
@@ -118,11 +118,35 @@ def test_gate(changes: dict[str, Any], day: date, rule: str | None) -> None:
         assert DPO in refusal.objection
 
 
+@pytest.mark.policy("P15", "a data source is registered at no sub-processor that the register doesn't have in use")
+@pytest.mark.parametrize(
+    ("custody", "provider", "day", "fact"),
+    [
+        (SUB, "Mailchimp", DAY, ""),
+        (SUB, "Google Workspace", DAY, ""),
+        (SUB, "Acme Mail", DAY, "Acme Mail, not in the register"),
+        (SUB, "", DAY, ", not in the register"),
+        (SUB, "Mailchimp", date(2018, 5, 24), "Mailchimp, ANNOUNCED"),
+        (PARTNER, "Acme Mail", DAY, ""),
+        (OPERATOR, "Acme Mail", DAY, ""),  # LOCATION_NOT_NAMED
+    ],
+)
+def test_who_may_keep_a_new_source(custody: int, provider: str, day: date, fact: str) -> None:
+    ground = Ground(LAW, datetime(day.year, day.month, day.day, tzinfo=UTC), DPO)
+    refusal = unregistered(source(custody, (provider, "s", "IE")), ground)
+    assert (refusal is not None) is bool(fact)
+    if refusal:
+        assert (refusal.rule, refusal.article) == ("SUB_PROCESSOR_NOT_REGISTERED", "GDPR Art. 28(2)")
+        assert f"sub-processor: {fact}" in refusal.facts
+        assert DPO in refusal.objection
+
+
 def test_the_lists_are_plausible() -> None:
     assert len(LAW.eea) == 30
     assert not LAW.eea & set(LAW.adequacy)
     assert {country for _, _, country in LAW.places} == {"IE", "DE", "GB"}
     assert len(LAW.places) == 4
+    assert {country for country, found in LAW.adequacy.items() if any(a.leaves_out for a in found)} == {"IL", "JP", "KR"}
 
 
 @pytest.mark.parametrize(("day", "counts"), [(9, False), (10, True), (19, True), (20, False)])

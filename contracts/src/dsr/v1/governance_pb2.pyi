@@ -256,9 +256,9 @@ class DataSource(_message.Message):
         CUSTODY_OPERATOR: DataSource._Custody.ValueType  # 1
         """The operator's."""
         CUSTODY_PARTNER: DataSource._Custody.ValueType  # 2
-        """The partner's own."""
+        """The partner's own, or of a processor that it engaged itself."""
         CUSTODY_SUB_PROCESSOR: DataSource._Custody.ValueType  # 3
-        """A sub-processor's."""
+        """A sub-processor's of the operator: one that its register has in use (RecipientService.ListSubProcessors)."""
 
     class Custody(_Custody, metaclass=_CustodyEnumTypeWrapper):
         """Whose hands it is in."""
@@ -268,9 +268,9 @@ class DataSource(_message.Message):
     CUSTODY_OPERATOR: DataSource.Custody.ValueType  # 1
     """The operator's."""
     CUSTODY_PARTNER: DataSource.Custody.ValueType  # 2
-    """The partner's own."""
+    """The partner's own, or of a processor that it engaged itself."""
     CUSTODY_SUB_PROCESSOR: DataSource.Custody.ValueType  # 3
-    """A sub-processor's."""
+    """A sub-processor's of the operator: one that its register has in use (RecipientService.ListSubProcessors)."""
 
     NAME_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int

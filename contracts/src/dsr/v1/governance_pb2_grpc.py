@@ -161,7 +161,7 @@ class GovernanceServiceServicer(object):
     def CreateDataSource(self, request, context):
         """Declares a place where the partner's data lives. What the operator keeps must be in a place that its policy names and
         the partner agreed to, and neither that nor a sub-processor may be in a country outside the EEA without an adequacy
-        decision. A sandbox has sandboxes as sources and nobody else has any.
+        decision. A sub-processor must be in use by the register. A sandbox has sandboxes as sources and nobody else has any.
         A connector that the partner runs is not named here but by ConnectorChangeService, which needs a second person.
         Errors: FIELD_INVALID, ALREADY_EXISTS, REQUEST_ID_REUSED, ADDRESS_FORBIDDEN, INSTRUCTION_REFUSED, SANDBOX_MISMATCH.
         """

@@ -100,6 +100,8 @@ class SubProcessor(_message.Message):
     OBJECTOR_FIELD_NUMBER: _builtins.int
     OBJECTION_REFERENCE_FIELD_NUMBER: _builtins.int
     OBJECT_TIME_FIELD_NUMBER: _builtins.int
+    CONFIRMER_FIELD_NUMBER: _builtins.int
+    CONFIRM_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Identifier. `partners/{partner}/subProcessors/{id}`."""
     display_name: _builtins.str
@@ -124,6 +126,10 @@ class SubProcessor(_message.Message):
     """Output only. Opaque id of who objected."""
     objection_reference: _builtins.str
     """Output only. The partner's reference to its reasons."""
+    confirmer: _builtins.str
+    """Output only. Opaque id of who of the operator compared purpose, address, country and times with the contract. Empty: nobody
+    has; they are what the vendor's public terms name.
+    """
     @_builtins.property
     def data(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Output only. What data it may hold."""
@@ -139,6 +145,10 @@ class SubProcessor(_message.Message):
     @_builtins.property
     def object_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. When the partner objected."""
+
+    @_builtins.property
+    def confirm_time(self) -> _timestamp_pb2.Timestamp:
+        """Output only. On which day; absent when nobody has."""
 
     def __init__(
         self,
@@ -159,10 +169,12 @@ class SubProcessor(_message.Message):
         objector: _builtins.str = ...,
         objection_reference: _builtins.str = ...,
         object_time: _timestamp_pb2.Timestamp | None = ...,
+        confirmer: _builtins.str = ...,
+        confirm_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["announce_time", b"announce_time", "effective_time", b"effective_time", "object_time", b"object_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["announce_time", b"announce_time", "confirm_time", b"confirm_time", "effective_time", b"effective_time", "object_time", b"object_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "announce_time", b"announce_time", "copy", b"copy", "country", b"country", "data", b"data", "display_name", b"display_name", "effective_time", b"effective_time", "erase", b"erase", "find", b"find", "how", b"how", "name", b"name", "object_time", b"object_time", "objection_reference", b"objection_reference", "objector", b"objector", "purpose", b"purpose", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "announce_time", b"announce_time", "confirm_time", b"confirm_time", "confirmer", b"confirmer", "copy", b"copy", "country", b"country", "data", b"data", "display_name", b"display_name", "effective_time", b"effective_time", "erase", b"erase", "find", b"find", "how", b"how", "name", b"name", "object_time", b"object_time", "objection_reference", b"objection_reference", "objector", b"objector", "purpose", b"purpose", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
