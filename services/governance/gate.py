@@ -97,7 +97,7 @@ def unregistered(source: governance_pb2.DataSource, ground: Ground) -> request_p
     lines = [
         f"data source: {source.name}",
         f"sub-processor: {known.name if known else provider}, {stands}",
-        "a processor that the partner engaged itself is in CUSTODY_PARTNER; another of the operator's is announced first",
+        "the partner's own processors are in CUSTODY_PARTNER; others of the operator's are announced first",
     ]
     return refusal("SUB_PROCESSOR_NOT_REGISTERED", "GDPR Art. 28(2)", lines, ground.dpo_contact)
 

@@ -125,7 +125,7 @@ def owed(
 
 
 def _keeps(source: governance_pb2.DataSource, text: str, known: SubProcessor | None) -> bool:
-    """Whether it is the recipient's source. An account of the partner's own at a sub-processor is not the operator's."""
+    """Whether it is the recipient's source. An account of the partner's own at a sub-processor isn't the operator's."""
     if known:
         return source.custody == _SUB_PROCESSORS and known.named(source.location.provider)
     return source.custody in _OTHERS and _begins(text, source.location.provider)

@@ -68,7 +68,7 @@ def entry(**changes: Any) -> SubProcessor:
     return SubProcessor(**{**words, "data": [], "rights": {}, **facts, **changes})
 
 
-@pytest.mark.policy("P15", "what the operator hasn't compared with its contract is shown as that, in resource and record")
+@pytest.mark.policy("P15", "what the operator hasn't compared with its contract is shown as that")
 def test_an_entry_says_whether_the_operator_confirmed_it() -> None:
     known = entry(rights=dict.fromkeys(("find", "copy", "erase"), "API"))
     told = view.sub_processor("partners/a", known, None, date(2026, 12, 2))

@@ -146,7 +146,8 @@ def test_the_lists_are_plausible() -> None:
     assert not LAW.eea & set(LAW.adequacy)
     assert {country for _, _, country in LAW.places} == {"IE", "DE", "GB"}
     assert len(LAW.places) == 4
-    assert {country for country, found in LAW.adequacy.items() if any(a.leaves_out for a in found)} == {"IL", "JP", "KR"}
+    incomplete = {country for country, found in LAW.adequacy.items() if any(a.leaves_out for a in found)}
+    assert incomplete == {"IL", "JP", "KR"}
 
 
 @pytest.mark.parametrize(("day", "counts"), [(9, False), (10, True), (19, True), (20, False)])
