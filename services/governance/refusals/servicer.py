@@ -10,7 +10,7 @@ from dsr.v1 import request_pb2
 from dsr.v1.refusal_pb2_grpc import RefusalServiceServicer
 
 from dsrkit.auth import current_caller
-from dsrkit.db import Connection, partner_transaction, sweeper_transaction
+from dsrkit.db import Connection, partner_snapshot, partner_transaction, sweeper_transaction
 from dsrkit.errors import DsrError, invalid
 from dsrkit.requests.view import known_enum
 from services.governance import messages
@@ -99,7 +99,7 @@ class RefusalServicer(RefusalServiceServicer):
 
     async def _read(self, name: str) -> pb.RefusalRecord:
         partner = scope(name, "name")
-        async with partner_transaction(self._store.pool, partner) as connection:
+        async with partner_snapshot(self._store.pool, partner) as connection:
             row = await self._store.need(connection, "refusals.get", "resource", _id(name))
             officer = await contacts.partner_dpo(self._tools, connection, partner)
         return view.message(row, self._tools.dpo_contact, officer)
