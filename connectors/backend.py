@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from dsr.connector.v1 import connector_pb2 as pb
-from dsr.connector.v1.grant_pb2 import Grant
+from dsr.connector.v1.grant_pb2 import Grant, Sandbox
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,8 @@ class Destroys(Protocol):
 class BeginsAnew(Protocol):
     """A sandbox's backend: its data go back to their seed when the sandbox was reset."""
 
-    async def begin_anew(self, resets: int) -> None:
-        """Before every call. Does nothing unless `resets` is higher than the one its data were filled in under."""
+    async def begin_anew(self, mark: Sandbox) -> None:
+        """Before every call. Does nothing unless there were more resets than when its data were filled in."""
         ...
 
 

@@ -196,7 +196,7 @@ class ConnectorHost(ConnectorServiceServicer):
                 expected="sandbox" if source.sandbox else "live",
             )
         if mark is not None and isinstance(source.backend, BeginsAnew):
-            await source.backend.begin_anew(mark.resets)
+            await source.backend.begin_anew(mark)
 
     async def _attempt(
         self, source: Source, grant: Grant, begin: Callable[[], AsyncIterator[T]], context: Any

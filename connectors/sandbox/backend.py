@@ -7,16 +7,19 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import UTC, datetime
 
 from dsr.connector.v1 import connector_pb2 as pb
-from dsr.connector.v1.grant_pb2 import CollectionInstruction, Grant
+from dsr.connector.v1.grant_pb2 import CollectionInstruction, Grant, Sandbox
 from dsr.v1.subject_pb2 import Identity
 
 from connectors import anchors
 from connectors.backend import SourceConfig
 from connectors.copying import check_instructions, stream
+from connectors.sandbox.amend import amend
 from connectors.sandbox.erase import becomes, check_anonymise, erase
 from connectors.sandbox.faults import Faults
+from connectors.sandbox.people import count_people, list_inactive
 from connectors.sandbox.seed import KINDS
 from connectors.sandbox.store import Found, Store, person
+from connectors.sandbox.whole import destroy
 from dsrkit.errors import DsrError
 
 _ABLE = (
@@ -24,6 +27,11 @@ _ABLE = (
     pb.CAPABILITY_ERASE,
     pb.CAPABILITY_ANONYMISE,
     pb.CAPABILITY_ATOMIC,
+    pb.CAPABILITY_AMEND,
+    pb.CAPABILITY_INACTIVE,
+    pb.CAPABILITY_COUNT,
+    pb.CAPABILITY_RETURN,
+    pb.CAPABILITY_DESTROY,
 )
 _SHAPES = {name: kind.shape for name, kind in KINDS.items()}
 
@@ -32,12 +40,13 @@ class SandboxBackend:
     """`Backend` over a file of its own."""
 
     def __init__(self, config: SourceConfig) -> None:
+        self._source = config.source
         self._key = config.fingerprint_key
         self._store = Store(config.state_dir / "sandbox.db", config.source)
         self._faults = Faults(self._store, config.source)
 
-    async def begin_anew(self, resets: int) -> None:
-        await asyncio.to_thread(self._store.begin_anew, resets)
+    async def begin_anew(self, mark: Sandbox) -> None:
+        await asyncio.to_thread(self._store.begin_anew, mark)
 
     async def describe(self) -> pb.DescribeResponse:
         collections = [kind.described() for kind in KINDS.values()]
@@ -80,14 +89,38 @@ class SandboxBackend:
 
     async def export(self, request: pb.ExportRequest, grant: Grant) -> AsyncIterator[pb.ExportResponse]:
         check_instructions(_SHAPES, grant)
-        start, found = datetime.now(UTC), await asyncio.to_thread(self._store.find, request.subject)
-
-        async def lines(collection: str, included: Sequence[str]) -> AsyncGenerator[bytes, None]:
-            for row in found.get(collection, ()):
-                yield json.dumps({name: row.get(name) for name in included}).encode() + b"\n"
-
-        async for message in stream(_SHAPES, grant, start, lines):
+        found = await asyncio.to_thread(self._store.find, request.subject)
+        async for message in _copied(found, grant):
             yield self._faults.exported(request.subject, message)
+
+    async def give_back(self, request: pb.ReturnRequest, grant: Grant) -> AsyncIterator[pb.ExportResponse]:
+        everything = await asyncio.to_thread(self._store.everything)
+        whole = Grant(instructions=[CollectionInstruction(collection=name) for name in everything])
+        async for message in _copied(everything, whole):
+            yield message
+
+    async def destroy(self, request: pb.DestroyRequest, grant: Grant) -> AsyncIterator[pb.DestroyResponse]:
+        check_instructions(_SHAPES, grant)
+        blocking = await asyncio.to_thread(self._faults.blocking)
+        destroyed = await asyncio.to_thread(destroy, self._store, grant, blocking, count_only=request.count_only)
+        yield pb.DestroyResponse(destroyed=destroyed)
+
+    async def list_inactive(
+        self, request: pb.ListInactiveRequest, grant: Grant
+    ) -> AsyncIterator[pb.ListInactiveResponse]:
+        everything = await asyncio.to_thread(self._store.everything)
+        for message in list_inactive(everything, request, grant.inactivity, self._source, self._faults.is_back):
+            yield message
+
+    async def count_people(self, request: pb.CountPeopleRequest, grant: Grant) -> AsyncIterator[pb.CountPeopleResponse]:
+        for message in count_people(await asyncio.to_thread(self._store.everything)):
+            yield message
+
+    async def amend(self, request: pb.AmendRequest, grant: Grant) -> AsyncIterator[pb.AmendResponse]:
+        self._faults.before_amend(request.subject)
+        forgets = self._faults.forgets(request.subject)
+        amended = await asyncio.to_thread(amend, self._store, request, grant, self._counts, forgets=forgets)
+        yield pb.AmendResponse(amended=amended)
 
     async def erase(self, request: pb.EraseRequest, grant: Grant) -> AsyncIterator[pb.EraseResponse]:
         check_instructions(_SHAPES, grant)
@@ -133,6 +166,17 @@ class SandboxBackend:
             )
             for name, rows in found.items()
         ]
+
+
+async def _copied(found: Found, grant: Grant) -> AsyncIterator[pb.ExportResponse]:
+    """The collections that the grant names, out of what was found now."""
+
+    async def lines(collection: str, included: Sequence[str]) -> AsyncGenerator[bytes, None]:
+        for row in found.get(collection, ()):
+            yield json.dumps({name: row.get(name) for name in included}).encode() + b"\n"
+
+    async for message in stream(_SHAPES, grant, datetime.now(UTC), lines):
+        yield message
 
 
 def _explained(instruction: CollectionInstruction | None, row: dict[str, object]) -> bool:

@@ -8,9 +8,8 @@ from typing import Any
 from dsr.connector.v1 import connector_pb2 as pb
 from dsr.connector.v1.grant_pb2 import Anonymisation, CollectionInstruction, Grant
 
-from connectors.attempts import superseded
 from connectors.sandbox.seed import KINDS, Row
-from connectors.sandbox.store import Found, Store, find, put
+from connectors.sandbox.store import Found, Store, answered, answers, find, put
 from dsrkit.errors import invalid
 
 Counts = Callable[[Found], list[pb.CollectionCount]]
@@ -20,8 +19,6 @@ _DELETE, _ANONYMISE, _RETAIN = (
     CollectionInstruction.ACTION_ANONYMISE,
     CollectionInstruction.ACTION_RETAIN,
 )
-_KEEP = "INSERT OR REPLACE INTO journal VALUES (?, ?, ?, ?)"
-_PAST = "SELECT person, attempt, answer FROM journal WHERE task = ?"
 
 
 def check_anonymise(grant: Grant) -> None:
@@ -41,23 +38,21 @@ def erase(store: Store, wanted: pb.EraseSubject, grant: Grant, counts: Counts) -
     """The answer for one person."""
     reference, instructions = wanted.subject.subject_ref, {i.collection: i for i in grant.instructions}
     with store.transaction() as database:
-        past = {row[0]: row for row in database.execute(_PAST, [grant.task])}
-        if any(attempt > grant.attempt for _, attempt, _ in past.values()):
-            raise superseded()
+        past = answers(database, grant)
         if reference in past:
-            erased = pb.Erased.FromString(past[reference][2])
+            erased = pb.Erased.FromString(past[reference])
             erased.outcome = pb.Erased.OUTCOME_REPLAYED
         else:
-            found = find(database, wanted.subject)
-            refusal = judge(instructions, wanted.expected, counts(found))
+            records = find(database, wanted.subject)
+            refusal = judge(instructions, wanted.expected, counts(records))
             if refusal is not None:
                 refusal.subject_ref = reference
                 return refusal
             erased = pb.Erased(subject_ref=reference, outcome=pb.Erased.OUTCOME_ERASED)
-            for name, rows in found.items():
+            for name, rows in records.items():
                 if name in instructions:
                     erased.collections.append(_treat(database, name, rows, instructions[name]))
-        database.execute(_KEEP, [grant.task, reference, grant.attempt, erased.SerializeToString()])
+        answered(database, grant, reference, erased.SerializeToString())
         return erased
 
 
@@ -65,8 +60,8 @@ def judge(
     instructions: _Instructions, expected: Sequence[pb.CollectionCount], counted: Sequence[pb.CollectionCount]
 ) -> pb.Erased | None:
     """Why nothing may be done to this person; None: it may. CHANGED before BLOCKED before CAP_EXCEEDED."""
-    now, then = ({c.collection: (c.records, c.fingerprint) for c in of if c.records} for of in (counted, expected))
-    if now != then:
+    now = found(counted)
+    if now != found(expected):
         return pb.Erased(outcome=pb.Erased.OUTCOME_CHANGED)
     told = {name: instructions[name] for name in now if name in instructions}
     undecided = [name for name, i in told.items() if i.action not in (_DELETE, _ANONYMISE, _RETAIN)]
@@ -80,6 +75,11 @@ def judge(
     if any(now[name][0] > i.cap for name, i in told.items() if i.action != _RETAIN):
         return pb.Erased(outcome=pb.Erased.OUTCOME_CAP_EXCEEDED)
     return None
+
+
+def found(counts: Sequence[pb.CollectionCount]) -> dict[str, tuple[int, bytes]]:
+    """Number and fingerprint of what is there, to be compared."""
+    return {c.collection: (c.records, c.fingerprint) for c in counts if c.records}
 
 
 def becomes(rule: Anonymisation) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from dsr.connector.v1 import connector_pb2 as pb
 
-from connectors.sandbox.seed import DOMAIN, TRIGGERS, order
+from connectors.sandbox.seed import DOMAIN, TRIGGERS, Row, order
 from connectors.sandbox.store import Store
 from dsrkit.errors import DsrError
 
@@ -37,6 +37,8 @@ class Faults:
                     await asyncio.sleep(1)
             case "changed" if await asyncio.to_thread(self._store.asked, "changed") == _LOOKS_BEFORE_PLAN + 1:
                 await asyncio.to_thread(self._more_orders, subject, _MANY)
+            case "anchored":
+                await asyncio.to_thread(self._store.asked, "anchored")
 
     def findings(self, subject: pb.Subject) -> list[pb.Finding]:
         """What stands in the way of an erasure."""
@@ -54,15 +56,35 @@ class Faults:
 
     def before_erase(self, subject: pb.Subject) -> pb.Erased | None:
         """The answer instead of an erasure; None: go on."""
+        self.before_amend(subject)
         match trigger(subject):
-            case "rejected":
-                text = "The sandbox plays a source that refuses."
-                raise DsrError("SOURCE_REJECTED", text, source=self._source, why="SANDBOX")
             case "cap":
                 return pb.Erased(subject_ref=subject.subject_ref, outcome=pb.Erased.OUTCOME_CAP_EXCEEDED)
             case "racing" if self._store.asked("racing") == 1:
                 self._more_orders(subject, 1)
         return None
+
+    def before_amend(self, subject: pb.Subject) -> None:
+        """SOURCE_REJECTED where the source changes nothing of this person."""
+        if trigger(subject) == "rejected":
+            text = "The sandbox plays a source that refuses."
+            raise DsrError("SOURCE_REJECTED", text, source=self._source, why="SANDBOX")
+
+    def forgets(self, subject: pb.Subject) -> bool:
+        """Whether the source says that it sets something, and doesn't."""
+        return trigger(subject) == "forgetful"
+
+    def is_back(self, row: Row) -> bool:
+        """Whether somebody was used since everybody unused was listed."""
+        return bool(row.get("email") == f"returning@{DOMAIN}")
+
+    def blocking(self) -> list[pb.Finding]:
+        """What keeps the source from being destroyed."""
+        if not self._store.was_asked("anchored"):
+            return []
+        detail = "Records that aren't in the sandbox refer to these. It plays that since somebody asked for `anchored`."
+        code = "REFERENCED_OUTSIDE_SCOPE"
+        return [pb.Finding(code=code, collection="customers", detail=detail, blocks_erasure=True)]
 
     def after_erase(self, subject: pb.Subject) -> None:
         """An order that was reported erased is there again."""

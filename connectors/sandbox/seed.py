@@ -1,6 +1,6 @@
 """What a sandbox begins with: the same records, every time."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import resources
@@ -24,6 +24,8 @@ def _read(name: str) -> Any:
 _SHOP = _read("shop.yaml")
 TRIGGERS: Mapping[str, Mapping[str, Any]] = _read("triggers.yaml")
 """People for whom things go wrong, by the part of their address before the @."""
+PEOPLE: Mapping[str, Row] = _SHOP["people"]
+"""Ordinary people, in the same way."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ class Kind:
     identities: Mapping[str, str]
     """Field to type of identity; every one is unique."""
     people: bool
+    flags: Mapping[str, str]
+    """Flag to field: a boolean."""
+    amendable: Sequence[str]
 
     def described(self) -> pb.Collection:
         """As Describe says it."""
@@ -47,43 +52,66 @@ class Kind:
                 for field, kind in self.identities.items()
             ],
             people=self.people,
+            flags=[pb.Flag(name=n, field=f, set_value="true", clear_value="false") for n, f in self.flags.items()],
             no_personal_data=not self.identities,
             record_estimate=-1,
         )
 
 
-KINDS: Mapping[str, Kind] = {
-    name: Kind(
-        name,
-        Shape([pb.Field(name=f, type=t, nullable=f != "id") for f, t in told["fields"].items()], ["id"]),
-        told["identities"],
-        bool(told.get("people")),
-    )
-    for name, told in _SHOP["collections"].items()
-}
+def _kind(name: str, told: Mapping[str, Any]) -> Kind:
+    amendable = told.get("amendable", ())
+    fields = [
+        pb.Field(name=field, type=type_, nullable=field != "id", amendable=field in amendable)
+        for field, type_ in told["fields"].items()
+    ]
+    people, flags = bool(told.get("people")), told.get("flags", {})
+    return Kind(name, Shape(fields, ["id"]), told["identities"], people, flags, amendable)
 
 
-def rows() -> Iterator[tuple[str, Row]]:
-    """Every record, with its collection."""
+KINDS: Mapping[str, Kind] = {name: _kind(name, told) for name, told in _SHOP["collections"].items()}
+
+
+def rows(begun: datetime) -> Iterator[tuple[str, Row]]:
+    """Every record, with its collection. `begun`: the sandbox's time; people were last used that long before."""
     number = 1000
-    for who, told in {**_SHOP["people"], **{name: _unlucky(name) for name in TRIGGERS if name != "notfound"}}.items():
+    unlucky = {name: _unlucky(name, told) for name, told in TRIGGERS.items() if name != "notfound"}
+    for who, told in {**PEOPLE, **unlucky}.items():
         for twin in range(2 if who == "ambiguous" else 1):
             number += 1
-            yield from _person(f"{who}@{DOMAIN}", f"S-{number}", {**told, "name": f"{told['name']}{' II' * twin}"})
+            name = f"{told['name']}{' II' * twin}"
+            yield from _person(f"{who}@{DOMAIN}", f"S-{number}", {**told, "name": name}, begun)
     for index, item in enumerate(_ITEMS):
         yield "products", {"id": f"products-{index}", "item": item}
 
 
-def _unlucky(who: str) -> Row:
-    invoices = int(who == "legalhold")
-    return {"name": f"{who.title()} Sample", "country": "IE", "orders": 2, "invoices": invoices, "logs": 3}
+def _unlucky(who: str, trigger: Mapping[str, Any]) -> Row:
+    told = {
+        "name": f"{who.title()} Sample",
+        "country": "IE",
+        "orders": 2,
+        "invoices": int(who == "legalhold"),
+        "logs": 3,
+    }
+    return {**told, "last_login": trigger.get("last_login")}
 
 
-def _person(email: str, number: str, told: Row) -> Iterator[tuple[str, Row]]:
-    login = _BEGIN - timedelta(days=told.get("last_login", 30))
-    phone = f"+3531{number[2:]:0>7}"
-    known = {"customer_number": number, "email": email, "name": told["name"], "phone": phone}
-    yield "customers", {"id": number, **known, "country": told["country"], "last_login_time": login.isoformat()}
+def _person(email: str, number: str, told: Row, begun: datetime) -> Iterator[tuple[str, Row]]:
+    days = told["last_login"]
+    yield (
+        "customers",
+        {
+            "id": number,
+            "customer_number": number,
+            "email": email,
+            "name": told["name"],
+            "phone": f"+3531{number[2:]:0>7}",
+            "country": told["country"],
+            "birth_date": "1990-01-01",
+            "last_login_time": None if days is None else (begun - timedelta(days=days)).isoformat(),
+            "restricted": False,
+            "no_offers": False,
+        },
+    )
     for index in range(told.get("orders", 0)):
         yield "orders", order(number, index)
     for index in range(told.get("invoices", 0)):

@@ -7,6 +7,7 @@ from typing import Any
 from connectors.sandbox.seed import DOMAIN, TRIGGERS
 
 _WORDS = {
+    "obstacle": "people's task: `{}`",
     "waits": "waits: `{}`",
     "records": "{} records",
     "finding": "finding `{}`",
@@ -24,14 +25,15 @@ def as_markdown() -> str:
         for who, told in TRIGGERS.items()
         for right, outcome in told["outcomes"].items()
     ]
-    head = ["| who | what the source does | right | what the request comes to |", "| --- | --- | --- | --- |"]
+    head = ["| who | what the source does | asked for | what it comes to |", "| --- | --- | --- | --- |"]
     return "\n".join([*head, *rows]) + "\n"
 
 
 def comes_to(outcome: Mapping[str, Any]) -> str:
     """An outcome in words."""
     more = [words.format(outcome[key]) for key, words in _WORDS.items() if key in outcome]
-    return "; ".join([f"`{outcome['state']}`", *more])
+    states = [f"`{outcome['state']}`"] if "state" in outcome else []
+    return "; ".join([*states, *more])
 
 
 if __name__ == "__main__":

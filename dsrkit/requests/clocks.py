@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 
@@ -37,6 +37,10 @@ class Clocks:
                 self._on_time.clear()
             self._on_time[partner] = time.monotonic() + _REMEMBERED_SECONDS
         return known or ON_TIME
+
+    async def now(self, partner: str) -> datetime:
+        """A partner's time, for chores, which are nobody's call."""
+        return datetime.now(UTC) + await self.ahead(partner)
 
     def of_task(self, step: Callable[[Task], Awaitable[Done]]) -> Callable[[Task], Awaitable[Done]]:
         """The step, by its partner's time; what is stored of it afterwards too."""

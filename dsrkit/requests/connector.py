@@ -70,7 +70,8 @@ class Connector:
     def of(cls, source: str, told: governance_pb2.DataSource | authority_pb2.IssueGrantResponse) -> "Connector":
         """As governance tells it."""
         identity = told.connector_identity
-        mark = Sandbox(resets=told.sandbox_resets) if told.sandbox else None
+        reset = told.sandbox_reset_time if told.HasField("sandbox_reset_time") else None
+        mark = Sandbox(resets=told.sandbox_resets, reset_time=reset) if told.sandbox else None
         return cls(source, told.connector_address, identity.server_name, identity.authority, mark)
 
 

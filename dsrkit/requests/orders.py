@@ -1,7 +1,7 @@
 """Requests that a service creates itself, because governance ordered it."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -18,10 +18,14 @@ def ordered(
     time_zone: str,
     data_sources: Sequence[str],
     facts: Mapping[str, Any],
+    now: datetime,
     data_map_revision: int = 0,
 ) -> Request:
-    """A new request. `digest`: of the order, keyed; the id is made of it, so that an order makes one request."""
-    identifier, now = order_id(digest), datetime.now(UTC)
+    """A new request. `digest`: of the order, keyed; the id is made of it, so that an order makes one request.
+
+    `now`: the partner's time, from which its deadline counts.
+    """
+    identifier = order_id(digest)
     return Request(
         partner=partner,
         id=identifier,

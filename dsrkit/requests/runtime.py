@@ -113,6 +113,7 @@ class Toolbox:
     spool: Spool
     bundles: Bundles
     close: Close
+    clocks: Clocks
 
 
 def parse_location(text: str) -> Location | None:
@@ -153,6 +154,7 @@ async def open_toolbox(config: Config, right: Right, advance: Advance, *, with_a
             spool=spool,
             bundles=bundles,
             close=Close(store, flow, vault, authority, spool),
+            clocks=Clocks(pool, tasks, authority),
         )
 
 
@@ -191,7 +193,6 @@ async def serving(
     }
     parts, folders = tools.parts, (config.state_dir / "spool", config.state_dir / "bundles")
     ended = Terminations(parts.store, parts.flow, parts.vault, parts.authority, folders)
-    clocks = Clocks(parts.store.pool, parts.store.tasks, parts.authority)
     leftovers = Leftovers(tools.parts.store, config.state_dir / "spool", config.state_dir / "bundles")
 
     async def discard(task: Task) -> None:
@@ -200,7 +201,7 @@ async def serving(
 
     worker = Worker(
         tools.parts.store.tasks,
-        {name: clocks.of_task(step) for name, step in durable.items()},
+        {name: tools.clocks.of_task(step) for name, step in durable.items()},
         flow.lock,
         flow.settle,
         flow.waiting,
@@ -208,7 +209,7 @@ async def serving(
             (0.5, lambda: ship(tools)),
             (3600.0, leftovers.sweep),
             (TERMINATION_SECONDS, ended.run),
-            (CLOCK_SECONDS, clocks.follow),
+            (CLOCK_SECONDS, tools.clocks.follow),
             *chores,
         ],
         heartbeat_seconds=config.heartbeat_seconds,
@@ -237,7 +238,7 @@ async def serving(
             drain_notice_seconds=config.drain_notice_seconds,
             records=tools.parts.store.add_records,
             staff=tools.parts.authority.check_staff,
-            ahead=clocks.ahead,
+            ahead=tools.clocks.ahead,
         ) as running,
         observing(tools.parts.right.noun, [tasks, requests], config.otlp_endpoint, config.otlp_interval_seconds),
     ):

@@ -98,7 +98,8 @@ class Sweeps:
             return
         facts = {"validate_only": False, "ground": int(_GROUND), "sweep": sweep}
         sources = [told.data_source.name]
-        request = ordered(partner, digest, ACTOR, told.time_zone, sources, facts, told.data_map_revision)
+        now = await self._tools.clocks.now(partner)
+        request = ordered(partner, digest, ACTOR, told.time_zone, sources, facts, now, told.data_map_revision)
         await begin(parts, request, Dossier((Known(identity.type, identity.value),)))
 
 

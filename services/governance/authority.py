@@ -180,6 +180,7 @@ class AuthorityServicer(
             connector_identity=identity,
             sandbox=place.sandbox,
             sandbox_resets=place.sandbox_resets,
+            sandbox_reset_time=place.sandbox_reset_time if place.sandbox_resets else None,
         )
 
     async def _permitted(

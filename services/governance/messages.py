@@ -34,7 +34,9 @@ def data_source(row: asyncpg.Record) -> governance_pb2.DataSource:
     message = governance_pb2.DataSource()
     json_format.ParseDict(row["body"], message, ignore_unknown_fields=True)
     message.create_time.FromDatetime(row["create_time"])
-    message.sandbox_resets = row.get("resets") or 0
+    if row.get("resets"):
+        message.sandbox_resets = row["resets"]
+        message.sandbox_reset_time.FromDatetime(row["reset_time"])
     return message
 
 

@@ -6,13 +6,13 @@ partner confirmed its receipt is made again.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from dsr.authority.v1 import authority_pb2
 from dsr.connector.v1 import connector_pb2
 from dsr.v1.error_reason_pb2 import ERROR_REASON_METHOD_UNKNOWN
 
-from dsrkit import log
+from dsrkit import clock, log
 from dsrkit.db import partner_transaction
 from dsrkit.errors import DsrError
 from dsrkit.parts import Part
@@ -74,7 +74,8 @@ class Returns:
             await self._authority.report_return(report)
             return
         facts = {"termination": order.termination, "formats": []}
-        request = ordered(partner, digest, ACTOR, order.time_zone, [source.name], facts)
+        now = await self._tools.clocks.now(partner)
+        request = ordered(partner, digest, ACTOR, order.time_zone, [source.name], facts, now)
         await begin(self._tools.parts, request, Dossier())
 
     async def _report(self, order: authority_pb2.ReturnOrder, request: Request) -> None:
@@ -129,7 +130,7 @@ class Whole:
         def build(parts: Sequence[Part]) -> Iterator[bytes]:
             return whole.build(facts, parts)
 
-        expires = datetime.now(UTC) + LIFETIME
+        expires = clock.now() + LIFETIME
         return await write_bundle(self._tools, task, told.partner, f"return-{request.id}.zip", expires, build)
 
     async def _told(self, request: Request, task: Task) -> authority_pb2.IssueReturnGrantResponse | None:

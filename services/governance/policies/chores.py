@@ -14,10 +14,11 @@ SECONDS = 5.0
 
 async def follow(tools: Tools) -> None:
     """Chore: partners that were not told yet, new ones too; and those whose time to answer is over."""
-    store, now = tools.store, tools.clock()
+    store = tools.store
     async with sweeper_transaction(store.pool, SCHEMA) as connection:
-        partners = [row["partner"] for row in await store.rows(connection, "policies.behind", now)]
+        partners = [row["partner"] for row in await store.rows(connection, "policies.behind", tools.clock())]
     for partner in partners:
+        now = await tools.now(partner)
         async with partner_transaction(store.pool, partner) as connection:
             await store.need(connection, "lock_partner", "resource")
             await _tell(store, connection, partner, now)

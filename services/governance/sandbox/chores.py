@@ -6,6 +6,7 @@ from dsrkit.db import partner_transaction, sweeper_transaction
 from services.governance.backups import chores as backups
 from services.governance.breach import clock as breach
 from services.governance.notifications import deadlines
+from services.governance.recipients import chores as recipients
 from services.governance.records import chores as records
 from services.governance.retention import schedule as retention
 from services.governance.sandbox.domain import GOVERNANCE
@@ -21,6 +22,7 @@ _BY_THE_HOUR = (
     backups.purge,
     records.purge,
     deadlines.purge,
+    recipients.announce,
 )
 """Everything that asks for a partner's own time."""
 

@@ -42,4 +42,7 @@ def leap(wanted: Timestamp, real: datetime, ahead: timedelta) -> timedelta:
 
 def mark(source: governance_pb2.DataSource) -> Sandbox | None:
     """What a grant for this source carries."""
-    return Sandbox(resets=source.sandbox_resets) if source.sandbox else None
+    if not source.sandbox:
+        return None
+    reset = source.sandbox_reset_time if source.HasField("sandbox_reset_time") else None
+    return Sandbox(resets=source.sandbox_resets, reset_time=reset)

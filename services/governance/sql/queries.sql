@@ -14,10 +14,10 @@ SELECT partner FROM partner
 INSERT INTO data_source (partner, name, body) VALUES (dsr.current_partner(), $1, $2) ON CONFLICT DO NOTHING RETURNING *
 
 -- name: data_source
-SELECT data_source.*, (SELECT resets FROM sandbox) AS resets FROM data_source WHERE name = $1
+SELECT data_source.*, resets, reset_time FROM data_source LEFT JOIN sandbox USING (partner) WHERE name = $1
 
 -- name: data_sources
-SELECT data_source.*, (SELECT resets FROM sandbox) AS resets FROM data_source WHERE name > $1 ORDER BY name LIMIT $2
+SELECT data_source.*, resets, reset_time FROM data_source LEFT JOIN sandbox USING (partner) WHERE name > $1 ORDER BY name LIMIT $2
 
 -- name: lock_partner
 SELECT 1 FROM partner FOR UPDATE

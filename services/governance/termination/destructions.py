@@ -89,6 +89,7 @@ class DestructionRpcs(AuthorityServiceServicer):
             connector_identity=source.connector_identity if source.HasField("connector_identity") else None,
             sandbox=source.sandbox,
             sandbox_resets=source.sandbox_resets,
+            sandbox_reset_time=source.sandbox_reset_time if source.sandbox_resets else None,
         )
 
     async def ReportDestruction(

@@ -2,7 +2,6 @@
 
 import io
 import json
-import uuid
 import zipfile
 from typing import Any
 
@@ -19,14 +18,8 @@ from dsrkit.watermark import WATERMARK
 from services.governance.notifications.words import letter
 from tests.integration.sandbox.conftest import Setting
 from tests.support.memory import MemoryBackend
-from tests.support.sandbox import backend, connect, create_partner, create_source, serve, stub
+from tests.support.sandbox import backend, connect, create_partner, create_source, reset, serve, stub
 from tests.support.services import CRM, DUBLIN, PARTNER, World, reason_of
-
-
-async def reset(world: World, partner: str = sandbox.PARTNER) -> sandbox_pb2.Sandbox:
-    message = sandbox_pb2.ResetSandboxRequest(parent=partner, request_id=str(uuid.uuid4()))
-    answer: sandbox_pb2.Sandbox = await stub(world).ResetSandbox(message, metadata=world.metadata("adam", "ROLE_ADMIN"))
-    return answer
 
 
 @pytest.mark.policy("P1", "a sandbox gets sandboxes as data sources only, and nobody else gets one")

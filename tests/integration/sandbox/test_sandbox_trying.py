@@ -2,28 +2,61 @@
 
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from dsr.v1 import breach_pb2, notifications_pb2, request_pb2, sandbox_pb2, subject_pb2, termination_pb2
+from dsr.v1 import (
+    breach_pb2,
+    erasure_pb2,
+    notifications_pb2,
+    policy_pb2,
+    request_pb2,
+    retention_pb2,
+    subject_pb2,
+    termination_pb2,
+)
+from dsr.v1.correction_pb2 import CorrectionRequest
 from dsr.v1.erasure_pb2 import ErasureRequest
-from dsr.v1.error_reason_pb2 import ErrorReason
 from dsr.v1.notifications_pb2_grpc import NotificationServiceStub
+from dsr.v1.sandbox_pb2 import Sandbox
 
 from connectors.sandbox import faults
-from connectors.sandbox.seed import DOMAIN, TRIGGERS
+from connectors.sandbox.seed import DOMAIN, PEOPLE, TRIGGERS
 from connectors.sandbox.table import as_markdown
 from deploy.local import sandbox
+from services.governance.policies.domain import ANSWER_TIME
 from services.governance.sandbox.domain import FARTHEST, leap
 from tests.integration.sandbox.conftest import Setting
-from tests.support.sandbox import backend, connect, create_partner, serve, stub
-from tests.support.services import PARTNER, World, eventually, reason_of, state
+from tests.support.policies import appoint_officers, propose, publish
+from tests.support.policies import stub as policies
+from tests.support.sandbox import (
+    advance,
+    approve_amendment,
+    backend,
+    clock,
+    connect,
+    create_partner,
+    create_rule,
+    rectify,
+    reset,
+    serve,
+    sweep,
+    until_amended,
+    until_swept,
+)
+from tests.support.services import PARTNER, World, eventually, reason_number, reason_of, state
 
 ROWS = [(who, right) for who, told in TRIGGERS.items() for right in told["outcomes"]]
+REQUESTS = [row for row in ROWS if row[1] in ("access", "erasure")]
+CORRECTIONS = [row for row in ROWS if row[1] == "correction"]
+SWEPT = [row[0] for row in ROWS if row[1] == "sweep"]
+A = CorrectionRequest.Amendment
+S = retention_pb2.RetentionSweep
+G = policy_pb2.PolicyAgreement
 
 
 @dataclass
@@ -31,7 +64,8 @@ class Desk:
     """A sandbox without grace, and a request about everybody."""
 
     world: World
-    names: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    names: Mapping[tuple[str, str], str]
+    rule: str
 
 
 @pytest.fixture(scope="module")
@@ -43,15 +77,18 @@ async def desk(setting: Setting) -> AsyncIterator[Desk]:
         async with serve(world, source, backend(world, source), [source]) as address:
             await connect(world, address)
             # All at once: they wait beside each other.
-            names = {row: (await create(world, *row)).name for row in ROWS}
-            yield Desk(world, names)
+            names = {row: (await create(world, *row)).name for row in [*REQUESTS, *CORRECTIONS]}
+            yield Desk(world, names, (await create_rule(world)).name)
 
 
 async def create(world: World, who: str, right: str) -> Any:
-    return await world.create(right, identities=[("email", f"{who}@{DOMAIN}")])
+    address = f"{who}@{DOMAIN}"
+    if right == "correction":
+        return await rectify(world, address)
+    return await world.create(right, identities=[("email", address)])
 
 
-@pytest.mark.parametrize(("who", "right"), ROWS)
+@pytest.mark.parametrize(("who", "right"), REQUESTS)
 async def test_a_request_comes_to_what_the_table_says(desk: Desk, who: str, right: str) -> None:
     world, name, wanted = desk.world, desk.names[who, right], TRIGGERS[who]["outcomes"][right]
     if right == "erasure":
@@ -80,6 +117,42 @@ async def test_a_request_comes_to_what_the_table_says(desk: Desk, who: str, righ
             assert sum(getattr(o, count) for o in done.report.outcomes) == wanted[count]
 
 
+@pytest.mark.parametrize(("who", "right"), CORRECTIONS)
+async def test_a_correction_comes_to_what_the_table_says(desk: Desk, who: str, right: str) -> None:
+    name, wanted = desk.names[who, right], TRIGGERS[who]["outcomes"][right]["obstacle"]
+    shown = await until_amended(desk.world, name, A.STATE_PREVIEWED, A.STATE_BY_HAND)
+    if shown.state == A.STATE_PREVIEWED:
+        await approve_amendment(desk.world, name, shown)
+        shown = await until_amended(desk.world, name, A.STATE_AMENDED, A.STATE_BY_HAND)
+    assert A.Obstacle.Name(shown.obstacle) == f"OBSTACLE_{wanted}"
+
+
+async def test_a_correction_is_set_and_one_that_does_not_fit_is_not(desk: Desk) -> None:
+    who = f"eve@{DOMAIN}"
+    good, bad = await rectify(desk.world, who), await rectify(desk.world, who, "In May", "birth_date")
+    shown = await until_amended(desk.world, good.name, A.STATE_PREVIEWED)
+    await approve_amendment(desk.world, good.name, shown)
+    await until_amended(desk.world, good.name, A.STATE_AMENDED)
+    assert (await until_amended(desk.world, bad.name, A.STATE_BY_HAND)).obstacle == A.OBSTACLE_VALUE_UNFIT
+
+
+async def test_a_sweep_comes_to_what_the_table_says(desk: Desk) -> None:
+    world, listed = desk.world, erasure_pb2.ListErasureRequestsRequest(parent=f"partners/{desk.world.partner_id}")
+    found = await sweep(world, desk.rule)
+    assert found.people == len(SWEPT)
+    assert found.unknown > 0
+    message = retention_pb2.ApproveRetentionSweepRequest(name=found.name, request_id=str(uuid.uuid4()))
+    await world.retention.ApproveRetentionSweep(message, metadata=world.metadata("manager-2", "ROLE_APPROVER"))
+    await until_swept(world, found.name, S.STATE_COMPLETED)
+    page = await world.stub("erasure").ListErasureRequests(listed, metadata=world.metadata())
+    requests = [await world.get("erasure", request.name) for request in page.erasure_requests]
+    states = [state(await world.until("erasure", r.name)) for r in requests if r.sweep == found.name]
+    assert sorted(states) == sorted(TRIGGERS[who]["outcomes"]["sweep"]["state"] for who in SWEPT)
+    copies = [await create(world, who, "access") for who in SWEPT]
+    left = [(await world.until("access", copy.name)).bundle.collections for copy in copies]
+    assert [bool(sum(c.records for c in collections)) for collections in left] == [False, True]
+
+
 def test_the_document_has_the_table() -> None:
     document = Path(__file__).parents[3] / "docs" / "sandbox.md"
     assert as_markdown() in document.read_text(), "put in what `python -m connectors.sandbox.table` prints"
@@ -95,25 +168,6 @@ async def test_what_the_law_refuses_is_refused_in_a_sandbox_too(desk: Desk) -> N
 
 
 DAY = timedelta(days=1)
-
-
-async def clock(world: World) -> sandbox_pb2.Sandbox:
-    message = sandbox_pb2.GetSandboxRequest(parent=f"partners/{world.partner_id}")
-    found: sandbox_pb2.Sandbox = await stub(world).GetSandbox(message, metadata=world.metadata("r", "ROLE_READER"))
-    return found
-
-
-async def advance(world: World, to: datetime, partner: str = sandbox.PARTNER) -> None:
-    """Until every service has followed."""
-    message = sandbox_pb2.AdvanceSandboxClockRequest(parent=partner, request_id=str(uuid.uuid4()))
-    message.time.FromDatetime(to)
-    told = await stub(world).AdvanceSandboxClock(message, metadata=world.metadata("adam", "ROLE_ADMIN"))
-    assert abs(told.time.ToDatetime(UTC) - to) < timedelta(seconds=5)
-
-    async def settled() -> bool:
-        return (await clock(world)).settled
-
-    await eventually(settled)
 
 
 async def notices(world: World, kind: str) -> list[Any]:
@@ -187,14 +241,56 @@ async def test_what_a_sandbox_orders_while_it_is_ahead_does_not_wait(setting: Se
     async def asked() -> bool:
         request = breach_pb2.GetBreachRequest(name=made.name)
         found = await world.breaches.GetBreach(request, metadata=world.metadata("adam", "ROLE_ADMIN"))
-        return {one.reason for one in found.subject_counts} == {ErrorReason.ERROR_REASON_METHOD_UNKNOWN}
+        return [one.certainty for one in found.subject_counts] == [breach_pb2.Breach.SubjectCount.CERTAINTY_EXACT]
 
     await eventually(asked)
 
 
+@pytest.mark.policy("P6", "in a sandbox people become unused as its time goes on, and by nothing else")
+async def test_people_become_unused_as_time_goes_on(setting: Setting) -> None:
+    world = setting.world
+    rule = (await create_rule(world)).name
+    await reset(world)
+    first = await sweep(world, rule)
+    assert first.people == len(SWEPT)  # as seeded by the sandbox's time, though that is ahead
+    await advance(world, (await clock(world)).time.ToDatetime(UTC) + 215 * DAY)
+    cancel = retention_pb2.CancelRetentionSweepRequest(name=first.name, request_id=str(uuid.uuid4()))
+    await world.retention.CancelRetentionSweep(cancel, metadata=world.metadata("adam", "ROLE_ADMIN"))
+    second = await sweep(world, rule)
+    assert (second.people, second.unknown) == (len(SWEPT) + len(PEOPLE), first.unknown)
+
+
+@pytest.mark.policy("P17", "a sandbox is told of a version, and its time to answer ends, by its own time")
+async def test_a_policy_version_is_due_by_the_sandboxs_time(setting: Setting) -> None:
+    worlds = [setting.world, setting.live]
+    await appoint_officers(setting.live)
+    await publish(setting.live, await propose(setting.live, effective=datetime.now(UTC) + FARTHEST))
+
+    async def states() -> list[int]:
+        pages = [
+            await policies(world).ListPolicyAgreements(
+                policy_pb2.ListPolicyAgreementsRequest(parent=f"partners/{world.partner_id}"),
+                metadata=world.metadata("r", "ROLE_READER"),
+            )
+            for world in worlds
+        ]
+        found = [agreement for page in pages for agreement in page.policy_agreements]
+        return [a.state for a in found if a.HasField("notice_time")]
+
+    async def both_told() -> bool:
+        return await states() == [G.STATE_OPEN, G.STATE_OPEN]
+
+    async def one_too_late() -> bool:
+        return await states() == [G.STATE_UNANSWERED, G.STATE_OPEN]
+
+    await eventually(both_told)
+    await advance(setting.world, (await clock(setting.world)).time.ToDatetime(UTC) + ANSWER_TIME + DAY)
+    await eventually(one_too_late)
+
+
 def test_a_leap_counts_from_the_real_time() -> None:
     real = datetime(2026, 3, 1, tzinfo=UTC)
-    wanted = sandbox_pb2.Sandbox().time
+    wanted = Sandbox().time
     wanted.FromDatetime(real + 9 * DAY)
     assert leap(wanted, real, 3 * DAY) == 9 * DAY
 
@@ -205,15 +301,20 @@ async def test_a_sandbox_that_is_ahead_can_be_ended(setting: Setting) -> None:
     ahead = (await clock(world)).time.ToDatetime(UTC) + DAY
     await advance(world, ahead)
     admin, terminations = world.metadata("adam", "ROLE_ADMIN"), world.terminations
+    await world.until("access", (await create(world, "anchored", "access")).name)
     message = termination_pb2.CreateTerminationRequest(parent=sandbox.PARTNER, request_id=str(uuid.uuid4()))
     name = (await terminations.CreateTermination(message, metadata=admin)).name
-    package = termination_pb2.Termination.Package(label="none", sha256="0" * 64)
-    returned = await terminations.RecordReturn(
-        termination_pb2.RecordReturnRequest(
-            name=name, source=sandbox.SHOP, packages=[package], request_id=str(uuid.uuid4())
-        ),
-        metadata=world.operator(),
-    )
+
+    async def get() -> termination_pb2.Termination:
+        message = termination_pb2.GetTerminationRequest(name=name)
+        found: termination_pb2.Termination = await terminations.GetTermination(message, metadata=admin)
+        return found
+
+    async def given_back() -> bool:
+        return bool((await get()).items[0].packages)
+
+    await eventually(given_back)
+    returned = await get()
     confirmed = await terminations.ConfirmReceipt(
         termination_pb2.ConfirmReceiptRequest(
             name=name, manifest_digest=returned.manifest_digest, request_id=str(uuid.uuid4())
@@ -223,7 +324,8 @@ async def test_a_sandbox_that_is_ahead_can_be_ended(setting: Setting) -> None:
     await advance(world, confirmed.effective_time.ToDatetime(UTC) + timedelta(seconds=1))
 
     async def emptied() -> bool:
-        message = termination_pb2.GetTerminationRequest(name=name)
-        return len((await terminations.GetTermination(message, metadata=admin)).emptied_services) == 3
+        found = await get()
+        return len(found.emptied_services) == 3 and found.items[0].destroy_failure == reason_number(blocked)
 
+    blocked = TRIGGERS["anchored"]["outcomes"]["termination"]["waits"]
     await eventually(emptied)

@@ -281,6 +281,7 @@ class DataSource(_message.Message):
     CONNECTOR_IDENTITY_FIELD_NUMBER: _builtins.int
     SANDBOX_FIELD_NUMBER: _builtins.int
     SANDBOX_RESETS_FIELD_NUMBER: _builtins.int
+    SANDBOX_RESET_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Required. `partners/{partner}/dataSources/{source}`; ids as for partners."""
     display_name: _builtins.str
@@ -309,6 +310,10 @@ class DataSource(_message.Message):
         one of the operator's own, known by the operator's certificates.
         """
 
+    @_builtins.property
+    def sandbox_reset_time(self) -> _timestamp_pb2.Timestamp:
+        """Output only. Of a sandbox: when it was reset last, by its own time."""
+
     def __init__(
         self,
         *,
@@ -321,10 +326,11 @@ class DataSource(_message.Message):
         connector_identity: Global___ConnectorIdentity | None = ...,
         sandbox: _builtins.bool = ...,
         sandbox_resets: _builtins.int = ...,
+        sandbox_reset_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["connector_identity", b"connector_identity", "create_time", b"create_time", "location", b"location"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["connector_identity", b"connector_identity", "create_time", b"create_time", "location", b"location", "sandbox_reset_time", b"sandbox_reset_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connector_address", b"connector_address", "connector_identity", b"connector_identity", "create_time", b"create_time", "custody", b"custody", "display_name", b"display_name", "location", b"location", "name", b"name", "sandbox", b"sandbox", "sandbox_resets", b"sandbox_resets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connector_address", b"connector_address", "connector_identity", b"connector_identity", "create_time", b"create_time", "custody", b"custody", "display_name", b"display_name", "location", b"location", "name", b"name", "sandbox", b"sandbox", "sandbox_reset_time", b"sandbox_reset_time", "sandbox_resets", b"sandbox_resets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

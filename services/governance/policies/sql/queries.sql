@@ -35,12 +35,14 @@ VALUES (dsr.current_partner(), $1, $2, $3, $4, $5, $4)
 ON CONFLICT (partner, version) DO UPDATE SET state = $2, answerer = $5, answer_time = $4
 
 -- name: behind
--- Partners that have not been told of a version that concerns them, or whose time to answer is over.
+-- Partners that have not been told of a version that concerns them, or whose time to answer is over. A sandbox goes by its own
+-- time.
 SELECT DISTINCT p.partner
-FROM partner AS p CROSS JOIN policy_version AS v LEFT JOIN policy_agreement AS a ON (a.partner, a.version) = (p.partner, v.version)
+FROM (SELECT partner, $1::timestamptz + coalesce(ahead, '0') AS now FROM partner LEFT JOIN sandbox USING (partner)) AS p
+CROSS JOIN policy_version AS v LEFT JOIN policy_agreement AS a ON (a.partner, a.version) = (p.partner, v.version)
 WHERE v.state = 'PUBLISHED' AND v.version >= (
-    SELECT coalesce(max(version), 0) FROM policy_version WHERE state = 'PUBLISHED' AND effective_time <= $1)
-  AND (a.version IS NULL OR (a.state = 'OPEN' AND a.answer_deadline <= $1))
+    SELECT coalesce(max(version), 0) FROM policy_version WHERE state = 'PUBLISHED' AND effective_time <= p.now)
+  AND (a.version IS NULL OR (a.state = 'OPEN' AND a.answer_deadline <= p.now))
 LIMIT 1000
 
 -- name: untold

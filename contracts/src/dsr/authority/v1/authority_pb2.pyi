@@ -439,6 +439,7 @@ class IssueGrantResponse(_message.Message):
     CONNECTOR_IDENTITY_FIELD_NUMBER: _builtins.int
     SANDBOX_FIELD_NUMBER: _builtins.int
     SANDBOX_RESETS_FIELD_NUMBER: _builtins.int
+    SANDBOX_RESET_TIME_FIELD_NUMBER: _builtins.int
     connector_address: _builtins.str
     """Where to take it. Empty: nowhere, for a second person has to confirm the connector first."""
     sandbox: _builtins.bool
@@ -453,6 +454,10 @@ class IssueGrantResponse(_message.Message):
     def connector_identity(self) -> _governance_pb2.ConnectorIdentity:
         """By what the connector is known; absent: by the operator's own certificates."""
 
+    @_builtins.property
+    def sandbox_reset_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was reset last, as DataSource says."""
+
     def __init__(
         self,
         *,
@@ -461,10 +466,11 @@ class IssueGrantResponse(_message.Message):
         connector_identity: _governance_pb2.ConnectorIdentity | None = ...,
         sandbox: _builtins.bool = ...,
         sandbox_resets: _builtins.int = ...,
+        sandbox_reset_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["connector_identity", b"connector_identity", "grant", b"grant"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["connector_identity", b"connector_identity", "grant", b"grant", "sandbox_reset_time", b"sandbox_reset_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connector_address", b"connector_address", "connector_identity", b"connector_identity", "grant", b"grant", "sandbox", b"sandbox", "sandbox_resets", b"sandbox_resets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connector_address", b"connector_address", "connector_identity", b"connector_identity", "grant", b"grant", "sandbox", b"sandbox", "sandbox_reset_time", b"sandbox_reset_time", "sandbox_resets", b"sandbox_resets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -190,18 +190,24 @@ class Sandbox(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RESETS_FIELD_NUMBER: _builtins.int
+    RESET_TIME_FIELD_NUMBER: _builtins.int
     resets: _builtins.int
     """How often the sandbox was reset. A connector whose data were filled in under a lower number begins anew from its seed
     before it does anything else.
     """
+    @_builtins.property
+    def reset_time(self) -> _timestamp_pb2.Timestamp:
+        """The sandbox's time when it was reset last: the seed is as if made then. Absent: never reset."""
+
     def __init__(
         self,
         *,
         resets: _builtins.int = ...,
+        reset_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reset_time", b"reset_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["resets", b"resets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reset_time", b"reset_time", "resets", b"resets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
