@@ -5,7 +5,6 @@ import dataclasses
 import shutil
 import subprocess
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,13 @@ from dsrkit.requests.runtime import Config as RightConfig
 from gateway.config import Config as GatewayConfig
 from services.governance.config import Config as GovernanceConfig
 from tests.cluster.world import World
+from tests.unit.deploy.rendered import RIGHTS, containers, labels, matches, of, pod, ports, workloads
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import kubernetes_validate  # type: ignore[import-untyped]
 
 NAMES = ("dev", "production", "production/migration")
-RIGHTS = ("access", "portability", "erasure")
 CONFIGS: dict[str, Any] = {
     **{f"services.{name}": RightConfig for name in RIGHTS},
     "services.governance": GovernanceConfig,
@@ -43,40 +42,6 @@ def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
 @pytest.fixture(scope="module")
 def dev() -> list[Manifest]:
     return render(OVERLAYS / "dev")
-
-
-def of(manifests: list[Manifest], *kinds: str) -> Iterator[Manifest]:
-    return (manifest for manifest in manifests if manifest["kind"] in kinds)
-
-
-def workloads(manifests: list[Manifest]) -> list[Manifest]:
-    return list(of(manifests, "Deployment", "StatefulSet", "Job"))
-
-
-def pod(workload: Manifest) -> dict[str, Any]:
-    spec: dict[str, Any] = workload["spec"]["template"]["spec"]
-    return spec
-
-
-def containers(workload: Manifest) -> list[dict[str, Any]]:
-    return [*pod(workload).get("initContainers", []), *pod(workload)["containers"]]
-
-
-def labels(workload: Manifest) -> dict[str, str]:
-    found: dict[str, str] = workload["spec"]["template"]["metadata"]["labels"]
-    return found
-
-
-def matches(selector: dict[str, Any], found: dict[str, str]) -> bool:
-    expressions = selector.get("matchExpressions", [])
-    assert all(one["operator"] == "In" for one in expressions)
-    return selector.get("matchLabels", {}).items() <= found.items() and all(
-        found.get(one["key"]) in one["values"] for one in expressions
-    )
-
-
-def ports(workload: Manifest) -> dict[str, int]:
-    return {port["name"]: port["containerPort"] for one in containers(workload) for port in one.get("ports", [])}
 
 
 @pytest.mark.long
@@ -257,54 +222,6 @@ def test_certificates_say_who_each_process_is() -> None:
         assert certificate["uris"] == [f"urn:dsr:service:{name}"]
         assert certificate["dnsNames"] == [name]
         assert certificate["issuerRef"]["name"] == "platform"
-
-
-def edges(manifests: list[Manifest]) -> set[tuple[str, str, int]]:
-    """Who may call whom inside the namespace: what both the one's egress and the other's ingress allow."""
-    policies = list(of(manifests, "NetworkPolicy"))
-    found = set()
-    for source in workloads(manifests):
-        for target in workloads(manifests):
-            for port in ports(target).values():
-                if _allowed(policies, source, target, port, "egress", "to") and _allowed(
-                    policies, target, source, port, "ingress", "from"
-                ):
-                    found.add((source["metadata"]["name"], target["metadata"]["name"], port))
-    return found
-
-
-def _allowed(
-    policies: list[Manifest], subject: Manifest, other: Manifest, port: int, direction: str, side: str
-) -> bool:
-    for policy in policies:
-        if not matches(policy["spec"]["podSelector"], labels(subject)):
-            continue
-        for rule in policy["spec"].get(direction, []):
-            peers = rule.get(side, [{"podSelector": {}}])
-            near = any(
-                "podSelector" in p and "namespaceSelector" not in p and matches(p["podSelector"], labels(other))
-                for p in peers
-            )
-            if near and port in {p["port"] for p in rule["ports"]}:
-                return True
-    return False
-
-
-@pytest.mark.policy("P16", "pods reach whom they are declared to reach, and nobody else")
-def test_exactly_the_declared_edges(dev: list[Manifest]) -> None:
-    declared = {("edge", "gateway-api", 8080)}
-    at = {"governance-api": 7000, "access-api": 7001, "portability-api": 7002, "erasure-api": 7003}
-    declared |= {(caller, called, port) for caller in ("edge", "gateway-api") for called, port in at.items()}
-    for right in RIGHTS:
-        declared |= {(f"{right}-{role}", "governance-api", 7000) for role in ("api", "worker")}
-        declared |= {(f"{right}-worker", "connectors", 7300)}
-        declared |= {(f"{right}-{role}", "postgres", 5432) for role in ("api", "worker")}
-    declared |= {(f"governance-{role}", "postgres", 5432) for role in ("api", "worker")}
-    declared |= {(name, "postgres", 5432) for name in ("connectors", "migration")}
-    # Ingress to the edge is open to all, pods too: it is the door.
-    assert {edge for edge in edges(dev) if edge[1] != "edge"} == declared
-    (deny,) = [p for p in of(dev, "NetworkPolicy") if p["metadata"]["name"] == "default-deny"]
-    assert deny["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
 def test_the_three_rights_are_alike() -> None:
