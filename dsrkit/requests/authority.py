@@ -206,10 +206,15 @@ class Authority:
         return (await self._call(call)).orders
 
     async def amendment_grant(
-        self, order: pb.AmendmentOrder, flags: Sequence[pb.DeclaredFlag]
+        self, order: pb.AmendmentOrder, flags: Sequence[pb.DeclaredFlag], names: Sequence[Identity]
     ) -> pb.IssueAmendmentGrantResponse:
-        """What is to be set for a task; each is a new attempt. STATE_CONFLICT when there is nothing to do."""
-        message = pb.IssueAmendmentGrantRequest(request=order.request, source=order.source, flags=flags)
+        """What is to be set for a task; each is a new attempt. STATE_CONFLICT when there is nothing to do.
+
+        Without names of the person: where and for whom; with them a grant.
+        """
+        message = pb.IssueAmendmentGrantRequest(
+            request=order.request, source=order.source, flags=flags, identities=names
+        )
         return await self._call(self._stub.IssueAmendmentGrant(message, timeout=TIMEOUT, metadata=self._metadata()))
 
     async def report_amendment(self, message: pb.ReportAmendmentRequest) -> None:

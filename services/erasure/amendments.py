@@ -75,22 +75,22 @@ class Amendments:
         await self._authority.report_amendment(report)
 
     async def _work(self, order: authority_pb2.AmendmentOrder, report: authority_pb2.ReportAmendmentRequest) -> None:
-        told = await self._authority.amendment_grant(order, [])
+        told = await self._authority.amendment_grant(order, [], [])
         report.attempt = told.attempt
+        reference = order.request.rpartition("/")[2]
         connector = Connector.of(order.source, told.data_source)
         described = await self._connectors.describe(connector)
-        if connector_pb2.CAPABILITY_AMEND not in described.capabilities:
-            raise _Obstacle(_O.OBSTACLE_NOT_CAPABLE)
-        flags = {(c.name, flag.name): flag for c in described.collections for flag in c.flags}
+        capable = connector_pb2.CAPABILITY_AMEND in described.capabilities
+        flags = {(c.name, flag.name): flag for c in described.collections for flag in c.flags} if capable else {}
+        names = await self._resolved(told, reference) if capable else list(told.identities)
         told = await self._authority.amendment_grant(
             order,
             [authority_pb2.DeclaredFlag(collection=c, flag=n, field=f.field) for (c, n), f in flags.items()],
+            names,
         )
         report.attempt = told.attempt
-        if not told.HasField("grant"):
+        if not capable or not told.HasField("grant"):
             raise _Obstacle(_O.OBSTACLE_NOT_CAPABLE)
-        reference = order.request.rpartition("/")[2]
-        names = await self._resolved(told, reference)
         subject = connector_pb2.Subject(subject_ref=reference, identities=names)
         found = _one_person(await self._connectors.locate(connector, subject, with_anchors=False))
         person = await self._person(order.request, names, found)

@@ -100,9 +100,10 @@ def amended(amendments: Sequence[Amendment], flags: Mapping[tuple[str, str], con
             value = field.value if field.HasField("value") else None
             wrong = field.current_value if field.HasField("current_value") else None
             found[field.field] = partial(_is, value) if wrong is None else partial(_is_not, wrong, value)
-        for name in amendment.set_flags:
-            flag = flags[amendment.collection, name]
-            found[flag.field] = partial(_is, _constant(flag.set_value))
+        for names, cleared in ((amendment.set_flags, False), (amendment.clear_flags, True)):
+            for name in names:
+                flag = flags[amendment.collection, name]
+                found[flag.field] = partial(_is, _constant(flag.clear_value if cleared else flag.set_value))
     return rules
 
 

@@ -90,7 +90,7 @@ async def open_service(config: Config, clock: Clock = real_clock) -> AsyncIterat
             return of_tasks(await store.tasks.watch(), list(durable))
 
         async def corrections() -> Mapping[Metric, Values]:
-            return of_requests(await store.watch("corrections.watch"), ["OPEN"])
+            return of_requests(await store.watch("corrections.watch"), ["OPEN", "LIFTING"])
 
         serves, works = config.role in ("api", "all"), config.role in ("worker", "all")
         registrations: list[Callable[[grpc.aio.Server], None]] = [

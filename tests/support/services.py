@@ -60,7 +60,8 @@ DUBLIN = governance_pb2.Location(provider="Amazon Web Services", site="Dublin", 
 LEEDS = governance_pb2.Location(provider="Brightbox", site="Leeds", country="GB")
 # Often enough that nobody waits for long; oftener, asking is most of what services at rest do. Records are awaited by
 # every test that ends.
-erasure.SWEEP_SECONDS = erasure.ORDER_SECONDS = portability.ORDER_SECONDS = access.COUNT_SECONDS = 1.0
+erasure.ORDER_SECONDS = 0.3
+erasure.SWEEP_SECONDS = portability.ORDER_SECONDS = access.COUNT_SECONDS = 1.0
 runtime.TERMINATION_SECONDS = policies.SECONDS = 1.0
 recording.INTERVAL = 0.05
 _MODULES = {"access": access, "portability": portability, "erasure": erasure}

@@ -20,11 +20,17 @@ _STOPS = frozenset({_EFFECT.CONSEQUENCE_STOPS, _EFFECT.CONSEQUENCE_STOPS_UNLESS_
 
 
 def wanted(
-    request: pb.CorrectionRequest, source: str, mapped: Collection[str], declared: Collection[Flag]
+    request: pb.CorrectionRequest,
+    source: str,
+    mapped: Collection[str],
+    declared: Collection[Flag],
+    *,
+    clears: bool = False,
 ) -> list[Amendment]:
     """What is to be set at a source: the changes of a rectification, else those of its declared flags that are meant.
 
-    `mapped`: the source's collections in the data map. `declared`: (collection, flag) as the connector says.
+    `mapped`: the source's collections in the data map. `declared`: (collection, flag) as the connector says. `clears`:
+    the flags are to be cleared, by the value that the source's declaration has for that.
     """
     found: dict[str, Amendment] = {}
     if request.kind == _KIND.KIND_RECTIFICATION:
@@ -36,7 +42,8 @@ def wanted(
                 found.setdefault(change.collection, Amendment(collection=change.collection)).fields.append(value)
     for collection, flag in sorted(declared):
         if collection in mapped and (collection, flag) in _meant(request, source, mapped):
-            found.setdefault(collection, Amendment(collection=collection)).set_flags.append(flag)
+            amendment = found.setdefault(collection, Amendment(collection=collection))
+            (amendment.clear_flags if clears else amendment.set_flags).append(flag)
     return list(found.values())
 
 
@@ -52,13 +59,17 @@ def shown(amendments: Sequence[Amendment], declared: Mapping[Flag, str]) -> list
     return [
         {
             "collection": a.collection,
-            "fields": [f.field for f in a.fields] + [declared[a.collection, flag] for flag in a.set_flags],
-            "flags": list(a.set_flags),
+            "fields": [f.field for f in a.fields] + [declared[a.collection, flag] for flag in _flags(a)],
+            "flags": _flags(a),
             "amended": 0,
             "unchanged": 0,
         }
         for a in amendments
     ]
+
+
+def _flags(amendment: Amendment) -> list[str]:
+    return [*amendment.set_flags, *amendment.clear_flags]
 
 
 def counted(
@@ -74,10 +85,10 @@ def counted(
     ]
 
 
-def digest(request: str, source: str, changes: Sequence[Mapping[str, Any]], person: str, sealed: bytes) -> str:
+def digest(request: str, task: Mapping[str, Any], person: str, sealed: bytes) -> str:
     """What an approval covers. `person`: who was found. `sealed`: names given and values, as they are stored."""
-    values = hashlib.sha256(sealed).hexdigest()
-    body = {"request": request, "source": source, "changes": list(changes), "person": person, "sealed": values}
+    body = {name: task[name] for name in ("source", "clears", "changes", "holds")}
+    body |= {"request": request, "person": person, "sealed": hashlib.sha256(sealed).hexdigest()}
     return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

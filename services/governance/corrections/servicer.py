@@ -21,9 +21,9 @@ from dsrkit.vault import KeyGone
 from services.governance import messages
 from services.governance.corrections import domain, view
 from services.governance.corrections.closing import complete_task, end, tell
+from services.governance.corrections.lifting import check_unmarked, lift, release
 from services.governance.digests import hold_digests
 from services.governance.notifications import contacts
-from services.governance.notifications.outbox import notify
 from services.governance.tools import Tools, four_eyes, scope
 
 _OPENS = frozenset({"ROLE_REQUESTER"})
@@ -48,6 +48,7 @@ class CorrectionServicer(CorrectionServiceServicer):
         digests = await hold_digests(self._tools.vault, partner, [(i.type, i.value) for i in parsed.identities])
 
         async def make(connection: Connection, base: UUID) -> str:
+            await self._store.row(connection, "corrections.lock_restrictions")
             # The partner's row first: a restriction and an erasure's registration come one after the other.
             await self._store.need(connection, "lock_partner", "resource")
             zone = messages.partner(await self._store.need(connection, "partner", "resource")).time_zone
@@ -121,10 +122,11 @@ class CorrectionServicer(CorrectionServiceServicer):
             if row["state"] == "CANCELLED":
                 return
             _need(row, "OPEN")
-            await self._store.row(connection, "corrections.unrestrict", row["id"])
+            check_unmarked(row, await self._store.rows(connection, "corrections.tasks", row["id"]))
+            await release(self._tools, connection, row, now)
             await end(self._tools, connection, row["id"], request.name, "CANCELLED", now)
 
-        return await self._mutate(request, "CancelCorrectionRequest", change)
+        return await self._mutate(request, "CancelCorrectionRequest", change, ends_restriction=True)
 
     async def ExtendCorrectionRequestDeadline(
         self, request: pb.ExtendCorrectionRequestDeadlineRequest, context: Any
@@ -156,11 +158,15 @@ class CorrectionServicer(CorrectionServiceServicer):
                 raise invalid("source", "is not the data source of one of the request's tasks")
             if not 1 <= len(request.evidence.strip()) <= 200:
                 raise invalid("evidence", "must be a reference of 1 to 200 characters")
-            if tasks[request.source]["complete_time"] is not None:
+            task = tasks[request.source]
+            if task["complete_time"] is not None:
                 return
-            _need(row, "OPEN")
-            args = (request.name, request.source, request.evidence.strip(), current_caller().principal, now)
-            await complete_task(self._tools, connection, row, *args)
+            _need(row, "OPEN", "LIFTING")
+            if task["state"] == "WITHDRAWN":
+                text = "The restriction was lifted before this was done; it isn't to be done any more."
+                raise DsrError("STATE_CONFLICT", text, state="WITHDRAWN", allowed="a task that is open")
+            args = (request.name, request.evidence.strip(), current_caller().principal, now)
+            await complete_task(self._tools, connection, row, task, *args)
 
         return await self._mutate(request, "CompleteCorrectionTask", change)
 
@@ -173,7 +179,7 @@ class CorrectionServicer(CorrectionServiceServicer):
                 raise invalid("source", "is not the data source of one of the request's tasks")
             if task["state"] in ("APPROVED", "AMENDED") and task["plan_digest"] == request.plan_digest:
                 return
-            _need(row, "OPEN")
+            _need(row, "OPEN", "LIFTING")
             if task["state"] != "PREVIEWED" or task["complete_time"] is not None:
                 state = "done" if task["complete_time"] is not None else task["state"]
                 text = "There is no preview that waits for an approval."
@@ -182,9 +188,11 @@ class CorrectionServicer(CorrectionServiceServicer):
                 text = "The preview is another by now; read it and approve its digest."
                 raise DsrError("PLAN_STALE", text, current_plan_digest=task["plan_digest"])
             purpose = f"approve {request.name} {request.source} {request.plan_digest}"
-            await four_eyes(self._tools, connection, row["creator_actors"], purpose)
+            others = [*row["creator_actors"], *row["lifter_actors"]]
+            await four_eyes(self._tools, connection, others, purpose)
             kept = (task["changes"], request.plan_digest, current_caller().principal, now, 0, "", None)
-            await self._store.row(connection, "corrections.set_amendment", row["id"], request.source, "APPROVED", *kept)
+            key = (row["id"], request.source, task["clears"])
+            await self._store.row(connection, "corrections.set_amendment", *key, "APPROVED", *kept)
 
         return await self._mutate(request, "ApproveCorrectionTask", change)
 
@@ -199,15 +207,16 @@ class CorrectionServicer(CorrectionServiceServicer):
                 return
             if told < row["received_time"]:
                 raise invalid("subject_told_time", "must not be before the restriction was demanded")
-            await self._store.row(connection, "corrections.lift", row["id"], now, told)
-            await self._store.row(connection, "corrections.unrestrict", row["id"])
-            kind, state = "request.state_changed", "RESTRICTION_LIFTED"
-            await notify(self._store, connection, now, kind, request.name, state, state=state)
+            await lift(self._tools, connection, row, request.name, told, now)
 
-        return await self._mutate(request, "LiftRestriction", change)
+        return await self._mutate(request, "LiftRestriction", change, ends_restriction=True)
 
-    async def _mutate(self, request: Any, method: str, change: Change) -> pb.CorrectionRequest:
+    async def _mutate(
+        self, request: Any, method: str, change: Change, *, ends_restriction: bool = False
+    ) -> pb.CorrectionRequest:
         async def make(connection: Connection, base: UUID) -> str:
+            if ends_restriction:
+                await self._store.row(connection, "corrections.lock_restrictions")
             row = await self._store.need(connection, "corrections.lock", "resource", _id(request.name))
             now = self._tools.clock()
             await change(connection, row, now)
@@ -243,7 +252,8 @@ def _id(name: str) -> UUID:
     return messages.child_uuid(name, "correctionRequests", "resource")
 
 
-def _need(row: asyncpg.Record, state: str) -> None:
-    if row["state"] != state:
-        text = f"The request is {row['state']}; this needs {state}."
-        raise DsrError("STATE_CONFLICT", text, state=row["state"], allowed=state)
+def _need(row: asyncpg.Record, *states: str) -> None:
+    if row["state"] not in states:
+        allowed = " or ".join(states)
+        text = f"The request is {row['state']}; this needs {allowed}."
+        raise DsrError("STATE_CONFLICT", text, state=row["state"], allowed=allowed)

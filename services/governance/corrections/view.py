@@ -49,6 +49,7 @@ def message(
     if row["complete_time"]:
         found.complete_time.FromDatetime(row["complete_time"])
     if row["kind"] == "RESTRICTION":
+        found.restriction.lifter = row["lifter"]
         for field in ("effective_time", "lift_time", "subject_told_time"):
             if row[field]:
                 getattr(found.restriction, field).FromDatetime(row[field])
@@ -66,6 +67,7 @@ def _task(row: asyncpg.Record, due: Timestamp) -> pb.CorrectionRequest.Task:
         done=row["complete_time"] is not None,
         evidence=row["evidence"],
         completer=row["completer"],
+        clears=row["clears"],
     )
     if row["complete_time"]:
         task.complete_time.FromDatetime(row["complete_time"])
@@ -81,8 +83,10 @@ def _fill_amendment(message: pb.CorrectionRequest.Amendment, row: asyncpg.Record
             message.changes.add(**change)
     message.plan_digest, message.approver = row["plan_digest"], row["approver"]
     message.obstacle, message.field = row["obstacle"], row["field"]
-    if row["waiting"] and row["complete_time"] is None:
-        message.waiting_reason, message.waiting_source = reason_value(row["waiting"]), row["waiting_source"]
+    message.holds.extend(row["holds"])
+    if row["next_time"] and row["complete_time"] is None:
         message.next_attempt_time.FromDatetime(row["next_time"])
+        if row["waiting"]:
+            message.waiting_reason, message.waiting_source = reason_value(row["waiting"]), row["waiting_source"]
     if row["approve_time"]:
         message.approve_time.FromDatetime(row["approve_time"])

@@ -108,13 +108,12 @@ def test_counts_are_of_what_was_asked(told: Any, expected: Any) -> None:
 
 
 def test_every_part_of_a_preview_is_approved() -> None:
-    whole: list[Any] = ["r", "s", [{"collection": "c", "amended": 1}], "p", b"sealed"]
-    digests = {amendments.digest(*whole)}
-    for place, other in enumerate(("r2", "s2", [{"collection": "c", "amended": 2}], "p2", b"other")):
-        spoiled = list(whole)
-        spoiled[place] = other
-        digests.add(amendments.digest(*spoiled))
-    assert len(digests) == 6
+    task = {"source": "s", "clears": False, "changes": [{"collection": "c", "amended": 1}], "holds": ["h"]}
+    others = {"source": "s2", "clears": True, "changes": [{"collection": "c", "amended": 2}], "holds": []}
+    whole: list[Any] = ["r", task, "p", b"sealed"]
+    spoiled = [["r2", task, "p", b"sealed"], ["r", task, "p2", b"sealed"], ["r", task, "p", b"other"]]
+    spoiled += [["r", {**task, name: other}, "p", b"sealed"] for name, other in others.items()]
+    assert len({amendments.digest(*parts) for parts in (whole, *spoiled)}) == 8
 
 
 BACK = [
@@ -143,3 +142,17 @@ def test_flags_are_read_back_by_their_declared_value() -> None:
     flags = {("c", "restriction"): connector_pb2.Flag(name="restriction", field="held", set_value="true")}
     rules = readback.amended([Amendment(collection="c", set_flags=["restriction"])], flags)
     assert [rules["c"]["held"](found) for found in (True, False, None)] == [True, False, False]
+    flags["c", "restriction"].clear_value = "null"
+    rules = readback.amended([Amendment(collection="c", clear_flags=["restriction"])], flags)
+    assert [rules["c"]["held"](found) for found in (True, False, None)] == [False, False, True]
+
+
+@pytest.mark.policy(
+    "P11", "a lifted restriction's mark is cleared wherever its source declares one; nothing else is set"
+)
+def test_a_mark_is_cleared_by_the_declared_value() -> None:
+    found = amendments.wanted(R(kind=R.KIND_RESTRICTION), CRM, ["people", "letters"], DECLARED, clears=True)
+    told = [(a.collection, list(a.set_flags), list(a.clear_flags)) for a in found]
+    assert told == [("letters", [], ["restriction"]), ("people", [], ["restriction"])]
+    declared = dict.fromkeys(DECLARED, "held")
+    assert [(s["fields"], s["flags"]) for s in amendments.shown(found, declared)] == [(["held"], ["restriction"])] * 2

@@ -68,21 +68,25 @@ class CorrectionRequest(_message.Message):
         STATE_OPEN: CorrectionRequest._State.ValueType  # 1
         """Tasks are open."""
         STATE_COMPLETED: CorrectionRequest._State.ValueType  # 2
-        """Every task was carried out."""
+        """Every task was carried out, or isn't needed any more."""
         STATE_CANCELLED: CorrectionRequest._State.ValueType  # 3
         """Cancelled by the partner."""
+        STATE_LIFTING: CorrectionRequest._State.ValueType  # 4
+        """A restriction was lifted, and its marks are being cleared at the sources. COMPLETED follows."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
-        """Where a request stands. Terminal: COMPLETED, CANCELLED."""
+        """Where a request stands. Terminal: COMPLETED, CANCELLED; but a completed restriction is in force until it is lifted."""
 
     STATE_UNSPECIFIED: CorrectionRequest.State.ValueType  # 0
     """Not used."""
     STATE_OPEN: CorrectionRequest.State.ValueType  # 1
     """Tasks are open."""
     STATE_COMPLETED: CorrectionRequest.State.ValueType  # 2
-    """Every task was carried out."""
+    """Every task was carried out, or isn't needed any more."""
     STATE_CANCELLED: CorrectionRequest.State.ValueType  # 3
     """Cancelled by the partner."""
+    STATE_LIFTING: CorrectionRequest.State.ValueType  # 4
+    """A restriction was lifted, and its marks are being cleared at the sources. COMPLETED follows."""
 
     @_typing.final
     class FieldChange(_message.Message):
@@ -163,8 +167,11 @@ class CorrectionRequest(_message.Message):
         EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
         LIFT_TIME_FIELD_NUMBER: _builtins.int
         SUBJECT_TOLD_TIME_FIELD_NUMBER: _builtins.int
+        LIFTER_FIELD_NUMBER: _builtins.int
         ground: Global___CorrectionRequest.Restriction.Ground.ValueType
         """Required. Why."""
+        lifter: _builtins.str
+        """Output only. Opaque id of who lifted it."""
         @_builtins.property
         def effective_time(self) -> _timestamp_pb2.Timestamp:
             """Output only. When every grant that was signed before has ended, so that nothing acts any more that did not know of it."""
@@ -184,10 +191,11 @@ class CorrectionRequest(_message.Message):
             effective_time: _timestamp_pb2.Timestamp | None = ...,
             lift_time: _timestamp_pb2.Timestamp | None = ...,
             subject_told_time: _timestamp_pb2.Timestamp | None = ...,
+            lifter: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time", "lift_time", b"lift_time", "subject_told_time", b"subject_told_time"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time", "ground", b"ground", "lift_time", b"lift_time", "subject_told_time", b"subject_told_time"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time", "ground", b"ground", "lift_time", b"lift_time", "lifter", b"lifter", "subject_told_time", b"subject_told_time"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -273,18 +281,21 @@ class CorrectionRequest(_message.Message):
         COMPLETER_FIELD_NUMBER: _builtins.int
         COMPLETE_TIME_FIELD_NUMBER: _builtins.int
         AMENDMENT_FIELD_NUMBER: _builtins.int
+        CLEARS_FIELD_NUMBER: _builtins.int
         source: _builtins.str
         """Output only. The data source."""
         custody: _governance_pb2.DataSource.Custody.ValueType
         """Output only. Who keeps the source, and so has to act (Art. 19)."""
         owner: _builtins.str
-        """Output only. Opaque id of who sees to it: the creator of the request."""
+        """Output only. Opaque id of who sees to it: the creator of the request, or who lifted the restriction."""
         done: _builtins.bool
         """Output only. Whether it was carried out."""
         evidence: _builtins.str
         """Output only. The partner's reference to the evidence."""
         completer: _builtins.str
         """Output only. Opaque id of who reported it done."""
+        clears: _builtins.bool
+        """Output only. The mark of a restriction that was lifted is to be cleared: by the value that the source declares for it."""
         @_builtins.property
         def due_time(self) -> _timestamp_pb2.Timestamp:
             """Output only. When it is due: with the request."""
@@ -309,10 +320,11 @@ class CorrectionRequest(_message.Message):
             completer: _builtins.str = ...,
             complete_time: _timestamp_pb2.Timestamp | None = ...,
             amendment: Global___CorrectionRequest.Amendment | None = ...,
+            clears: _builtins.bool = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["amendment", b"amendment", "complete_time", b"complete_time", "due_time", b"due_time"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["amendment", b"amendment", "complete_time", b"complete_time", "completer", b"completer", "custody", b"custody", "done", b"done", "due_time", b"due_time", "evidence", b"evidence", "owner", b"owner", "source", b"source"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["amendment", b"amendment", "clears", b"clears", "complete_time", b"complete_time", "completer", b"completer", "custody", b"custody", "done", b"done", "due_time", b"due_time", "evidence", b"evidence", "owner", b"owner", "source", b"source"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -340,6 +352,10 @@ class CorrectionRequest(_message.Message):
             """Set, and read back."""
             STATE_BY_HAND: CorrectionRequest.Amendment._State.ValueType  # 5
             """People have to do it; `obstacle` says why."""
+            STATE_KEPT: CorrectionRequest.Amendment._State.ValueType  # 7
+            """Another restriction of the person is in force: its mark stays. Looked at again when a restriction ends."""
+            STATE_WITHDRAWN: CorrectionRequest.Amendment._State.ValueType  # 8
+            """The restriction was lifted before this was done, and it is not to be done any more."""
 
         class State(_State, metaclass=_StateEnumTypeWrapper):
             """How far it is."""
@@ -356,6 +372,10 @@ class CorrectionRequest(_message.Message):
         """Set, and read back."""
         STATE_BY_HAND: CorrectionRequest.Amendment.State.ValueType  # 5
         """People have to do it; `obstacle` says why."""
+        STATE_KEPT: CorrectionRequest.Amendment.State.ValueType  # 7
+        """Another restriction of the person is in force: its mark stays. Looked at again when a restriction ends."""
+        STATE_WITHDRAWN: CorrectionRequest.Amendment.State.ValueType  # 8
+        """The restriction was lifted before this was done, and it is not to be done any more."""
 
         class _Obstacle:
             ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -368,7 +388,9 @@ class CorrectionRequest(_message.Message):
             OBSTACLE_NOT_CAPABLE: CorrectionRequest.Amendment._Obstacle.ValueType  # 1
             """The connector can't amend, or has no flag for this."""
             OBSTACLE_NOT_FOUND: CorrectionRequest.Amendment._Obstacle.ValueType  # 2
-            """The person isn't found there by the names of the request."""
+            """The person isn't found there by the names of the request; or these were destroyed, with a restriction that was completed
+            by an earlier release.
+            """
             OBSTACLE_AMBIGUOUS: CorrectionRequest.Amendment._Obstacle.ValueType  # 3
             """Several people are found by these names. Cancel the request and make one that names the person more precisely."""
             OBSTACLE_NOT_AMENDABLE: CorrectionRequest.Amendment._Obstacle.ValueType  # 4
@@ -392,7 +414,9 @@ class CorrectionRequest(_message.Message):
         OBSTACLE_NOT_CAPABLE: CorrectionRequest.Amendment.Obstacle.ValueType  # 1
         """The connector can't amend, or has no flag for this."""
         OBSTACLE_NOT_FOUND: CorrectionRequest.Amendment.Obstacle.ValueType  # 2
-        """The person isn't found there by the names of the request."""
+        """The person isn't found there by the names of the request; or these were destroyed, with a restriction that was completed
+        by an earlier release.
+        """
         OBSTACLE_AMBIGUOUS: CorrectionRequest.Amendment.Obstacle.ValueType  # 3
         """Several people are found by these names. Cancel the request and make one that names the person more precisely."""
         OBSTACLE_NOT_AMENDABLE: CorrectionRequest.Amendment.Obstacle.ValueType  # 4
@@ -431,7 +455,7 @@ class CorrectionRequest(_message.Message):
 
             @_builtins.property
             def flags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-                """Output only. The flags that are set."""
+                """Output only. The flags that are set, or cleared."""
 
             def __init__(
                 self,
@@ -458,10 +482,11 @@ class CorrectionRequest(_message.Message):
         WAITING_REASON_FIELD_NUMBER: _builtins.int
         WAITING_SOURCE_FIELD_NUMBER: _builtins.int
         NEXT_ATTEMPT_TIME_FIELD_NUMBER: _builtins.int
+        HOLDS_FIELD_NUMBER: _builtins.int
         state: Global___CorrectionRequest.Amendment.State.ValueType
         """Output only. How far it is."""
         plan_digest: _builtins.str
-        """Output only. Digest over person, values, collections, fields and counts; approve this."""
+        """Output only. Digest over person, values, collections, fields, counts and holds; approve this."""
         approver: _builtins.str
         """Output only. Opaque id of who approved."""
         obstacle: Global___CorrectionRequest.Amendment.Obstacle.ValueType
@@ -486,6 +511,13 @@ class CorrectionRequest(_message.Message):
         def next_attempt_time(self) -> _timestamp_pb2.Timestamp:
             """Output only. When it is tried again."""
 
+        @_builtins.property
+        def holds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """Output only. Holds in force on what would change, `partners/{partner}/holds/{hold}`. A hold keeps records from being
+            erased; whether they may be amended is for the approver to say: evidence may have to stay as it is, records that a law
+            has kept may be put right. One that is placed after the approval has the task previewed again.
+            """
+
         def __init__(
             self,
             *,
@@ -499,10 +531,11 @@ class CorrectionRequest(_message.Message):
             waiting_reason: _error_reason_pb2.ErrorReason.ValueType = ...,
             waiting_source: _builtins.str = ...,
             next_attempt_time: _timestamp_pb2.Timestamp | None = ...,
+            holds: _abc.Iterable[_builtins.str] | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["approve_time", b"approve_time", "next_attempt_time", b"next_attempt_time"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["approve_time", b"approve_time", "approver", b"approver", "changes", b"changes", "field", b"field", "next_attempt_time", b"next_attempt_time", "obstacle", b"obstacle", "plan_digest", b"plan_digest", "state", b"state", "waiting_reason", b"waiting_reason", "waiting_source", b"waiting_source"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["approve_time", b"approve_time", "approver", b"approver", "changes", b"changes", "field", b"field", "holds", b"holds", "next_attempt_time", b"next_attempt_time", "obstacle", b"obstacle", "plan_digest", b"plan_digest", "state", b"state", "waiting_reason", b"waiting_reason", "waiting_source", b"waiting_source"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -553,7 +586,9 @@ class CorrectionRequest(_message.Message):
 
     @_builtins.property
     def clock(self) -> _request_pb2.Clock:
-        """Required. The legal clock; only `received_time` is input."""
+        """Required. The legal clock; only `received_time` is input. Of a lifted restriction `due_time` is that of clearing its marks: a
+        calendar month after nothing keeps them any more.
+        """
 
     @_builtins.property
     def data_sources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -583,7 +618,7 @@ class CorrectionRequest(_message.Message):
 
     @_builtins.property
     def identities(self) -> _containers.RepeatedCompositeFieldContainer[_subject_pb2.Identity]:
-        """Output only. The person, to ROLE_REQUESTER and until the request is over."""
+        """Output only. The person, to ROLE_REQUESTER and until the request is over; of a restriction until its marks are cleared."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:

@@ -108,7 +108,8 @@ class CorrectionServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CancelCorrectionRequest(self, request, context):
-        """Cancels an open request and ends its restriction. Cancelling a cancelled request returns it.
+        """Cancels an open request and ends its restriction. Cancelling a cancelled request returns it. A restriction that was marked
+        at a source, or is about to be, is lifted instead: the person has to be told, and the marks are cleared.
         Errors: NOT_FOUND, STATE_CONFLICT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -125,7 +126,8 @@ class CorrectionServiceServicer(object):
 
     def CompleteCorrectionTask(self, request, context):
         """Records that a task was carried out, by whom and on which evidence. With the last one the request is COMPLETED, and
-        person and new values are destroyed. Completing a completed task returns the request.
+        person and new values are destroyed; a restriction's person is kept until it is lifted and its marks are cleared. Completing
+        a completed task returns the request.
         Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -134,8 +136,8 @@ class CorrectionServiceServicer(object):
 
     def ApproveCorrectionTask(self, request, context):
         """Approves what a task's preview says that the connector is to set, by the preview's digest. Somebody else than the creator,
-        to whom two others granted the approver's role. The connector then sets it, what was set is read back, and the task is
-        done. Approving what is approved returns the request.
+        and than who lifted the restriction, to whom two others granted the approver's role. The connector then sets it, what was set
+        is read back, and the task is done. Approving what is approved returns the request.
         Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT, PLAN_STALE, FOUR_EYES.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -143,7 +145,10 @@ class CorrectionServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def LiftRestriction(self, request, context):
-        """Lifts a restriction, after the person was told (Art. 18(3)). Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT.
+        """Lifts a restriction, after the person was told (Art. 18(3)). It ends with this call; then the request is LIFTING until its
+        marks are cleared at every source, by tasks that go like those that set them: preview, a second person's approval, read-back;
+        or by people. What wasn't marked yet isn't any more. Lifting what is lifted returns the request.
+        Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,7 +45,8 @@ class CorrectionServiceStub:
     ListCorrectionRequests: _grpc.UnaryUnaryMultiCallable[_correction_pb2.ListCorrectionRequestsRequest, _correction_pb2.ListCorrectionRequestsResponse]
     """Lists a partner's requests, newest first, without tasks, person and values. Errors: FIELD_INVALID."""
     CancelCorrectionRequest: _grpc.UnaryUnaryMultiCallable[_correction_pb2.CancelCorrectionRequestRequest, _correction_pb2.CorrectionRequest]
-    """Cancels an open request and ends its restriction. Cancelling a cancelled request returns it.
+    """Cancels an open request and ends its restriction. Cancelling a cancelled request returns it. A restriction that was marked
+    at a source, or is about to be, is lifted instead: the person has to be told, and the marks are cleared.
     Errors: NOT_FOUND, STATE_CONFLICT.
     """
     ExtendCorrectionRequestDeadline: _grpc.UnaryUnaryMultiCallable[_correction_pb2.ExtendCorrectionRequestDeadlineRequest, _correction_pb2.CorrectionRequest]
@@ -54,17 +55,22 @@ class CorrectionServiceStub:
     """
     CompleteCorrectionTask: _grpc.UnaryUnaryMultiCallable[_correction_pb2.CompleteCorrectionTaskRequest, _correction_pb2.CorrectionRequest]
     """Records that a task was carried out, by whom and on which evidence. With the last one the request is COMPLETED, and
-    person and new values are destroyed. Completing a completed task returns the request.
+    person and new values are destroyed; a restriction's person is kept until it is lifted and its marks are cleared. Completing
+    a completed task returns the request.
     Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT.
     """
     ApproveCorrectionTask: _grpc.UnaryUnaryMultiCallable[_correction_pb2.ApproveCorrectionTaskRequest, _correction_pb2.CorrectionRequest]
     """Approves what a task's preview says that the connector is to set, by the preview's digest. Somebody else than the creator,
-    to whom two others granted the approver's role. The connector then sets it, what was set is read back, and the task is
-    done. Approving what is approved returns the request.
+    and than who lifted the restriction, to whom two others granted the approver's role. The connector then sets it, what was set
+    is read back, and the task is done. Approving what is approved returns the request.
     Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT, PLAN_STALE, FOUR_EYES.
     """
     LiftRestriction: _grpc.UnaryUnaryMultiCallable[_correction_pb2.LiftRestrictionRequest, _correction_pb2.CorrectionRequest]
-    """Lifts a restriction, after the person was told (Art. 18(3)). Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT."""
+    """Lifts a restriction, after the person was told (Art. 18(3)). It ends with this call; then the request is LIFTING until its
+    marks are cleared at every source, by tasks that go like those that set them: preview, a second person's approval, read-back;
+    or by people. What wasn't marked yet isn't any more. Lifting what is lifted returns the request.
+    Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT.
+    """
 
 @_typing.type_check_only
 class CorrectionServiceAsyncStub(CorrectionServiceStub):
@@ -83,7 +89,8 @@ class CorrectionServiceAsyncStub(CorrectionServiceStub):
     ListCorrectionRequests: _aio.UnaryUnaryMultiCallable[_correction_pb2.ListCorrectionRequestsRequest, _correction_pb2.ListCorrectionRequestsResponse]  # type: ignore[assignment]
     """Lists a partner's requests, newest first, without tasks, person and values. Errors: FIELD_INVALID."""
     CancelCorrectionRequest: _aio.UnaryUnaryMultiCallable[_correction_pb2.CancelCorrectionRequestRequest, _correction_pb2.CorrectionRequest]  # type: ignore[assignment]
-    """Cancels an open request and ends its restriction. Cancelling a cancelled request returns it.
+    """Cancels an open request and ends its restriction. Cancelling a cancelled request returns it. A restriction that was marked
+    at a source, or is about to be, is lifted instead: the person has to be told, and the marks are cleared.
     Errors: NOT_FOUND, STATE_CONFLICT.
     """
     ExtendCorrectionRequestDeadline: _aio.UnaryUnaryMultiCallable[_correction_pb2.ExtendCorrectionRequestDeadlineRequest, _correction_pb2.CorrectionRequest]  # type: ignore[assignment]
@@ -92,17 +99,22 @@ class CorrectionServiceAsyncStub(CorrectionServiceStub):
     """
     CompleteCorrectionTask: _aio.UnaryUnaryMultiCallable[_correction_pb2.CompleteCorrectionTaskRequest, _correction_pb2.CorrectionRequest]  # type: ignore[assignment]
     """Records that a task was carried out, by whom and on which evidence. With the last one the request is COMPLETED, and
-    person and new values are destroyed. Completing a completed task returns the request.
+    person and new values are destroyed; a restriction's person is kept until it is lifted and its marks are cleared. Completing
+    a completed task returns the request.
     Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT.
     """
     ApproveCorrectionTask: _aio.UnaryUnaryMultiCallable[_correction_pb2.ApproveCorrectionTaskRequest, _correction_pb2.CorrectionRequest]  # type: ignore[assignment]
     """Approves what a task's preview says that the connector is to set, by the preview's digest. Somebody else than the creator,
-    to whom two others granted the approver's role. The connector then sets it, what was set is read back, and the task is
-    done. Approving what is approved returns the request.
+    and than who lifted the restriction, to whom two others granted the approver's role. The connector then sets it, what was set
+    is read back, and the task is done. Approving what is approved returns the request.
     Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT, PLAN_STALE, FOUR_EYES.
     """
     LiftRestriction: _aio.UnaryUnaryMultiCallable[_correction_pb2.LiftRestrictionRequest, _correction_pb2.CorrectionRequest]  # type: ignore[assignment]
-    """Lifts a restriction, after the person was told (Art. 18(3)). Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT."""
+    """Lifts a restriction, after the person was told (Art. 18(3)). It ends with this call; then the request is LIFTING until its
+    marks are cleared at every source, by tasks that go like those that set them: preview, a second person's approval, read-back;
+    or by people. What wasn't marked yet isn't any more. Lifting what is lifted returns the request.
+    Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT.
+    """
 
 class CorrectionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Records what a person demands beside a copy and an erasure, watches its deadline, and keeps one task per data source
@@ -142,7 +154,8 @@ class CorrectionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _correction_pb2.CancelCorrectionRequestRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_correction_pb2.CorrectionRequest, _abc.Awaitable[_correction_pb2.CorrectionRequest]]:
-        """Cancels an open request and ends its restriction. Cancelling a cancelled request returns it.
+        """Cancels an open request and ends its restriction. Cancelling a cancelled request returns it. A restriction that was marked
+        at a source, or is about to be, is lifted instead: the person has to be told, and the marks are cleared.
         Errors: NOT_FOUND, STATE_CONFLICT.
         """
 
@@ -163,7 +176,8 @@ class CorrectionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_correction_pb2.CorrectionRequest, _abc.Awaitable[_correction_pb2.CorrectionRequest]]:
         """Records that a task was carried out, by whom and on which evidence. With the last one the request is COMPLETED, and
-        person and new values are destroyed. Completing a completed task returns the request.
+        person and new values are destroyed; a restriction's person is kept until it is lifted and its marks are cleared. Completing
+        a completed task returns the request.
         Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT.
         """
 
@@ -174,8 +188,8 @@ class CorrectionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_correction_pb2.CorrectionRequest, _abc.Awaitable[_correction_pb2.CorrectionRequest]]:
         """Approves what a task's preview says that the connector is to set, by the preview's digest. Somebody else than the creator,
-        to whom two others granted the approver's role. The connector then sets it, what was set is read back, and the task is
-        done. Approving what is approved returns the request.
+        and than who lifted the restriction, to whom two others granted the approver's role. The connector then sets it, what was set
+        is read back, and the task is done. Approving what is approved returns the request.
         Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT, PLAN_STALE, FOUR_EYES.
         """
 
@@ -185,6 +199,10 @@ class CorrectionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _correction_pb2.LiftRestrictionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_correction_pb2.CorrectionRequest, _abc.Awaitable[_correction_pb2.CorrectionRequest]]:
-        """Lifts a restriction, after the person was told (Art. 18(3)). Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT."""
+        """Lifts a restriction, after the person was told (Art. 18(3)). It ends with this call; then the request is LIFTING until its
+        marks are cleared at every source, by tasks that go like those that set them: preview, a second person's approval, read-back;
+        or by people. What wasn't marked yet isn't any more. Lifting what is lifted returns the request.
+        Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT.
+        """
 
 def add_CorrectionServiceServicer_to_server(servicer: CorrectionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -2314,6 +2314,7 @@ class IssueAmendmentGrantRequest(_message.Message):
     REQUEST_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     FLAGS_FIELD_NUMBER: _builtins.int
+    IDENTITIES_FIELD_NUMBER: _builtins.int
     request: _builtins.str
     """Required. The request."""
     source: _builtins.str
@@ -2322,16 +2323,23 @@ class IssueAmendmentGrantRequest(_message.Message):
     def flags(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeclaredFlag]:
         """Optional. Flags that the connector declares; governance chooses among them."""
 
+    @_builtins.property
+    def identities(self) -> _containers.RepeatedCompositeFieldContainer[_subject_pb2.Identity]:
+        """Optional. The person's names, those included that the sources know. Other restrictions and holds are looked for by them.
+        None: only where and whom is asked, and no grant is issued.
+        """
+
     def __init__(
         self,
         *,
         request: _builtins.str = ...,
         source: _builtins.str = ...,
         flags: _abc.Iterable[Global___DeclaredFlag] | None = ...,
+        identities: _abc.Iterable[_subject_pb2.Identity] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["flags", b"flags", "request", b"request", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flags", b"flags", "identities", b"identities", "request", b"request", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2386,7 +2394,7 @@ class IssueAmendmentGrantResponse(_message.Message):
     """To set: who was previewed, as it was reported. Somebody else isn't touched, and is previewed again."""
     @_builtins.property
     def grant(self) -> _grant_pb2.SignedGrant:
-        """Permission to amend, or to preview. Absent: none of the declared flags is meant."""
+        """Permission to amend, or to preview. Absent: none of the declared flags is meant, or no names were given."""
 
     @_builtins.property
     def read_back(self) -> _grant_pb2.SignedGrant:

@@ -1,0 +1,193 @@
+"""What the erasure service reports of amendments."""
+
+import re
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+from dsr.authority.v1 import authority_pb2 as pb
+from dsr.authority.v1.authority_pb2_grpc import AuthorityServiceServicer
+from dsr.v1 import correction_pb2, governance_pb2
+from dsr.v1.error_reason_pb2 import ErrorReason
+
+from dsrkit.auth import current_caller
+from dsrkit.db import Connection, partner_transaction
+from dsrkit.errors import invalid
+from dsrkit.requests.connector import FROM_CONNECTORS
+from dsrkit.requests.view import known_enum, parse_partner
+from dsrkit.tasks.worker import backoff
+from services.governance import messages
+from services.governance.corrections import amendments, view
+from services.governance.corrections.closing import complete_task
+from services.governance.keeping import keep
+from services.governance.notifications.outbox import notify
+from services.governance.services import own_right
+from services.governance.tools import Tools
+
+_OBSTACLE = correction_pb2.CorrectionRequest.Amendment
+_REASONS = {
+    _OBSTACLE.OBSTACLE_NOT_CAPABLE: "METHOD_UNKNOWN",
+    _OBSTACLE.OBSTACLE_NOT_FOUND: "NOT_FOUND",
+    _OBSTACLE.OBSTACLE_AMBIGUOUS: "STATE_CONFLICT",
+    _OBSTACLE.OBSTACLE_NOT_AMENDABLE: "FIELD_NOT_AMENDABLE",
+    _OBSTACLE.OBSTACLE_VALUE_UNFIT: "VALUE_UNFIT",
+    _OBSTACLE.OBSTACLE_BLOCKED: "PLAN_BLOCKED",
+    _OBSTACLE.OBSTACLE_REJECTED: "SOURCE_REJECTED",
+    _OBSTACLE.OBSTACLE_INCONSISTENT: "SOURCE_INCONSISTENT",
+}
+"""What an obstacle is in a processing record, and what the erasure service may report."""
+_PERSON = re.compile(r"[0-9a-f]{64}")
+
+
+class AmendmentReports(AuthorityServiceServicer):
+    """Part of the authority, for the erasure service alone."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._store = tools.store
+
+    async def ReportAmendment(self, request: pb.ReportAmendmentRequest, context: Any) -> pb.ReportAmendmentResponse:
+        own_right(pb.RIGHT_ERASURE)
+        partner = parse_partner(request.request, "request")
+        if request.obstacle and request.obstacle not in _REASONS:
+            raise invalid("obstacle", f"must be one of {', '.join(map(_OBSTACLE.Obstacle.Name, _REASONS))}")
+        if request.waiting_reason:
+            known_enum(request.waiting_reason, ErrorReason, "waiting_reason")
+        gone = False
+        async with partner_transaction(self._store.pool, partner) as connection:
+            row, task = await self._amendment_task(connection, request.request, request.source)
+            over = row["complete_time"] is not None or task["complete_time"] is not None
+            if over or request.attempt != task["attempt"] or task["state"] not in ("PREVIEWING", "APPROVED"):
+                return pb.ReportAmendmentResponse()
+            now = self._tools.clock()
+            if request.obstacle:
+                field = request.field if amendments.knows(task["changes"], request.field) else ""
+                await self._set_amendment(connection, task, "BY_HAND", [], obstacle=request.obstacle, field=field)
+                await self._record_amendment(connection, request, "amend", _REASONS[request.obstacle], 0, now)
+            elif request.waiting_reason:
+                reason = ErrorReason.Name(request.waiting_reason).removeprefix("ERROR_REASON_")
+                await self._wait(connection, task, request, reason, now)
+            elif request.exceeded:
+                await self._set_amendment(connection, task, "PREVIEWING", [])
+            elif (changes := amendments.counted(task["changes"], request.collections)) is None:
+                await self._set_amendment(connection, task, "BY_HAND", [], obstacle=_OBSTACLE.OBSTACLE_INCONSISTENT)
+            elif task["state"] == "PREVIEWING":
+                await self._amendment_previewed(connection, row, task, request, changes, now)
+            else:
+                await self._set_amendment(connection, task, "AMENDED", changes)
+                records = sum(change["amended"] for change in changes)
+                await self._record_amendment(connection, request, "amend", "OK", records, now)
+                evidence = f"plan {task['plan_digest']}, read back"
+                args = (request.request, evidence, current_caller().principal, now)
+                gone = await complete_task(self._tools, connection, row, task, *args)
+        if gone:
+            await self._tools.vault.destroy(partner, view.KEY.format(row["id"]))
+        return pb.ReportAmendmentResponse()
+
+    async def _amendment_previewed(
+        self,
+        connection: Connection,
+        row: asyncpg.Record,
+        task: asyncpg.Record,
+        request: pb.ReportAmendmentRequest,
+        changes: list[dict[str, Any]],
+        now: datetime,
+    ) -> None:
+        records = sum(change["amended"] + change["unchanged"] for change in changes)
+        await self._record_amendment(connection, request, "locate", "OK", records, now)
+        amended = sum(change["amended"] for change in changes)
+        if not amended:
+            await self._nothing_to_set(connection, row, task, request, changes, now)
+            return
+        person = request.person_digest
+        if not _PERSON.fullmatch(person):
+            raise invalid("person_digest", "must be 64 hexadecimal digits")
+        shown = {**task, "changes": changes}
+        digest = amendments.digest(request.request, shown, person, row["sealed"])
+        await self._set_amendment(connection, task, "PREVIEWED", changes, digest=digest, person=person)
+        kind, occasion = "correction.previewed", f"{request.source} {digest}"
+        await notify(self._store, connection, now, kind, request.request, occasion, records=str(amended))
+
+    async def _nothing_to_set(
+        self,
+        connection: Connection,
+        row: asyncpg.Record,
+        task: asyncpg.Record,
+        request: pb.ReportAmendmentRequest,
+        changes: list[dict[str, Any]],
+        now: datetime,
+    ) -> None:
+        """People look why. But a mark that is there may be about to be cleared, for a restriction that has ended."""
+        clearing = await self._store.need(connection, "corrections.being_cleared", "resource", task["source"])
+        if row["kind"] == "RESTRICTION" and not task["clears"] and clearing["any"]:
+            await self._wait(connection, task, request, "SOURCE_BUSY", now)
+            return
+        await self._set_amendment(connection, task, "BY_HAND", changes, obstacle=_OBSTACLE.OBSTACLE_NOTHING_TO_SET)
+
+    async def _wait(
+        self,
+        connection: Connection,
+        task: asyncpg.Record,
+        request: pb.ReportAmendmentRequest,
+        reason: str,
+        now: datetime,
+    ) -> None:
+        """Says why the task waits. What failed at a data source is recorded each time, a refusal before it once."""
+        if reason in FROM_CONNECTORS or reason != task["waiting"]:
+            operation = "locate" if task["state"] == "PREVIEWING" else "amend"
+            await self._record_amendment(connection, request, operation, reason, 0, now)
+        known = await self._store.row(connection, "data_source", request.waiting_source or request.source)
+        until = self._tools.real_time() + backoff(task["tries"])
+        args = (*_key(task), reason, known["name"] if known else "", until)
+        await self._store.row(connection, "corrections.wait", *args)
+
+    async def _set_amendment(
+        self,
+        connection: Connection,
+        task: asyncpg.Record,
+        state: str,
+        changes: list[dict[str, Any]],
+        *,
+        digest: str = "",
+        obstacle: int = 0,
+        field: str = "",
+        person: str | None = None,
+    ) -> None:
+        kept = (
+            (task["plan_digest"], task["approver"], task["approve_time"]) if state == "AMENDED" else (digest, "", None)
+        )
+        args = (*_key(task), state, changes, *kept, obstacle, field, person)
+        await self._store.row(connection, "corrections.set_amendment", *args)
+
+    async def _record_amendment(
+        self,
+        connection: Connection,
+        request: pb.ReportAmendmentRequest,
+        operation: str,
+        outcome: str,
+        records: int,
+        now: datetime,
+    ) -> None:
+        record = governance_pb2.ProcessingRecord(
+            actor=current_caller().principal,
+            operation=operation,
+            request=request.request,
+            source=request.source,
+            outcome=outcome,
+            records=records,
+        )
+        record.record_time.FromDatetime(now)
+        await keep(self._store, connection, [(uuid4(), record)])
+
+    async def _amendment_task(
+        self, connection: Connection, name: str, source: str
+    ) -> tuple[asyncpg.Record, asyncpg.Record]:
+        """The request, locked, and its task at the source."""
+        identifier = messages.child_uuid(name, "correctionRequests", "resource")
+        row = await self._store.need(connection, "corrections.lock", "resource", identifier)
+        return row, await self._store.need(connection, "corrections.task", "resource", identifier, source)
+
+
+def _key(task: asyncpg.Record) -> tuple[Any, ...]:
+    return task["correction"], task["source"], task["clears"]
