@@ -14,6 +14,7 @@ Edge = tuple[str, str, str]
 
 PUBLIC = "0.0.0.0/0 except 10.0.0.0/8, 100.64.0.0/10, 169.254.0.0/16, 172.16.0.0/12, 192.168.0.0/16"
 DNS = "kubernetes.io/metadata.name=kube-system / k8s-app=kube-dns"
+COLLECTOR = "kubernetes.io/metadata.name=observability / app.kubernetes.io/name=collector"
 WORKERS = tuple(f"{right}-worker" for right in RIGHTS)
 SERVICES = tuple(f"{name}-{role}" for name in ("governance", *RIGHTS) for role in ("api", "worker"))
 GOVERNED = tuple(name for name in SERVICES if not name.startswith("governance"))
@@ -33,6 +34,7 @@ OUTSIDE = {
         *((caller, PUBLIC, f"TCP/{port}") for caller in WORKERS for port in (443, 7300)),
         ("governance-worker", PUBLIC, "TCP/443"),
         ("governance-worker", "192.0.2.16/32", "TCP/587"),
+        *((caller, COLLECTOR, "TCP/4317") for caller in (*SERVICES, "connectors", "gateway-api")),
         *(("connectors", "198.51.100.0/24", f"TCP/{port}") for port in (443, 3306, 5432)),
     },
 }
@@ -117,6 +119,27 @@ def test_who_is_told_an_address_may_go_there(manifests: list[Manifest]) -> None:
                 host, _, port = entry["value"].removeprefix("dns:///").partition(":")
                 (called,) = selected(manifests, {"matchLabels": services[host]})
                 assert (workload["metadata"]["name"], called, f"TCP/{port}") in ways
+
+
+def test_metrics_reach_the_collector() -> None:
+    manifests = rendered("production")
+    settings = next(one["data"] for one in of(manifests, "ConfigMap") if "otlp-endpoint" in one["data"])
+    host, _, port = settings["otlp-endpoint"].partition(":")
+    name, namespace = host.split(".")
+    there = f"kubernetes.io/metadata.name={namespace} / app.kubernetes.io/name={name}"
+    told = {
+        one["metadata"]["name"]
+        for one in workloads(manifests)
+        for entry in (entry for container in containers(one) for entry in container.get("env", []))
+        if entry["name"] == "DSR_OTLP_ENDPOINT" and entry["valueFrom"]["configMapKeyRef"]["key"] == "otlp-endpoint"
+    }
+    # Envoy counts for itself, and what runs once tells nobody.
+    assert told == {one["metadata"]["name"] for one in workloads(manifests)} - {"edge", "migration"}
+    assert {(caller, there, f"TCP/{port}") for caller in told} <= allowed(manifests, "Egress")
+    # It is checked by the authority that the processes check each other by.
+    (certificate,) = [one["spec"] for one in of(manifests, "Certificate") if host in one["spec"].get("dnsNames", [])]
+    assert certificate["issuerRef"]["name"] == "platform"
+    assert "uris" not in certificate
 
 
 @pytest.mark.parametrize(
