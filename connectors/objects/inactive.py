@@ -1,27 +1,23 @@
 """ListInactive in lakes: one pass, and everybody once by the latest use of all records."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing, closing
-from datetime import UTC, datetime
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dsr.connector.v1 import connector_pb2 as pb
 from dsr.connector.v1.grant_pb2 import Inactivity
-from dsr.v1.subject_pb2 import Identity
 
 from connectors.lake.identity import Rule
 from connectors.lake.lastuse import latest
-from connectors.objects.census import EPOCH, Census, open_census
+from connectors.objects import tally
+from connectors.objects.census import EPOCH
 from connectors.objects.options import Collection, Options
-from connectors.objects.reading import Pass, Reader, names
-from connectors.searching import with_progress
-from dsrkit.errors import DsrError
+from connectors.objects.reading import Reader, names
+from connectors.objects.tally import Add, Pass, rejected
 
-PAGE = 1_000
 _TIMES = frozenset({"datetime", "date"})
-_EVER = datetime.max.replace(tzinfo=UTC)
 
 
 def tells_last_use(options: Options) -> bool:
@@ -39,25 +35,16 @@ async def list_inactive(
     if only == ():
         yield pb.ListInactiveResponse(totals=pb.InactiveTotals())
         return
-    noted, run = Pass(), reader.threads.run
     rules = [rule, Rule("", ((wanted.field,),))] if wanted.field else [rule]
-    with open_census(state_dir) as census:
-        who = None if only is None else rule.separator.join(only)
-        work = reader.read(collection, rules, partial(_note, census, collection, rule, wanted.field, who), noted)
-        async with aclosing(with_progress(work, lambda: noted.seen)) as steps:
-            async for step in steps:
-                if isinstance(step, pb.Progress):
-                    yield pb.ListInactiveResponse(progress=step)
-        if noted.unread:
-            raise _rejected(reader.source, "what can't be read there may have been used by anybody")
-        before = wanted.before.ToDatetime(UTC) if wanted.field else _EVER
-        totals = pb.InactiveTotals(people=await run(partial(census.unused, before)))
-        totals.unknown = await run(census.unknown)
-        with closing(census.names(before, PAGE)) as pages:
-            while not request.count_only and (page := await run(partial(next, pages, None))) is not None:
-                people = [Identity(type=rule.type, value=name) for name in page]
-                yield pb.ListInactiveResponse(page=pb.InactivePage(identities=people))
-        yield pb.ListInactiveResponse(totals=totals)
+    who = None if only is None else rule.separator.join(only)
+
+    async def read(add: Add, noted: Pass) -> None:
+        await reader.read(collection, rules, partial(_note, add, collection, rule, wanted.field, who), noted)
+
+    found = tally.list_inactive(request, wanted, read, state_dir, reader.threads.run, reader.source)
+    async with aclosing(found) as messages:
+        async for message in messages:
+            yield message
 
 
 def _resolve(
@@ -65,31 +52,25 @@ def _resolve(
 ) -> tuple[Collection, Rule]:
     collection = options.collections.get(wanted.collection)
     if collection is None or collection.no_personal_data or not collection.lake:
-        raise _rejected(source, "there is no such collection of records with personal data")
+        raise rejected(source, "there is no such collection of records with personal data")
     unique = [i.unique for i in collection.identity.values()]
     rules = [r for r, u in zip(collection.rules, unique, strict=True) if u and r.type == wanted.identity_type]
     if len(rules) != 1:
-        raise _rejected(source, "the collection declares no unique identity, or several, of that type")
+        raise rejected(source, "the collection declares no unique identity, or several, of that type")
     if not wanted.field and not request.count_only:
-        raise _rejected(source, "everybody may be counted and not listed")
+        raise rejected(source, "everybody may be counted and not listed")
     if wanted.field and collection.fields.get(wanted.field) not in _TIMES:
-        raise _rejected(source, "the field is not declared under `fields` as a time or a date")
+        raise rejected(source, "the field is not declared under `fields` as a time or a date")
     return collection, rules[0]
 
 
-def _note(
-    census: Census, collection: Collection, rule: Rule, field: str, who: str | None, record: Mapping[str, Any]
-) -> None:
+def _note(add: Add, collection: Collection, rule: Rule, field: str, who: str | None, record: Mapping[str, Any]) -> None:
     for name in names(collection, rule, record):
         if who is None or name == who:
-            census.add(0, name, latest(_values(record, field)) if field else EPOCH, named=True)
+            add(name, latest(_values(record, field)) if field else EPOCH)
 
 
 def _values(record: Mapping[str, Any], field: str) -> Sequence[Any]:
     """What stands in a top-level field; nothing where it is null or empty."""
     value = record.get(field)
     return value if isinstance(value, list) else [] if value in (None, "") else [value]
-
-
-def _rejected(source: str, why: str) -> DsrError:
-    return DsrError("SOURCE_REJECTED", f"Nobody can be listed: {why}.", source=source, why=why)

@@ -16,21 +16,12 @@ from connectors.objects.find import key_versions
 from connectors.objects.options import Collection
 from connectors.objects.scan import opened
 from connectors.objects.store import Gone, Store, Version
+from connectors.objects.tally import Pass
 from dsrkit.errors import DsrError
 
 _TRIES = 5
 Take = Callable[[Any], None]
 """Takes what the rules need of a record. Called in a thread, one at a time."""
-
-
-@dataclass
-class Pass:
-    """How far one reading is."""
-
-    seen: int = 0
-    """Objects looked at."""
-    unread: int = 0
-    """Objects and records that could not be read, and what stands in an object's place."""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from connectors.redis.find import Finder, Watch
 from connectors.redis.found import Digests, Found
 from connectors.redis.giveback import Returner
 from connectors.redis.options import Options
+from connectors.redis.people import People
 from connectors.searching import with_progress
 
 
@@ -104,6 +105,22 @@ class RedisBackend:
                     left = await verify.standing(self._server, places)
                     result = verify.verified(subject.subject.subject_ref, here, left, instructions)
                     yield pb.VerifyResponse(verified=result)
+
+    async def list_inactive(
+        self, request: pb.ListInactiveRequest, grant: Grant
+    ) -> AsyncIterator[pb.ListInactiveResponse]:
+        """People by when their records were last used, as the records say."""
+        await self._server.require_primary()
+        async with aclosing(People(self._everything).inactive(request, grant.inactivity)) as messages:
+            async for message in messages:
+                yield message
+
+    async def count_people(self, request: pb.CountPeopleRequest, grant: Grant) -> AsyncIterator[pb.CountPeopleResponse]:
+        """Everybody in keys and entries, once."""
+        await self._server.require_primary()
+        async with aclosing(People(self._everything).count()) as messages:
+            async for message in messages:
+                yield message
 
     async def give_back(self, request: pb.ReturnRequest, grant: Grant) -> AsyncIterator[pb.ExportResponse]:
         """Every record of every collection."""

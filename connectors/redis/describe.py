@@ -8,6 +8,7 @@ from connectors.redis import keys
 from connectors.redis.connection import Server
 from connectors.redis.export import fields
 from connectors.redis.options import Collection, Options
+from connectors.redis.people import telling, tells_last_use
 from dsrkit.errors import DsrError
 
 VERSION = "1"
@@ -21,11 +22,19 @@ async def describe(options: Options, server: Server) -> pb.DescribeResponse:
     return pb.DescribeResponse(
         connector="redis",
         version=VERSION,
-        capabilities=[pb.CAPABILITY_EXPORT, pb.CAPABILITY_ERASE, pb.CAPABILITY_RETURN, pb.CAPABILITY_DESTROY],
+        capabilities=list(_capabilities(options)),
         collections=[_collection(name, collection) for name, collection in options.collections.items()],
         findings=[*_scans(options), *await _sampled(options, server)],
         max_records_per_subject=options.max_records_per_subject,
     )
+
+
+def _capabilities(options: Options) -> Iterator["pb.Capability.ValueType"]:
+    yield from (pb.CAPABILITY_EXPORT, pb.CAPABILITY_ERASE, pb.CAPABILITY_RETURN, pb.CAPABILITY_DESTROY)
+    if tells_last_use(options):
+        yield pb.CAPABILITY_INACTIVE
+    if telling(options):
+        yield pb.CAPABILITY_COUNT
 
 
 def _collection(name: str, collection: Collection) -> pb.Collection:

@@ -11,6 +11,7 @@ from connectors.redis import content
 from connectors.redis.connection import Server
 
 _ESCAPE = re.compile(r"\\u([0-9A-Fa-f]{4})")
+_SAYING = (content.STRING, content.HASH)
 _READ_AT_ONCE = 50
 """Contents held at once: each may be large."""
 

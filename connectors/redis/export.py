@@ -12,13 +12,13 @@ from dsr.connector.v1 import connector_pb2 as pb
 from dsr.connector.v1.grant_pb2 import Grant
 
 from connectors.copying import Shape, stream
-from connectors.redis import content
+from connectors.redis import content, lastuse
 from connectors.redis.connection import Ask, Server
 from connectors.redis.found import Digests, Found, Record
-from connectors.redis.options import Collection, Options
+from connectors.redis.options import LAST_USE, Collection, Options
 from dsrkit.errors import DsrError
 
-_TYPES = {"expire_time": ("datetime", "timestamp"), "value": ("any", "redis")}
+_TYPES = {"expire_time": ("datetime", "timestamp"), LAST_USE: ("datetime", "timestamp"), "value": ("any", "redis")}
 
 
 def fields(collection: Collection) -> list[pb.Field]:
@@ -26,7 +26,7 @@ def fields(collection: Collection) -> list[pb.Field]:
     result = []
     for name in collection.fields:
         kind, native = _TYPES.get(name, ("string", "text"))
-        nullable = name in ("expire_time", "value") or (name in collection.identity and len(collection.names) > 1)
+        nullable = name in _TYPES or (name in collection.identity and len(collection.names) > 1)
         result.append(pb.Field(name=name, type=kind, native_type=native, nullable=nullable))
     return result
 
@@ -49,8 +49,10 @@ class Exporter:
         """Every collection that the grant names, as found, then the totals."""
 
         async def lines(name: str, included: Sequence[str]) -> AsyncGenerator[bytes, None]:
+            collection = self.options.collections[name]
             for record in found.records.get(name, {}).values():
-                facts = await (self._key(record) if record.place[1] is None else self._entry(record))
+                read = self._key if record.place[1] is None else self._entry
+                facts = await read(collection, record)
                 line = orjson.dumps({name: facts.get(name) for name in included}) + b"\n"
                 for _ in range(record.times):
                     yield line
@@ -59,7 +61,7 @@ class Exporter:
             async for message in messages:
                 yield message
 
-    async def _key(self, record: Record) -> Mapping[str, Any]:
+    async def _key(self, collection: Collection, record: Record) -> Mapping[str, Any]:
         """A whole key, which must still be what was found and doesn't change while it is read."""
         key = record.place[0]
         kind, parts, expires = await self.server.steady(key, partial(_read, key))
@@ -71,10 +73,11 @@ class Exporter:
             "key": content.name(key),
             "type": kind,
             "expire_time": expires,
+            LAST_USE: lastuse.of_key(collection, kind, parts),
             "value": value,
         }
 
-    async def _entry(self, record: Record) -> Mapping[str, Any]:
+    async def _entry(self, collection: Collection, record: Record) -> Mapping[str, Any]:
         key, entry = record.place
         part = await content.entry(self.server.command, key, record.kind, entry or b"")
         if part is None or self.digests.content(record.place, record.kind, [self.digests.part(part)]) != record.digest:
@@ -84,6 +87,7 @@ class Exporter:
             **identities(record.values),
             "key": content.name(key),
             "entry": content.name(part[0]),
+            LAST_USE: lastuse.of_entry(collection, record.kind, part),
             "value": value,
         }
 

@@ -15,12 +15,12 @@ from dsr.connector.v1.grant_pb2 import CollectionInstruction, Grant
 from redis.exceptions import WatchError
 
 from connectors.copying import Shape, stream
-from connectors.redis import content, documents, who
+from connectors.redis import content, documents, lastuse, who
 from connectors.redis.connection import Ask
 from connectors.redis.content import HASH, LIST, SET, STREAM, ZSET, Part
 from connectors.redis.everything import Everything, open_once
 from connectors.redis.export import fields, identities
-from connectors.redis.options import Collection
+from connectors.redis.options import LAST_USE, Collection
 from dsrkit.errors import DsrError
 
 _SMALL = 1 << 16
@@ -83,7 +83,7 @@ class Returner:
                 lines += self._entries(collection, key, kind, parts, int(expires))
                 continue
             document = who.key_document(collection, kind, parts)
-            facts = _about(collection, key, kind, document, int(expires))
+            facts = _about(collection, key, kind, document, int(expires), parts[-1:])
             lines.append(_line({**facts, "value": content.value(kind, parts)}))
         return lines
 
@@ -116,15 +116,17 @@ class Returner:
         if kind not in (HASH, SET, ZSET, LIST, STREAM):
             parts = [part async for part in content.parts(ask, key, kind)]
             document = who.key_document(collection, kind, parts)
-            facts = _about(collection, key, kind, document, expires)
+            facts = _about(collection, key, kind, document, expires, ())
             yield _line({**facts, "value": content.value(kind, parts)})
             return
-        document = {}
-        firsts = documents.first_names(collection.rules)
+        document, newest = {}, list[Part]()
+        firsts = documents.first_names(collection.looked_at)
         if kind == HASH and firsts:
-            document = documents.of_hash(firsts, await ask("HMGET", key, *firsts), collection.rules)
+            document = documents.of_hash(firsts, await ask("HMGET", key, *firsts), collection.looked_at)
+        elif kind == STREAM:
+            newest = content.parts_of(kind, await ask("XREVRANGE", key, "+", "-", "COUNT", 1))
         opening, closing = (b"{", b"}") if kind == HASH else (b"[", b"]")
-        facts = _about(collection, key, kind, document, expires)
+        facts = _about(collection, key, kind, document, expires, newest)
         between = orjson.dumps(facts)[:-1] + b',"value":' + opening
         async with aclosing(self._pages(ask, key, kind)) as pages:
             async for page in pages:
@@ -157,12 +159,13 @@ class Returner:
         lines = []
         for part in parts:
             part = part[1:] if kind == LIST else part
-            names = list(who.in_entry(collection, part[0]))
-            if collection.inside:
-                names += who.in_document(collection, who.entry_document(collection, kind, part))
+            document: documents.Document = {}
+            if collection.looked_at:
+                document = who.entry_document(collection, kind, part)
+            names = [*who.in_entry(collection, part[0]), *who.in_document(collection, document)]
             facts = {"key": content.name(key), **_named(collection, names), "entry": content.name(part[0])}
-            value = content.of_entry(kind, part)
-            lines.append(_line({**facts, "expire_time": content.expiry(expires), "value": value}))
+            facts |= _used(collection, document, kind, part) | {"expire_time": content.expiry(expires)}
+            lines.append(_line({**facts, "value": content.of_entry(kind, part)}))
         return lines
 
     def _changed(self) -> DsrError:
@@ -178,10 +181,24 @@ def _fields(collection: Collection) -> list[pb.Field]:
     return [*others, pb.Field(name="expire_time", type="datetime", native_type="timestamp", nullable=True), value]
 
 
-def _about(collection: Collection, key: bytes, kind: str, document: documents.Document, expires: int) -> dict[str, Any]:
+def _about(
+    collection: Collection,
+    key: bytes,
+    kind: str,
+    document: documents.Document,
+    expires: int,
+    newest: Sequence[Part],
+) -> dict[str, Any]:
     """All but its value."""
     names = _named(collection, [*who.in_key(collection, key), *who.in_document(collection, document)])
-    return {"key": content.name(key), **names, "type": kind, "expire_time": content.expiry(expires)}
+    used = _used(collection, document, kind, next(iter(newest), None))
+    return {"key": content.name(key), **names, "type": kind, "expire_time": content.expiry(expires), **used}
+
+
+def _used(collection: Collection, document: documents.Document, kind: str, part: Part | None) -> dict[str, Any]:
+    if collection.last_use is None:
+        return {}
+    return {LAST_USE: lastuse.shown(lastuse.stated(collection, document, kind, part))}
 
 
 def _named(collection: Collection, names: who.Names) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from connectors.redis import keys
 
 KEY_FIELDS = ("key", "type", "expire_time", "value")
 ENTRY_FIELDS = ("key", "entry", "value")
+LAST_USE = "last_use"
 _TYPE = re.compile(r"[a-z0-9_]{1,63}")
 
 
@@ -35,6 +36,29 @@ class Identity(_Strict):
     """Without `field`, for members and hash fields: text before the identity, such as `user:`."""
 
 
+class LastUse(_Strict):
+    """Where a record says when it was last used: in one of three places."""
+
+    field: str | None = None
+    """A hash's field, a stream entry's, or a path in JSON."""
+    score: bool = False
+    """The score, of a sorted set's member."""
+    id: bool = False
+    """The time in a stream's id: the entry's own; of a key that is a stream, the newest entry's."""
+    unit: Literal["time", "seconds", "milliseconds"] = "time"
+    """With `field` and `score`: a time as text, or a number since 1970."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if [self.field is not None, self.score, self.id].count(True) != 1:
+            raise ValueError("give one of field, score: true and id: true")
+        if self.score and self.unit == "time":
+            raise ValueError("a score is a number: give unit: seconds or milliseconds")
+        if self.id and self.unit != "time":
+            raise ValueError("unit belongs to field and score: an id has its own")
+        return self
+
+
 class Collection(_Strict):
     """One kind of key, or of entry in keys that many people share."""
 
@@ -43,6 +67,7 @@ class Collection(_Strict):
     each: Literal["key", "member", "field", "entry"] = "key"
     """What a record is: a key, a member of a set, sorted set or list, a hash's field, an entry of a stream."""
     identity: dict[str, Identity] = Field(default_factory=dict)
+    last_use: LastUse | None = None
     no_personal_data: bool = False
 
     @cached_property
@@ -78,11 +103,18 @@ class Collection(_Strict):
             for name in self.inside
         )
 
+    @cached_property
+    def looked_at(self) -> tuple[Rule, ...]:
+        """What must be read of content to know whose it is and when it was last used."""
+        if self.last_use is None or self.last_use.field is None:
+            return self.rules
+        return (*self.rules, Rule("", (parse_path(self.last_use.field),)))
+
     @property
     def fields(self) -> tuple[str, ...]:
         """The fields of an exported record, in order."""
-        first, *rest = KEY_FIELDS if self.each == "key" else ENTRY_FIELDS
-        return (first, *self.names, *rest)
+        first, *rest, last = KEY_FIELDS if self.each == "key" else ENTRY_FIELDS
+        return (first, *self.names, *rest, *([LAST_USE] if self.last_use else []), last)
 
     @property
     def primary_key(self) -> tuple[str, ...]:
@@ -118,12 +150,22 @@ class Collection(_Strict):
             raise ValueError("every name in the pattern must stand under identity")
         if variables and self.each != "key":
             raise ValueError("a key that names a person is one record: leave out each, or the name in the key")
+        if self.last_use is not None:
+            self._check_last_use(self.last_use)
         for name, identity in self.identity.items():
             self._check_identity(name, identity, in_key=name in variables)
         return self
 
+    def _check_last_use(self, last_use: LastUse) -> None:
+        if self.no_personal_data:
+            raise ValueError("last_use belongs to a collection with personal data")
+        if last_use.score and self.each != "member":
+            raise ValueError("last_use.score belongs to members of a sorted set: each: member")
+        if last_use.id and self.each not in ("key", "entry"):
+            raise ValueError("last_use.id belongs to streams: each: entry, or keys that are streams")
+
     def _check_identity(self, name: str, identity: Identity, *, in_key: bool) -> None:
-        if name in (*KEY_FIELDS, *ENTRY_FIELDS):
+        if name in (*KEY_FIELDS, *ENTRY_FIELDS, LAST_USE):
             raise ValueError(f"{name} is a field of every record: choose another name and give its type")
         if not _TYPE.fullmatch(self.type_of(name)):
             raise ValueError(f"identity.{name}.type: 1 to 63 lower-case letters, digits and underscores")

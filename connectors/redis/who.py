@@ -38,12 +38,12 @@ def key_document(collection: Collection, kind: str, parts: Sequence[Part]) -> do
         return documents.of_json(parts[0][0])
     if kind != content.HASH:
         return {}
-    firsts, fields = documents.first_names(collection.rules), dict((part[0], part[1]) for part in parts)
-    return documents.of_hash(firsts, [fields.get(name.encode()) for name in firsts], collection.rules)
+    firsts, fields = documents.first_names(collection.looked_at), {part[0]: part[1] for part in parts}
+    return documents.of_hash(firsts, [fields.get(name.encode()) for name in firsts], collection.looked_at)
 
 
 def entry_document(collection: Collection, kind: str, part: Part) -> documents.Document:
     """What an entry says: a stream's by its fields, others as JSON."""
     if kind == content.STREAM:
-        return documents.of_entry(part[1:], collection.rules)
+        return documents.of_entry(part[1:], collection.looked_at)
     return documents.of_json(part[1] if kind == content.HASH else part[0])

@@ -21,6 +21,7 @@ COLLECTIONS: dict[str, Any] = {
     "profiles": {
         "key": "user:{customer_number}",
         "identity": {"customer_number": {"unique": True}},
+        "last_use": {"field": "seen"},
     },
     "sessions": {
         "key": "session:*",
@@ -42,12 +43,24 @@ MATERIAL: dict[str, Any] = {
     },
     "unreachable": DOWN,
     "destroyable": True,
+    "people": 33,
+    "inactive": {
+        "collection": "profiles",
+        "field": "last_use",
+        "identity_type": "customer_number",
+        "before": "2026-01-01T00:00:00Z",
+        "unused": "C-91",
+        "used": "C-92",
+        "unknown": "C-93",
+    },
 }
 
 
 async def fill(client: Redis) -> None:
     """Thirty people in every kind of key."""
     await client.set("settings", "dark")
+    for person, seen in (("C-91", "2020-01-01"), ("C-92", "2026-11-01T12:00:00Z"), ("C-93", "")):
+        await client.hset(f"user:{person}", "seen", seen)
     for number in range(1, 31):
         person = f"C-{number}"
         # One is more than one data message.

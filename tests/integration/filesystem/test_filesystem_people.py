@@ -151,7 +151,7 @@ async def test_people_are_kept_on_disk_where_nobody_can_read_them(
     open_lake: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(census, "_HELD", 50)
-    monkeypatch.setattr(census, "_SCHEMA", census._SCHEMA.replace("-32768", "-64"))
+    monkeypatch.setattr(census, "_PRAGMAS", census._PRAGMAS.replace("-32768", "-64"))
     number = 1_500
     found = [(f"person{n % number}@example.com", "2020-01-01") for n in range(3 * number)]
     source = open_lake("jsonl", {"a": lines(found)})
