@@ -105,9 +105,16 @@ class Bundles:
             await self.end(partner, request_id, "EXPIRED")
 
     async def fulfil(self, authority: Authority) -> None:
-        """Chore: ends bundles of people who were erased, and says so to governance."""
+        """Chore: ends bundles of people who were erased, and says so to governance.
+
+        One that is still being made, of a whole source, is ended afterwards.
+        """
         for obligation in await authority.obligations():
             partner, request_id = _split(obligation)
+            async with partner_transaction(self._store.pool, partner) as connection:
+                request = await self._store.get(connection, request_id)
+            if not request.terminal:
+                continue
             await self.end(partner, request_id, "ENDED_BY_ERASURE")
             await authority.acknowledge(obligation)
 

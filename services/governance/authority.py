@@ -39,6 +39,7 @@ from services.governance.services import SERVICES, own_request, own_right, reque
 from services.governance.staff.check import check as check_staff
 from services.governance.termination.destructions import DestructionRpcs
 from services.governance.termination.orders import TerminationRpcs
+from services.governance.termination.outdating import outdate
 from services.governance.termination.returns import ReturnRpcs
 from services.governance.tools import Tools, refused
 from services.governance.work import WorkRpcs, parse_id
@@ -305,6 +306,9 @@ class AuthorityServicer(
                     if (record.operation, record.outcome) == ("erase", "OK"):
                         erased = (record.source, record.request, record.record_time.ToDatetime(UTC))
                         await self._store.row(connection, "backups.erased", *erased)
+                        if record.records:
+                            now = self._tools.clock()
+                            await outdate(self._store, connection, record.request, [record.source], now)
         return pb.ReportResponse()
 
     async def _change(self, connection: Connection, identifier: UUID, change: pb.StateChange) -> None:

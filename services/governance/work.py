@@ -12,6 +12,7 @@ from dsrkit.errors import invalid
 from services.governance.digests import identity_digests
 from services.governance.notifications import contacts
 from services.governance.services import own_request, own_right, right_of
+from services.governance.termination import outdating
 from services.governance.tools import Tools
 
 
@@ -48,6 +49,7 @@ class WorkRpcs(AuthorityServiceServicer):
         partner = own_request(request.request, pb.RIGHT_ERASURE)
         async with partner_transaction(self._store.pool, partner) as connection:
             await self._store.row(connection, "oblige", request.request)
+            await outdating.finishing(self._store, connection, request.request, self._tools.clock())
             row = await self._store.need(connection, "obliged", "resource", request.request)
             officer = await contacts.partner_dpo(self._tools, connection, partner)
         who = {"operator": self._tools.operator, "dpo_contact": self._tools.dpo_contact, "partner_dpo": officer}

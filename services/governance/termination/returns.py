@@ -61,6 +61,9 @@ class ReturnRpcs(AuthorityServiceServicer):
             if known.row["state"] != "RETURNING" or not known.item(request.source).ours:
                 text = "The termination doesn't return this source any more."
                 raise DsrError("STATE_CONFLICT", text, state=known.row["state"], allowed="RETURNING")
+            if await self._store.row(connection, "termination.outdated", request.request) is not None:
+                text = "Somebody was erased at this source since the copy was begun; it is made anew."
+                raise DsrError("STATE_CONFLICT", text, state="OUTDATED", allowed="a new request")
             row = await self._store.need(connection, "partner", "resource")
             # Not where the source is: to give data back is no use of it, wherever it should not have been.
             refusal = await self._gatekeeper.gate(connection, pb.RIGHT_PORTABILITY, row, (), request.bundle_location)
@@ -68,6 +71,7 @@ class ReturnRpcs(AuthorityServiceServicer):
                 await self._gatekeeper.enter(connection, partner, refusal, "IssueGrant", request.request)
             else:
                 await serving.need_served(self._store, connection, [request.source])
+                await self._store.row(connection, "termination.copy", request.request, identifier, request.source)
         if refusal is not None:
             raise refused(refusal)
         grant = Grant(
@@ -99,6 +103,8 @@ class ReturnRpcs(AuthorityServiceServicer):
                 return pb.ReportReturnResponse()
             if own_request(request.request, pb.RIGHT_PORTABILITY) != partner:
                 raise invalid("request", "belongs to another partner than the termination")
+            if await self._store.row(connection, "termination.outdated", request.request) is not None:
+                return pb.ReportReturnResponse()
             package = termination_pb2.Termination.Package(
                 label=request.request, size_bytes=request.size_bytes, sha256=request.sha256
             )

@@ -125,6 +125,8 @@ class Known:
                 entry.returned.add(**returned)
             if found["destroy_time"] is not None:
                 entry.destroy_time.FromDatetime(found["destroy_time"])
+            if found["outdate_time"] is not None:
+                entry.outdate_time.FromDatetime(found["outdate_time"])
             for package in found["packages"]:
                 json_format.ParseDict(package, entry.packages.add())
         return message

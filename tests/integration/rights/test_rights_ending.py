@@ -1,18 +1,21 @@
-"""What keeps a source from being destroyed after the receipt was confirmed: a hold, or a confirmer without the role."""
+"""The end of a contract: holds and revoked roles stop what was confirmed, erasures outdate what was returned."""
 
+import asyncio
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import grpc
 import pytest
 from dsr.authority.v1 import authority_pb2
 from dsr.v1 import governance_pb2, options_pb2
 from dsr.v1 import termination_pb2 as pb
 
 from tests.integration.attacks.test_attacks_meeting import authority
+from tests.integration.rights.test_rights_leaving import download
 from tests.integration.rights.test_rights_termination import admin, begin, confirm, destroy, get, refused
 from tests.support.clock import virtual_time
-from tests.support.services import APPROVER, CRM, PARTNER, SHOP, World, eventually
+from tests.support.services import APPROVER, CRM, PARTNER, SHOP, World, eventually, reason_of, state
 
 T = pb.Termination
 EFFECTIVE = timedelta(minutes=6)
@@ -145,3 +148,52 @@ async def test_a_confirmation_that_lapses_in_time_changes_nothing(world: World) 
     message = pb.CancelTerminationRequest(name=name, request_id=str(uuid.uuid4()))
     cancelled = await world.terminations.CancelTermination(message, metadata=admin(world))
     assert cancelled.state == T.STATE_CANCELLED
+
+
+@pytest.mark.policy("P2", "an erasure ends packages of whole sources that hold the person; they are made anew without")
+async def test_an_erasure_outdates_what_was_returned(world: World) -> None:
+    there = await returned(world)
+    name, first = there.name, {i.source: i.return_request for i in there.items}
+    plan = await world.until("erasure", (await world.create("erasure")).name, "PLANNED")
+    await world.approve(plan)
+    done = await world.until("erasure", plan.name)
+    assert done.report.bundles_ended == 2
+    for request in first.values():
+        with pytest.raises(grpc.aio.AioRpcError) as gone:
+            await download(world, request, admin(world))
+        assert reason_of(gone.value) == "BUNDLE_GONE"
+    assert await refused(confirm(world, name, there.manifest_digest)) in ("STATE_CONFLICT", "PLAN_STALE")
+
+    async def anew() -> bool:
+        return all(i.packages and i.return_request != first[i.source] for i in (await get(world, name)).items)
+
+    await eventually(anew)
+    again = await get(world, name)
+    assert all(i.HasField("outdate_time") for i in again.items)
+    assert {c.collection: c.records for i in again.items for c in i.returned} == {
+        "people": 3,
+        "orders": 2,
+        "invoices": 2,
+    }
+    assert await refused(confirm(world, name, there.manifest_digest)) == "PLAN_STALE"
+    assert await download(world, again.items[0].return_request, admin(world))
+
+
+@pytest.mark.policy("P2", "a package that is being made while somebody in it is erased is not handed out")
+async def test_an_erasure_outdates_what_is_being_returned(world: World) -> None:
+    plan = await world.until("erasure", (await world.create("erasure")).name, "PLANNED")
+    world.crm.whole = world.shop.whole = True
+    world.crm.gate, world.crm.gated = asyncio.Event(), frozenset({"return"})
+    name = (await begin(world)).name
+    await eventually(lambda: "return" in world.crm.calls)
+    await world.approve(plan)
+    await world.until_waiting("erasure", plan.name, "BUNDLES_ENDING")
+    world.crm.gate.set()
+    assert state(await world.until("erasure", plan.name)) == "COMPLETED"
+
+    async def there() -> bool:
+        return bool((await item(world, name, CRM)).packages)
+
+    await eventually(there)
+    assert {c.collection: c.records for c in (await item(world, name, CRM)).returned} == {"people": 3}
+    assert world.crm.calls.count("return") == 2

@@ -134,6 +134,7 @@ class Termination(_message.Message):
         RETURN_FAILURE_FIELD_NUMBER: _builtins.int
         DESTROY_FAILURE_FIELD_NUMBER: _builtins.int
         HOLDS_FIELD_NUMBER: _builtins.int
+        OUTDATE_TIME_FIELD_NUMBER: _builtins.int
         HOLDS_IN_FORCE_FIELD_NUMBER: _builtins.int
         source: _builtins.str
         """Output only. The data source."""
@@ -178,6 +179,13 @@ class Termination(_message.Message):
             be satisfied by the partner's copy; the partner releases it then (ReleaseHold). Empty once nothing is to be destroyed.
             """
 
+        @_builtins.property
+        def outdate_time(self) -> _timestamp_pb2.Timestamp:
+            """Output only. When the platform's package was ended last, because somebody in it was erased at the source. While everything
+            is being returned it is made anew, and the manifest digest changes: download the new one. Of a termination that is over it
+            isn't (create another one with `return_only`).
+            """
+
         def __init__(
             self,
             *,
@@ -194,11 +202,12 @@ class Termination(_message.Message):
             return_failure: _error_reason_pb2.ErrorReason.ValueType = ...,
             destroy_failure: _error_reason_pb2.ErrorReason.ValueType = ...,
             holds: _abc.Iterable[_governance_pb2.Hold] | None = ...,
+            outdate_time: _timestamp_pb2.Timestamp | None = ...,
             holds_in_force: _builtins.int = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["destroy_time", b"destroy_time"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["destroy_time", b"destroy_time", "outdate_time", b"outdate_time"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["custody", b"custody", "destroy_failure", b"destroy_failure", "destroy_time", b"destroy_time", "destroyed_records", b"destroyed_records", "destroyer", b"destroyer", "end", b"end", "evidence", b"evidence", "holds", b"holds", "holds_in_force", b"holds_in_force", "packages", b"packages", "return_failure", b"return_failure", "return_request", b"return_request", "returned", b"returned", "source", b"source"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["custody", b"custody", "destroy_failure", b"destroy_failure", "destroy_time", b"destroy_time", "destroyed_records", b"destroyed_records", "destroyer", b"destroyer", "end", b"end", "evidence", b"evidence", "holds", b"holds", "holds_in_force", b"holds_in_force", "outdate_time", b"outdate_time", "packages", b"packages", "return_failure", b"return_failure", "return_request", b"return_request", "returned", b"returned", "source", b"source"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -31,6 +31,8 @@ class TerminationServiceStub:
     person of the partner confirmed the receipt of exactly those packages. Then every copy in the operator's custody is destroyed,
     and that is certified only when the last one is gone. A data source on which a hold is in force stays until it is released.
 
+    An erasure goes on meanwhile. It ends packages that hold the person, and they are made anew without.
+
     Data sources whose connector can return and destroy a whole source are returned and destroyed by the platform itself: the
     packages are bundles of portability requests, downloaded like any other; a source is recorded as destroyed once its records
     have been counted and none is left. Of other sources people hand over and destroy, and record it here with evidence.
@@ -71,6 +73,8 @@ class TerminationServiceAsyncStub(TerminationServiceStub):
     person of the partner confirmed the receipt of exactly those packages. Then every copy in the operator's custody is destroyed,
     and that is certified only when the last one is gone. A data source on which a hold is in force stays until it is released.
 
+    An erasure goes on meanwhile. It ends packages that hold the person, and they are made anew without.
+
     Data sources whose connector can return and destroy a whole source are returned and destroyed by the platform itself: the
     packages are bundles of portability requests, downloaded like any other; a source is recorded as destroyed once its records
     have been counted and none is left. Of other sources people hand over and destroy, and record it here with evidence.
@@ -106,6 +110,8 @@ class TerminationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Leads a partner out in two phases. First everything is returned, in packages with checksums. Nothing is destroyed before a
     person of the partner confirmed the receipt of exactly those packages. Then every copy in the operator's custody is destroyed,
     and that is certified only when the last one is gone. A data source on which a hold is in force stays until it is released.
+
+    An erasure goes on meanwhile. It ends packages that hold the person, and they are made anew without.
 
     Data sources whose connector can return and destroy a whole source are returned and destroyed by the platform itself: the
     packages are bundles of portability requests, downloaded like any other; a source is recorded as destroyed once its records

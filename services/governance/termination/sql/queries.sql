@@ -103,3 +103,41 @@ SELECT * FROM (
 ) AS numbered
 WHERE place <= 100
 ORDER BY source, place
+
+-- name: copy
+INSERT INTO termination_copy (partner, request, termination, source) VALUES (dsr.current_partner(), $1, $2, $3)
+ON CONFLICT DO NOTHING
+
+-- name: outdated
+SELECT 1 FROM obligation WHERE request = $1
+
+-- name: returning
+SELECT id FROM termination WHERE state = 'RETURNING' FOR UPDATE
+
+-- name: unreported
+SELECT source FROM erased_source WHERE erasure = $1 AND erase_time IS NULL
+
+-- name: oblige
+-- Copies at work, and those that can be downloaded. One that an erasure ended already is left alone.
+INSERT INTO obligation (partner, request, "right", erasure)
+SELECT dsr.current_partner(), copy.request, 2, $1
+FROM termination_copy AS copy LEFT JOIN work USING (partner, request)
+WHERE copy.source = ANY ($2::text[]) AND (work.request IS NULL OR work.bundle_expire_time > $3)
+  AND NOT EXISTS (SELECT 1 FROM obligation AS o WHERE o.request = copy.request AND o.acknowledge_time IS NOT NULL)
+  AND NOT EXISTS (
+    SELECT 1 FROM obligation AS o JOIN termination_copy AS c USING (partner, request)
+    WHERE o.erasure = $1 AND c.source = copy.source
+  )
+ON CONFLICT DO NOTHING
+RETURNING request
+
+-- name: outdate
+-- While everything is being returned, what was in the package is returned anew.
+UPDATE termination_item AS item
+SET outdate_time = $2,
+    packages = CASE termination.state WHEN 'RETURNING' THEN '[]' ELSE packages END,
+    returned = CASE termination.state WHEN 'RETURNING' THEN '[]' ELSE returned END,
+    return_request = CASE termination.state WHEN 'RETURNING' THEN '' ELSE return_request END
+FROM termination
+WHERE termination.id = item.termination AND termination.state IN ('RETURNING', 'RETURNED')
+  AND item.return_request = ANY ($1::text[])

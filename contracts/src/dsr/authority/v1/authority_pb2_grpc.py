@@ -267,8 +267,8 @@ class AuthorityServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ObligeBundleEnd(self, request, context):
-        """Obliges access and portability to end bundles of the person of an erasure, and says how many have not
-        been ended yet. Idempotent.
+        """Obliges access and portability to end bundles of the person of an erasure, and those of whole data sources at which it erased,
+        and says how many have not been ended yet. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -429,14 +429,16 @@ class AuthorityServiceServicer(object):
 
     def IssueReturnGrant(self, request, context):
         """Signs a grant to return a whole data source, and says whose it is. Errors: NOT_FOUND, ROLE_REQUIRED, STATE_CONFLICT (the
-        termination doesn't return any more), INSTRUCTION_REFUSED, SOURCE_NOT_SERVED.
+        termination doesn't return any more, or somebody was erased at the source since the request's first grant),
+        INSTRUCTION_REFUSED, SOURCE_NOT_SERVED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReportReturn(self, request, context):
-        """Records what was returned, or why nothing can be. Too late after the confirmation: then it changes nothing. Idempotent.
+        """Records what was returned, or why nothing can be. After the confirmation, or when somebody in it was erased meanwhile, it
+        changes nothing. Idempotent.
         Errors: NOT_FOUND, ROLE_REQUIRED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

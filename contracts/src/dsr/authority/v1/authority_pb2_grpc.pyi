@@ -59,8 +59,8 @@ class AuthorityServiceStub:
     CloseWork: _grpc.UnaryUnaryMultiCallable[_authority_pb2.CloseWorkRequest, _authority_pb2.CloseWorkResponse]
     """Says that a request no longer works on the person; a bundle it made may remain."""
     ObligeBundleEnd: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ObligeBundleEndRequest, _authority_pb2.ObligeBundleEndResponse]
-    """Obliges access and portability to end bundles of the person of an erasure, and says how many have not
-    been ended yet. Idempotent.
+    """Obliges access and portability to end bundles of the person of an erasure, and those of whole data sources at which it erased,
+    and says how many have not been ended yet. Idempotent.
     """
     ListObligations: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ListObligationsRequest, _authority_pb2.ListObligationsResponse]
     """Obligations of the calling right that are not yet fulfilled."""
@@ -118,10 +118,12 @@ class AuthorityServiceStub:
     """Which data sources the portability service has to return, of terminations whose receipt isn't confirmed. Errors: ROLE_REQUIRED."""
     IssueReturnGrant: _grpc.UnaryUnaryMultiCallable[_authority_pb2.IssueReturnGrantRequest, _authority_pb2.IssueReturnGrantResponse]
     """Signs a grant to return a whole data source, and says whose it is. Errors: NOT_FOUND, ROLE_REQUIRED, STATE_CONFLICT (the
-    termination doesn't return any more), INSTRUCTION_REFUSED, SOURCE_NOT_SERVED.
+    termination doesn't return any more, or somebody was erased at the source since the request's first grant),
+    INSTRUCTION_REFUSED, SOURCE_NOT_SERVED.
     """
     ReportReturn: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ReportReturnRequest, _authority_pb2.ReportReturnResponse]
-    """Records what was returned, or why nothing can be. Too late after the confirmation: then it changes nothing. Idempotent.
+    """Records what was returned, or why nothing can be. After the confirmation, or when somebody in it was erased meanwhile, it
+    changes nothing. Idempotent.
     Errors: NOT_FOUND, ROLE_REQUIRED.
     """
     ListDestructionOrders: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ListDestructionOrdersRequest, _authority_pb2.ListDestructionOrdersResponse]
@@ -169,8 +171,8 @@ class AuthorityServiceAsyncStub(AuthorityServiceStub):
     CloseWork: _aio.UnaryUnaryMultiCallable[_authority_pb2.CloseWorkRequest, _authority_pb2.CloseWorkResponse]  # type: ignore[assignment]
     """Says that a request no longer works on the person; a bundle it made may remain."""
     ObligeBundleEnd: _aio.UnaryUnaryMultiCallable[_authority_pb2.ObligeBundleEndRequest, _authority_pb2.ObligeBundleEndResponse]  # type: ignore[assignment]
-    """Obliges access and portability to end bundles of the person of an erasure, and says how many have not
-    been ended yet. Idempotent.
+    """Obliges access and portability to end bundles of the person of an erasure, and those of whole data sources at which it erased,
+    and says how many have not been ended yet. Idempotent.
     """
     ListObligations: _aio.UnaryUnaryMultiCallable[_authority_pb2.ListObligationsRequest, _authority_pb2.ListObligationsResponse]  # type: ignore[assignment]
     """Obligations of the calling right that are not yet fulfilled."""
@@ -228,10 +230,12 @@ class AuthorityServiceAsyncStub(AuthorityServiceStub):
     """Which data sources the portability service has to return, of terminations whose receipt isn't confirmed. Errors: ROLE_REQUIRED."""
     IssueReturnGrant: _aio.UnaryUnaryMultiCallable[_authority_pb2.IssueReturnGrantRequest, _authority_pb2.IssueReturnGrantResponse]  # type: ignore[assignment]
     """Signs a grant to return a whole data source, and says whose it is. Errors: NOT_FOUND, ROLE_REQUIRED, STATE_CONFLICT (the
-    termination doesn't return any more), INSTRUCTION_REFUSED, SOURCE_NOT_SERVED.
+    termination doesn't return any more, or somebody was erased at the source since the request's first grant),
+    INSTRUCTION_REFUSED, SOURCE_NOT_SERVED.
     """
     ReportReturn: _aio.UnaryUnaryMultiCallable[_authority_pb2.ReportReturnRequest, _authority_pb2.ReportReturnResponse]  # type: ignore[assignment]
-    """Records what was returned, or why nothing can be. Too late after the confirmation: then it changes nothing. Idempotent.
+    """Records what was returned, or why nothing can be. After the confirmation, or when somebody in it was erased meanwhile, it
+    changes nothing. Idempotent.
     Errors: NOT_FOUND, ROLE_REQUIRED.
     """
     ListDestructionOrders: _aio.UnaryUnaryMultiCallable[_authority_pb2.ListDestructionOrdersRequest, _authority_pb2.ListDestructionOrdersResponse]  # type: ignore[assignment]
@@ -324,8 +328,8 @@ class AuthorityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _authority_pb2.ObligeBundleEndRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_authority_pb2.ObligeBundleEndResponse, _abc.Awaitable[_authority_pb2.ObligeBundleEndResponse]]:
-        """Obliges access and portability to end bundles of the person of an erasure, and says how many have not
-        been ended yet. Idempotent.
+        """Obliges access and portability to end bundles of the person of an erasure, and those of whole data sources at which it erased,
+        and says how many have not been ended yet. Idempotent.
         """
 
     @_abc_1.abstractmethod
@@ -515,7 +519,8 @@ class AuthorityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_authority_pb2.IssueReturnGrantResponse, _abc.Awaitable[_authority_pb2.IssueReturnGrantResponse]]:
         """Signs a grant to return a whole data source, and says whose it is. Errors: NOT_FOUND, ROLE_REQUIRED, STATE_CONFLICT (the
-        termination doesn't return any more), INSTRUCTION_REFUSED, SOURCE_NOT_SERVED.
+        termination doesn't return any more, or somebody was erased at the source since the request's first grant),
+        INSTRUCTION_REFUSED, SOURCE_NOT_SERVED.
         """
 
     @_abc_1.abstractmethod
@@ -524,7 +529,8 @@ class AuthorityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _authority_pb2.ReportReturnRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_authority_pb2.ReportReturnResponse, _abc.Awaitable[_authority_pb2.ReportReturnResponse]]:
-        """Records what was returned, or why nothing can be. Too late after the confirmation: then it changes nothing. Idempotent.
+        """Records what was returned, or why nothing can be. After the confirmation, or when somebody in it was erased meanwhile, it
+        changes nothing. Idempotent.
         Errors: NOT_FOUND, ROLE_REQUIRED.
         """
 
