@@ -70,7 +70,12 @@ def _b64(raw: bytes) -> str:
 
 
 @asynccontextmanager
-async def serve(keys: Keys, backends: Mapping[str, Backend], sandboxes: Collection[str] = ()) -> AsyncIterator[str]:
+async def serve(
+    keys: Keys,
+    backends: Mapping[str, Backend],
+    sandboxes: Collection[str] = (),
+    tls: grpc.ServerCredentials | None = None,
+) -> AsyncIterator[str]:
     """Serves backends; yields `host:port`."""
     host = ConnectorHost(
         backends,
@@ -83,6 +88,7 @@ async def serve(keys: Keys, backends: Mapping[str, Backend], sandboxes: Collecti
         registrations=[lambda server: add_servicer(host, server)],
         service_names=[SERVICE_NAME],
         authenticator=Authenticator(TrustStore(keys.folder / "trust.json"), audiences=frozenset(backends)),
+        tls=tls,
     ) as running:
         yield f"127.0.0.1:{running.port}"
     await host.close()

@@ -144,6 +144,11 @@ class Bench:
             (self._described,) = await self.answer("Describe", pb.DescribeRequest(source=self.source))
         return self._described
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection at this moment."""
+        return self.channel.get_state() is grpc.ChannelConnectivity.READY
+
     async def sandbox(self) -> bool:
         """Whether Describe says that the source is a sandbox; where it can't be had, rules of its own say so."""
         if self._sandbox is None:
@@ -237,9 +242,15 @@ async def open_bench(
     grant_key: GrantKey | None = None,
     timeout: float = 30.0,
     tls: grpc.ChannelCredentials | None = None,
+    server_name: str = "",
 ) -> AsyncIterator[Bench]:
-    """A run's bench; without `tls` over plaintext, which a connector accepts on loopback only."""
-    options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)]
+    """A run's bench; without `tls` over plaintext, which a connector accepts on loopback only.
+
+    `server_name`: what the connector's certificate says, where `target` says something else.
+    """
+    options: list[tuple[str, Any]] = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)]
+    if server_name:
+        options.append(("grpc.ssl_target_name_override", server_name))
     channel = (
         grpc.aio.secure_channel(target, tls, options=options)
         if tls

@@ -58,6 +58,8 @@ class Result:
     check: Check
     verdict: Verdict
     detail: str = ""
+    remedy: str = ""
+    """Instead of the check's own, where what is wrong isn't what the check is about."""
 
 
 def require(condition: object, what: str) -> None:

@@ -33,8 +33,9 @@ def show(console: Console, results: Sequence[Result]) -> None:
     for result in results:
         if result.verdict is Verdict.FAILS:
             console.print(f"[bold red]{result.check.rule}[/] must answer {escape(result.check.code)}", highlight=False)
-            console.print(f"  {escape(result.check.meaning)}", highlight=False)
-            console.print(f"  [bold]To mend it:[/] {escape(result.check.remedy)}", highlight=False)
+            console.print(f"  {escape(result.detail if result.remedy else result.check.meaning)}", highlight=False)
+            mend = result.remedy or result.check.remedy
+            console.print(f"  [bold]To mend it:[/] {escape(mend)}", highlight=False)
     sums = Counter(result.verdict for result in results)
     console.print(", ".join(f"{sums[verdict]} {verdict.value}" for verdict in Verdict))
 
@@ -47,7 +48,7 @@ def as_json(results: Sequence[Result]) -> str:
                 "rule": result.check.rule,
                 "verdict": result.verdict.name,
                 "detail": result.detail,
-                "remedy": result.check.remedy,
+                "remedy": result.remedy or result.check.remedy,
             }
             for result in results
         ],

@@ -5,9 +5,14 @@ from collections.abc import AsyncIterator, Sequence
 
 from dsr.conformance.bench import Bench
 from dsr.conformance.check import Check, Failed, NotApplicable, Result, Unprepared, Verdict
+from dsr.conformance.checks.describe import Sound
 
 _CALLS_PER_CHECK = 24
 """A check makes at most this many calls that may each take the whole timeout."""
+_UNREACHED = (
+    "Start the connector, or correct --target. With TLS: --ca is the authority of the connector's certificate,"
+    " --server-name the name in it; --certificate and --key are for a connector that asks for one."
+)
 
 
 async def run_check(check: Check, bench: Bench) -> Result:
@@ -31,10 +36,12 @@ async def run(bench: Bench, checks: Sequence[Check]) -> AsyncIterator[Result]:
     try:
         await bench.described()
     except Failed as failure:
+        if bench.connected:
+            yield Result(Sound(), Verdict.FAILS, str(failure))
+        else:
+            yield Result(Sound(), Verdict.FAILS, f"there is no connection: {failure}", _UNREACHED)
         for check in checks:
-            if check.rule == "describe.sound":
-                yield Result(check, Verdict.FAILS, str(failure))
-            else:
+            if check.rule != Sound.rule:
                 yield Result(check, Verdict.NOT_RUN, "Describe must answer first")
         return
     for check in checks:
