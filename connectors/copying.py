@@ -52,27 +52,35 @@ async def stream(
     for instruction in grant.instructions:
         shape = shapes[instruction.collection]
         included = included_fields(shape.names, instruction)
-        yield pb.ExportResponse(
-            header=pb.CollectionHeader(
-                collection=instruction.collection,
-                fields=[field for field in shape.fields if field.name in included],
-                primary_key=shape.primary_key if set(shape.primary_key) <= set(included) else [],
-                withheld_fields=[name for name in shape.names if name in instruction.redact_fields],
-            )
+        header = pb.CollectionHeader(
+            collection=instruction.collection,
+            fields=[field for field in shape.fields if field.name in included],
+            primary_key=shape.primary_key if set(shape.primary_key) <= set(included) else [],
+            withheld_fields=[name for name in shape.names if name in instruction.redact_fields],
         )
-        trailer, digest = pb.CollectionTrailer(), hashlib.sha256()
-        async with aclosing(blocks_of(lines(instruction.collection, included))) as blocks:
-            async for block in blocks:
-                digest.update(block)
-                trailer.records += block.count(b"\n")
-                trailer.bytes += len(block)
-                yield pb.ExportResponse(data=block)
-        trailer.sha256 = digest.digest()
-        yield pb.ExportResponse(trailer=trailer)
-        totals.collections += 1
-        totals.records += trailer.records
-        totals.bytes += trailer.bytes
+        async with aclosing(copied(header, lines(instruction.collection, included), totals)) as messages:
+            async for message in messages:
+                yield message
     yield pb.ExportResponse(totals=totals)
+
+
+async def copied(
+    header: pb.CollectionHeader, lines: AsyncGenerator[bytes, None], totals: pb.ExportTotals
+) -> AsyncGenerator[pb.ExportResponse, None]:
+    """One collection from its header to its trailer, added to `totals`. A line's end ends a record."""
+    yield pb.ExportResponse(header=header)
+    trailer, digest = pb.CollectionTrailer(), hashlib.sha256()
+    async with aclosing(blocks_of(lines)) as blocks:
+        async for block in blocks:
+            digest.update(block)
+            trailer.records += block.count(b"\n")
+            trailer.bytes += len(block)
+            yield pb.ExportResponse(data=block)
+    trailer.sha256 = digest.digest()
+    yield pb.ExportResponse(trailer=trailer)
+    totals.collections += 1
+    totals.records += trailer.records
+    totals.bytes += trailer.bytes
 
 
 def included_fields(names: Sequence[str], instruction: CollectionInstruction) -> Sequence[str]:

@@ -13,21 +13,24 @@ from connectors.filesystem.journal import Journal
 from connectors.filesystem.threads import Threads
 from connectors.objects import describe, export, verify
 from connectors.objects.count import count_people
+from connectors.objects.destroy import Destroyer
 from connectors.objects.erase import Eraser, held, open_task
 from connectors.objects.export import Exporter
 from connectors.objects.find import Finder, Watch
 from connectors.objects.found import Digests, Found, identities
+from connectors.objects.giveback import GiveBack
 from connectors.objects.inactive import list_inactive
 from connectors.objects.options import Options
 from connectors.objects.reading import Reader
-from connectors.objects.store import Held, Store
+from connectors.objects.store import Held, WholeStore
+from connectors.progress import with_signs_of_life
 from connectors.searching import with_progress
 
 
 class ObjectsBackend:
     """One bucket or container of one partner."""
 
-    def __init__(self, config: SourceConfig, options: Options, store: Store) -> None:
+    def __init__(self, config: SourceConfig, options: Options, store: WholeStore) -> None:
         self._store = store
         self._options = options
         self._source = config.source
@@ -37,6 +40,9 @@ class ObjectsBackend:
         self._finder = Finder(store, options, self._digests, self._threads, config.source)
         self._reader = Reader(store, self._threads, config.source)
         self._state_dir = config.state_dir
+        every = (store, options, config.source, self._digests)
+        self._give_back = GiveBack(*every, self._threads, config.state_dir)
+        self._destroyer = Destroyer(*every, self._journal, self._threads, config.state_dir)
 
     async def describe(self) -> pb.DescribeResponse:
         """What the options declare. Asks the store for nothing."""
@@ -116,6 +122,22 @@ class ObjectsBackend:
     async def count_people(self, request: pb.CountPeopleRequest, grant: Grant) -> AsyncIterator[pb.CountPeopleResponse]:
         """Everybody in keys and in lakes, once."""
         async with aclosing(count_people(self._reader, self._options, self._state_dir)) as messages:
+            async for message in messages:
+                yield message
+
+    async def give_back(self, request: pb.ReturnRequest, grant: Grant) -> AsyncIterator[pb.ExportResponse]:
+        """Every version of every collection's objects."""
+        totals = pb.ExportTotals()
+        totals.snapshot_time.GetCurrentTime()
+        async with aclosing(self._give_back.run(grant, totals)) as messages:
+            async for message in messages:
+                yield message
+
+    async def destroy(self, request: pb.DestroyRequest, grant: Grant) -> AsyncIterator[pb.DestroyResponse]:
+        """Removes every version of every collection's objects, and uploads that were begun."""
+        export.check_instructions(self._options, grant)
+        done = self._destroyer.run(grant, count_only=request.count_only)
+        async with aclosing(with_signs_of_life(done, pb.DestroyResponse(progress=pb.Progress()))) as messages:
             async for message in messages:
                 yield message
 

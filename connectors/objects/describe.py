@@ -11,6 +11,7 @@ from connectors.objects.inactive import tells_last_use
 from connectors.objects.options import Collection, Options
 
 VERSION = "1"
+_ALWAYS = (pb.CAPABILITY_EXPORT, pb.CAPABILITY_ERASE, pb.CAPABILITY_RETURN, pb.CAPABILITY_DESTROY)
 _MATCHES = {"exact": pb.IdentityField.MATCH_EXACT, "case_fold": pb.IdentityField.MATCH_CASE_FOLD}
 
 
@@ -19,7 +20,7 @@ def describe(kind: str, options: Options) -> pb.DescribeResponse:
     return pb.DescribeResponse(
         connector=kind,
         version=VERSION,
-        capabilities=[pb.CAPABILITY_EXPORT, pb.CAPABILITY_ERASE, *counting(options)],
+        capabilities=[*_ALWAYS, *counting(options)],
         collections=[collection(name, declared) for name, declared in options.collections.items()],
         findings=list(_findings(options)),
         max_records_per_subject=options.max_records_per_subject,

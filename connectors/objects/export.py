@@ -14,14 +14,14 @@ import orjson
 from dsr.connector.v1 import connector_pb2 as pb
 from dsr.connector.v1.grant_pb2 import CollectionInstruction, Grant
 
-from connectors.copying import blocks_of, included_fields
+from connectors.copying import copied, included_fields
 from connectors.filesystem.threads import Threads
 from connectors.lake.record import Hit, Unreadable
 from connectors.lake.search import Search
 from connectors.objects.bridge import Bridge
 from connectors.objects.find import key_versions, wanted
 from connectors.objects.found import Digests, Found, Object
-from connectors.objects.options import LAKE_FIELDS, Collection, Options
+from connectors.objects.options import LAKE_FIELDS, OBJECT_FIELDS, Collection, Options
 from connectors.objects.scan import opened, records
 from connectors.objects.store import Facts, Gone, Store, Version
 from dsrkit import jsonlines
@@ -35,14 +35,28 @@ _TYPES = {
     "modified_time": ("datetime", "timestamp"),
     "content": ("string", "base64"),
     "record": ("object", "json"),
+    "metadata": ("object", "json"),
+    "tags": ("object", "json"),
 }
-_NULLABLE = frozenset({"media_type", "content", "sha256"})
+_NULLABLE = frozenset({"media_type", "metadata", "tags", "content", "sha256"})
+_BESIDE = ("metadata", "tags")
 
 
 def fields(collection: Collection) -> list[pb.Field]:
     """The fields of a record of the collection."""
+    return _described(collection, collection.record_fields)
+
+
+def whole_fields(collection: Collection) -> list[pb.Field]:
+    """The fields of a version where a whole source is returned: objects are objects, those of a lake too."""
+    names = () if collection.lake else [name for name in collection.names if name not in _BESIDE]
+    before, after = OBJECT_FIELDS[1:-2], OBJECT_FIELDS[-2:]
+    return _described(collection, [OBJECT_FIELDS[0], *names, *before, *_BESIDE, *after])
+
+
+def _described(collection: Collection, names: Sequence[str]) -> list[pb.Field]:
     result = []
-    for name in collection.record_fields:
+    for name in names:
         kind, native = _TYPES.get(name, ("string", "text"))
         if collection.lake and name in collection.fields:
             kind = native = collection.fields[name]
@@ -93,19 +107,11 @@ class Exporter:
         """One collection, counted in `totals`."""
         collection = self.options.collections[instruction.collection]
         included = included_fields(collection.record_fields, instruction)
-        yield pb.ExportResponse(header=_header(collection, instruction, included))
-        trailer, digest = pb.CollectionTrailer(), hashlib.sha256()
-        lines = self._lines(instruction.collection, collection, subject, found, included, trailer)
-        async with aclosing(blocks_of(lines)) as blocks:
-            async for block in blocks:
-                digest.update(block)
-                trailer.bytes += len(block)
-                yield pb.ExportResponse(data=block)
-        trailer.sha256 = digest.digest()
-        yield pb.ExportResponse(trailer=trailer)
-        totals.collections += 1
-        totals.records += trailer.records
-        totals.bytes += trailer.bytes
+        header = _header(collection, instruction, included)
+        lines = self._lines(instruction.collection, collection, subject, found, included)
+        async with aclosing(copied(header, lines, totals)) as messages:
+            async for message in messages:
+                yield message
 
     async def _lines(
         self,
@@ -114,7 +120,6 @@ class Exporter:
         subject: pb.Subject,
         found: Found,
         included: Sequence[str],
-        trailer: pb.CollectionTrailer,
     ) -> AsyncGenerator[bytes, None]:
         """The collection's lines, in pieces."""
         try:
@@ -122,50 +127,24 @@ class Exporter:
                 for item in found.objects.get(name, {}).values():
                     async for piece in self._object(item, included):
                         yield piece
-                    trailer.records += 1
                 return
             for key in found.rows.get(name, {}):
                 async with aclosing(self._rows(key, collection, subject, included)) as rows:
                     async for line in rows:
-                        trailer.records += 1
                         yield line
         except (Gone, Unreadable):
             raise DsrError("SOURCE_BUSY", "An object changed while it was copied. Retry.", source=self.source) from None
 
-    async def _object(self, item: Object, included: Sequence[str]) -> AsyncIterator[bytes]:
+    async def _object(self, item: Object, included: Sequence[str]) -> AsyncGenerator[bytes, None]:
         version = item.version
-        facts = await self.store.facts(version) if version.state in ("CURRENT", "NONCURRENT") else Facts()
-        has_content = version.readable or facts.restored
-        told: Mapping[str, Any] = {
-            "path": version.key,
-            "version": version.id,
-            "state": version.state,
-            "size": version.size,
-            "modified_time": version.modified,
-            "media_type": facts.media_type or None,
-            **dict(item.values),
-        }
-        digest = hashlib.sha256()
-        separator = b"{"
-        for name in included:
-            yield separator + orjson.dumps(name) + b":"
-            separator = b","
-            if name in ("content", "sha256") and not has_content:
-                yield b"null"
-            elif name == "content":
-                yield b'"'
-                async for piece in _whole_pieces(self.store.read(version)):
-                    digest.update(piece)
-                    yield base64.b64encode(piece)
-                yield b'"'
-            elif name == "sha256":
-                if "content" not in included:
-                    async for piece in self.store.read(version):
-                        digest.update(piece)
-                yield orjson.dumps(digest.hexdigest())
-            else:
-                yield orjson.dumps(told.get(name))
-        yield b"{}\n" if separator == b"{" else b"}\n"
+        facts = Facts()
+        if version.state in ("CURRENT", "NONCURRENT") and not version.obstacle:
+            facts = await self.store.facts(version)
+        has_content = (version.readable and not version.obstacle) or facts.restored
+        content = self.store.read(version) if has_content else None
+        async with aclosing(line(told(version, facts, dict(item.values)), included, content)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def _rows(
         self, key: str, collection: Collection, subject: pb.Subject, included: Sequence[str]
@@ -202,6 +181,46 @@ class Exporter:
                 if here[digest] > told.get(digest, 0):
                     told[digest] = here[digest]
                     yield _row(version.key, collection, hit, included)
+
+
+def told(version: Version, facts: Facts, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record says of a version beside its content."""
+    return {
+        **values,
+        "path": version.key,
+        "version": version.id,
+        "state": version.state,
+        "size": version.size,
+        "modified_time": version.modified,
+        "media_type": facts.media_type or None,
+    }
+
+
+async def line(
+    facts: Mapping[str, Any], included: Sequence[str], content: AsyncIterator[bytes] | None
+) -> AsyncGenerator[bytes, None]:
+    """One version as a line, in pieces. `content`: None where it has none, or none that can be read."""
+    digest = hashlib.sha256()
+    separator = b"{"
+    for name in included:
+        yield separator + orjson.dumps(name) + b":"
+        separator = b","
+        if name in ("content", "sha256") and content is None:
+            yield b"null"
+        elif name == "content" and content is not None:
+            yield b'"'
+            async for piece in _whole_pieces(content):
+                digest.update(piece)
+                yield base64.b64encode(piece)
+            yield b'"'
+        elif name == "sha256" and content is not None:
+            if "content" not in included:
+                async for piece in content:
+                    digest.update(piece)
+            yield orjson.dumps(digest.hexdigest())
+        else:
+            yield orjson.dumps(facts.get(name))
+    yield b"{}\n" if separator == b"{" else b"}\n"
 
 
 def _header(collection: Collection, instruction: CollectionInstruction, included: Sequence[str]) -> pb.CollectionHeader:

@@ -298,7 +298,9 @@ class Finder:
         await at_once(_LISTINGS, work)
 
     async def _note_obstacle(self, name: str, version: Version, result: Found) -> None:
-        if not await self.store.has_obstacles():
+        if version.obstacle:
+            result.note(name, version.obstacle)
+        if version.obstacle or not await self.store.has_obstacles():
             return
         try:
             facts = await self.store.facts(version)

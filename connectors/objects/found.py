@@ -25,6 +25,11 @@ class Digests(Journalled):
         facts = f"{version.id}\0{version.state}\0{version.etag}\0{version.size}\0{version.modified.timestamp()}\0"
         return self._short(b"version", facts.encode() + version.key.encode(errors="surrogatepass"))
 
+    def same(self, version: Version) -> bytes:
+        """A version as long as its content is the same, whether or not it is the current one."""
+        facts = f"{version.id}\0{version.etag}\0{version.size}\0{version.modified.timestamp()}\0"
+        return bytes.fromhex(self._short(b"place", facts.encode() + version.key.encode(errors="surrogatepass")))
+
     def row(self, key: str, data: bytes) -> str:
         """A record in an object, wherever in it."""
         return self._short(b"row", key.encode(errors="surrogatepass") + b"\0" + hashlib.sha256(data).digest())

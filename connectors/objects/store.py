@@ -17,6 +17,10 @@ class Gone(Exception):
     """The version isn't there, or isn't what it was, any more."""
 
 
+class Changed(Gone):
+    """Something else is in its place."""
+
+
 class Held(Exception):
     """The store refuses to remove the version, whoever asks: legal hold or retention."""
 
@@ -142,3 +146,18 @@ class Store(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class WholeStore(Store, Protocol):
+    """One whose objects can be removed many at a time, whoever they are about."""
+
+    def unfinished(self, prefix: str) -> AsyncGenerator[Version, None]:
+        """Every upload that was begun and not finished, however young, for keys that begin so."""
+        ...
+
+    async def clear(self, versions: Sequence[Version]) -> None:
+        """Removes these, of each object the oldest first, in as few requests as the store allows.
+
+        Leaves those that the store refuses to remove, and those that aren't what they were.
+        """
+        ...

@@ -58,6 +58,8 @@ def _translate(source: str, error: ClientError) -> Exception:
         return _rejected(source, "The object store doesn't accept the credentials. Renew them.", "CREDENTIALS")
     if name in _DENIED:
         return _rejected(source, "The credentials don't permit this. Probe says what is missing.", "PERMISSION")
+    if name == "InvalidObjectState":
+        return _rejected(source, "An object is archived and can't be read. Restore it.", "ARCHIVED")
     if name in _BUSY:
         return DsrError("SOURCE_BUSY", "The object store asks for patience. Retry.", source=source)
     if status(error) >= 500:

@@ -47,8 +47,7 @@ async def probe(store: "S3Store") -> pb.ProbeResponse:
 
         listing = {"Bucket": bucket, "Prefix": prefix}
         asks.append((f"{name}: list versions", partial(client.list_object_versions, **listing, MaxKeys=1)))
-        if not collection.no_personal_data:
-            asks.append((f"{name}: list uploads", partial(client.list_multipart_uploads, **listing, MaxUploads=1)))
+        asks.append((f"{name}: list uploads", partial(client.list_multipart_uploads, **listing, MaxUploads=1)))
     for operation, ask in asks:
         allowed = await _allowed(store, ask)
         response.permissions.append(pb.ProbeResponse.Permission(operation=operation, allowed=allowed))

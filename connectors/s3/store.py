@@ -4,7 +4,7 @@ import asyncio
 import re
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -15,7 +15,7 @@ from aiobotocore.session import get_session  # type: ignore[import-untyped]
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 from dsr.connector.v1 import connector_pb2 as pb
 
-from connectors.objects.store import Facts, Gone, Held, Overtaken, Version
+from connectors.objects.store import Changed, Facts, Gone, Held, Overtaken, Version
 from connectors.s3 import kept, probe
 from connectors.s3.errors import code, translated
 from connectors.s3.kept import REWRITES
@@ -26,6 +26,8 @@ from dsrkit.errors import DsrError
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _CHUNK = 1 << 20
 _EXPIRY = re.compile(r'expiry-date="([^"]+)"')
+_MANY = 1_000
+"""Versions that one DeleteObjects names at most."""
 _HELD = frozenset({"AccessDenied", "403", "ObjectLocked", "InvalidRequest"})
 
 
@@ -102,16 +104,22 @@ class S3Store:
             yield _newest_first(entries)
 
     async def uploads(self, prefix: str) -> AsyncGenerator[Version, None]:
-        """Multipart uploads that were begun and not finished."""
-        client = await self.client()
+        """Multipart uploads that were begun and not finished, if they are old enough."""
         oldest = datetime.now(UTC) - timedelta(hours=self.options.abandoned_after_hours)
+        async with aclosing(self.unfinished(prefix)) as begun:
+            async for upload in begun:
+                if upload.modified <= oldest:
+                    yield upload
+
+    async def unfinished(self, prefix: str) -> AsyncGenerator[Version, None]:
+        """By ListMultipartUploads."""
+        client = await self.client()
         with translated(self.source):
             pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=self.options.bucket, Prefix=prefix)
             async for page in pages:
                 for entry in page.get("Uploads", ()):
                     begun = entry["Initiated"].astimezone(UTC)
-                    if begun <= oldest:
-                        yield Version(entry["Key"], entry["UploadId"], "INCOMPLETE_UPLOAD", "", 0, begun)
+                    yield Version(entry["Key"], entry["UploadId"], "INCOMPLETE_UPLOAD", "", 0, begun)
 
     async def has_obstacles(self) -> bool:
         """Whether the bucket has Object Lock."""
@@ -171,7 +179,7 @@ class S3Store:
                 Bucket=self.options.bucket, Key=version.key, **_id(version)
             )
         if answer["ETag"] != version.etag:
-            raise Gone
+            raise Changed
         return answer
 
     async def tags(self, version: Version) -> Mapping[str, str]:
@@ -189,7 +197,7 @@ class S3Store:
             answer = await client.get_object(Bucket=self.options.bucket, Key=version.key, **_id(version), **wanted)
             async with answer["Body"] as body:
                 if answer["ETag"] != version.etag:
-                    raise Gone
+                    raise Changed
                 async for chunk in body.iter_chunks(_CHUNK):
                     yield chunk
 
@@ -212,6 +220,25 @@ class S3Store:
                 raise Held from None
             with suppress(Gone), translated(self.source):
                 raise
+
+    async def clear(self, versions: Sequence[Version]) -> None:
+        """By DeleteObjects; what that doesn't take, one by one."""
+        client = await self.client()
+        # A request in XML has no place for control characters.
+        many = [v for v in versions if v.state != "INCOMPLETE_UPLOAD" and v.key.isprintable()]
+        rest = [v for v in versions if v.state == "INCOMPLETE_UPLOAD" or not v.key.isprintable()]
+        for start in range(0, len(many), _MANY):
+            chunk = many[start : start + _MANY]
+            objects = [{"Key": version.key, "VersionId": version.id} for version in chunk]
+            with translated(self.source):
+                answer = await client.delete_objects(
+                    Bucket=self.options.bucket, Delete={"Objects": objects, "Quiet": True}
+                )
+            failed = {(error.get("Key"), error.get("VersionId") or "null") for error in answer.get("Errors", ())}
+            rest += [version for version in chunk if (version.key, version.id) in failed]
+        for version in rest:
+            with suppress(Gone, Held):
+                await self.remove(version)
 
     async def _is_still(self, version: Version) -> bool:
         """False if nothing is there any more; Gone if something else is. Only unversioned objects need to be asked."""

@@ -46,7 +46,12 @@ def stamp(time: datetime) -> str:
 def current(entry: Mapping[str, Any]) -> Version:
     """An entry of a plain listing. Its id is its time: history keeps it under that."""
     time = instant(entry["last_modified"])
-    return Version(entry["name"], stamp(time), "CURRENT", entry["hash"], entry["bytes"], time)
+    return Version(entry["name"], stamp(time), "CURRENT", entry["hash"], entry["bytes"], time, obstacle=obstacle(entry))
+
+
+def obstacle(entry: Mapping[str, Any]) -> str:
+    """A link leads to an object of another name, which may be anybody's."""
+    return "SYMBOLIC_LINK" if "symlink_path" in entry else ""
 
 
 def version(entry: Mapping[str, Any]) -> Version:
@@ -60,6 +65,7 @@ def version(entry: Mapping[str, Any]) -> Version:
         etag=entry["hash"],
         size=entry["bytes"],
         modified=instant(entry["last_modified"]),
+        obstacle=obstacle(entry),
     )
 
 
@@ -68,7 +74,7 @@ def archived(key: str, entry: Mapping[str, Any]) -> Version:
     marker = entry["content_type"].startswith(MARKER_TYPE)
     name, time = entry["name"], instant(entry["last_modified"])
     state: Any = "DELETE_MARKER" if marker else "NONCURRENT"
-    return Version(key, name.rpartition("/")[2], state, entry["hash"], entry["bytes"], time)
+    return Version(key, name.rpartition("/")[2], state, entry["hash"], entry["bytes"], time, obstacle=obstacle(entry))
 
 
 def archive_prefix(key: str) -> str:

@@ -14,6 +14,8 @@ from connectors.objects.store import Gone
 from connectors.swift.http import Http
 from connectors.swift.listing import listing
 
+_HIDDEN = ".file-segments/"
+"""Where some clients keep them, in the object's own container."""
 Segment = tuple[str, str]
 """(container, name)."""
 
@@ -45,18 +47,25 @@ async def of(
     for entry in json.loads(response.content):
         place, _, part = entry["name"].lstrip("/").partition("/")
         found.add((place, part))
+        if entry.get("sub_slo"):
+            found |= await of(http, place, part, {"x-static-large-object": "true"}, {})
     return found
 
 
 def own(key: str, segments: set[Segment]) -> bool:
     """Whether all of them bear the large object's name."""
-    return all(f"/{key}/" in f"/{name}" for _, name in segments)
+    return all(_bears(key, name) for _, name in segments)
+
+
+def _bears(key: str, name: str) -> bool:
+    """As every client names segments. Not anywhere within: another's `beta/acme/x/1` would be one of `acme/x`."""
+    return name.removeprefix(_HIDDEN).startswith(f"{key}/")
 
 
 def safe(key: str, headers: Mapping[str, str], segments: set[Segment]) -> bool:
     """Whether the segments may go with the object."""
     place = dynamic(headers)
-    return own(key, segments) and (place is None or f"/{key}/" in f"/{place[1]}")
+    return own(key, segments) and (place is None or _bears(key, place[1]))
 
 
 async def remove(http: Http, segments: set[Segment]) -> None:

@@ -5,16 +5,20 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
+from functools import partial
 
 from dsr.connector.v1 import connector_pb2 as pb
 
-from connectors.objects.store import Facts, Gone, Version
+from connectors.objects.store import Changed, Facts, Gone, Version
+from connectors.objects.together import at_once
 from connectors.swift import listing, segments
 from connectors.swift.http import Http
 from connectors.swift.listing import archive_key, archive_prefix
 from connectors.swift.options import SwiftOptions, private
 from connectors.swift.replace import META, REWRITES, Rewriting
 from dsrkit.errors import DsrError
+
+_REMOVALS = 16
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,7 @@ class SwiftStore:
 
     async def _sized(self, version: Version) -> Version:
         """A dynamic large object is listed as empty, whatever it holds."""
-        if version.size or version.state == "DELETE_MARKER":
+        if version.size or version.state == "DELETE_MARKER" or version.obstacle:
             return version
         try:
             headers = await self.head(version)
@@ -139,6 +143,10 @@ class SwiftStore:
         none: Sequence[Version] = ()
         for upload in none:
             yield upload
+
+    def unfinished(self, prefix: str) -> AsyncGenerator[Version, None]:
+        """None, as `uploads` says."""
+        return self.uploads(prefix)
 
     async def has_obstacles(self) -> bool:
         """Large objects may consist of segments that aren't theirs."""
@@ -156,7 +164,7 @@ class SwiftStore:
         if version.state == "CURRENT" and not version.id.startswith("v:"):
             whole, _, rest = headers.get("x-timestamp", "").partition(".")
             if f"{whole}.{rest[:5]}" != version.id:
-                raise Gone
+                raise Changed
 
     async def place(self, version: Version) -> tuple[str, str, dict[str, str]]:
         """Container, name and query under which a version is found."""
@@ -197,6 +205,11 @@ class SwiftStore:
             self._compare(version, response.headers)
             async for chunk in response.aiter_raw(1 << 20):
                 yield chunk
+            if segments.dynamic(response.headers):
+                # Its segments may change while they are read, and nobody says so.
+                now = await self.head(version)
+                if now.get("etag") != response.headers.get("etag"):
+                    raise Changed
 
     def open(self, version: Version) -> None:
         """Its objects are elsewhere."""
@@ -217,6 +230,18 @@ class SwiftStore:
         with suppress(Gone):
             await self._delete(version)
         await segments.remove(self.http, parts)
+
+    async def clear(self, versions: Sequence[Version]) -> None:
+        """Object by object, several at once."""
+        by_key: dict[str, list[Version]] = {}
+        for version in versions:
+            by_key.setdefault(version.key, []).append(version)
+        await at_once(_REMOVALS, [partial(self._clear, of_one) for of_one in by_key.values()])
+
+    async def _clear(self, versions: Sequence[Version]) -> None:
+        for version in versions:
+            with suppress(Gone):
+                await self.remove(version)
 
     async def parts(self, version: Version, headers: Mapping[str, str]) -> set[segments.Segment]:
         """The segments that go with a version. SOURCE_REJECTED if they aren't its own."""

@@ -40,6 +40,7 @@ MATERIAL: dict[str, Any] = {
         "instructions": {"letters": "RETAIN"},
     },
     "unreachable": DOWN,
+    "destroyable": True,
     "people": 33,
     "inactive": {
         "collection": "accounts",
