@@ -190,7 +190,7 @@ def told(version: Version, facts: Facts, values: Mapping[str, Any]) -> dict[str,
         "path": version.key,
         "version": version.id,
         "state": version.state,
-        "size": version.size,
+        "size": version.size if facts.size is None else facts.size,
         "modified_time": version.modified,
         "media_type": facts.media_type or None,
     }

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -132,28 +132,28 @@ class GiveBack:
             identity = collection.identity[name]
             values[name] = (tags or {}).get(identity.tag) if identity.tag else facts.metadata.get(identity.metadata)
         beside = {"metadata": dict(facts.metadata), "tags": dict(tags or {})} if readable else {}
-        content = None
-        if readable and version.size <= _SMALL:
-            content = b"".join([piece async for piece in self._read(version)])
-        return Fetched(version, {**told(version, facts, values), **beside}, readable, content)
+        fetched = Fetched(version, {**told(version, facts, values), **beside}, readable, None)
+        if not readable or fetched.facts["size"] > _SMALL:
+            return fetched
+        return replace(fetched, content=b"".join([piece async for piece in self._read(fetched)]))
 
     async def _content(self, item: Fetched) -> AsyncGenerator[bytes, None]:
         if item.content is not None:
             yield item.content
             return
-        async with aclosing(self._read(item.version)) as pieces:
+        async with aclosing(self._read(item)) as pieces:
             async for piece in pieces:
                 yield piece
 
-    async def _read(self, version: Version) -> AsyncGenerator[bytes, None]:
+    async def _read(self, item: Fetched) -> AsyncGenerator[bytes, None]:
         """The bytes. Gone if there aren't as many as there should be."""
         size = 0
-        reading: AsyncIterator[bytes] = self.store.read(version)
+        reading: AsyncIterator[bytes] = self.store.read(item.version)
         async with aclosing(cast(AsyncGenerator[bytes, None], reading)) as pieces:
             async for piece in pieces:
                 size += len(piece)
                 yield piece
-        if size != version.size:
+        if size != item.facts["size"]:
             raise Gone
 
     def _rejected(self, why: str, text: str) -> DsrError:

@@ -68,6 +68,8 @@ class Facts:
     """Its content has another name."""
     restored: bool = False
     """Archived, and readable for the time being."""
+    size: int | None = None
+    """Of what is read, where a listing may say another one."""
     rewrites: str = ""
     """Id of the version that this one, written by an erasure, stands in for."""
 

@@ -186,6 +186,7 @@ class SwiftStore:
             media_type=headers.get("content-type", ""),
             metadata=metadata,
             foreign_parts=foreign,
+            size=int(headers["content-length"]),
             rewrites=metadata.get(REWRITES, ""),
         )
 

@@ -36,7 +36,7 @@ async def bench(tmp_path_factory: pytest.TempPathFactory, swift: Mapping[str, st
         "auth_url": swift["auth_url"],
         "credentials_file": str(folder / "credentials.json"),
     }
-    async with open_store("swift", folder, options, {"auth_url": "http://127.0.0.1:1/auth/v1.0"}) as opened:
+    async with open_store("swift", folder, options, {"auth_url": "http://127.0.0.1:1/auth/v1.0"}, 60) as opened:
         yield opened
 
 
