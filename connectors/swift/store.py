@@ -6,6 +6,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from functools import partial
+from urllib.parse import quote
 
 from dsr.connector.v1 import connector_pb2 as pb
 
@@ -19,6 +20,8 @@ from connectors.swift.replace import META, REWRITES, Rewriting
 from dsrkit.errors import DsrError
 
 _REMOVALS = 16
+_NO_BULK = (400, 403, 404, 405, 411, 501)
+"""How stores answer that can't, or mayn't, delete many at once."""
 
 
 @dataclass(frozen=True)
@@ -233,11 +236,44 @@ class SwiftStore:
         await segments.remove(self.http, parts)
 
     async def clear(self, versions: Sequence[Version]) -> None:
-        """Object by object, several at once."""
+        """Several at once; without history, and where that is all there is to them, in one request."""
+        history, left = await self.history(), versions
+        if not history.enabled and not history.archive:
+            small, left = await self._told_apart(versions)
+            left += await self._delete_many(small)
         by_key: dict[str, list[Version]] = {}
-        for version in versions:
+        for version in left:
             by_key.setdefault(version.key, []).append(version)
         await at_once(_REMOVALS, [partial(self._clear, of_one) for of_one in by_key.values()])
+
+    async def _told_apart(self, versions: Sequence[Version]) -> tuple[list[Version], list[Version]]:
+        """Objects of one piece, and large ones. What is gone, or another one by now, is in neither."""
+        small: list[Version] = []
+        large: list[Version] = []
+
+        async def look(version: Version) -> None:
+            with suppress(Gone):
+                headers = await self.head(version)
+                (large if segments.static(headers) or segments.dynamic(headers) else small).append(version)
+
+        await at_once(_REMOVALS, [partial(look, version) for version in versions])
+        return small, large
+
+    async def _delete_many(self, versions: Sequence[Version]) -> list[Version]:
+        """By the account's bulk delete. Those are left that it doesn't take, or all, where the store has none."""
+        if not versions:
+            return []
+        names = "\n".join(quote(f"{self.options.container}/{v.key}".encode(errors="surrogatepass")) for v in versions)
+        told = {"Content-Type": "text/plain", "Accept": "application/json"}
+        answer = await self.http.request(
+            "POST", "", params={"bulk-delete": ""}, headers=told, content=names.encode(), allow=_NO_BULK
+        )
+        try:
+            result = answer.json()
+        except ValueError:
+            return list(versions)
+        gone = isinstance(result, dict) and "Number Deleted" in result and not result.get("Errors")
+        return [] if gone else list(versions)
 
     async def _clear(self, versions: Sequence[Version]) -> None:
         for version in versions:

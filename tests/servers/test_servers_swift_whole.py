@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from connectors.swift.http import Http
 from connectors.swift.store import SwiftStore
 from dsrkit.errors import DsrError
 from tests.servers.objects import caps_of, content, ended
@@ -168,6 +169,30 @@ async def test_a_large_object_whose_segments_change_while_it_is_read_is_not_torn
     assert caught.value.reason == "SOURCE_BUSY"
     (record,) = (await source.returned("again"))["assets"]
     assert content(record) == b"partPART"
+    await source.backend.close()
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_without_history_many_go_in_one_request(
+    plain: Container, there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names of all sorts; and where the store has no such request, they go one by one."""
+    names = ["a%20b", "%C3%A9%0A1", "100%25", "a%3Fversion-id=1"]
+    for name in names:
+        await plain.put(f"acme/assets/{name}", b"x")
+    source = plain.source({"assets": ACME["assets"]})
+    request, asked = Http.request, []
+
+    async def counted(self: Any, method: str, *rest: Any, **more: Any) -> Any:
+        if method == "POST" and not there:
+            more["params"] = {}
+        asked.append(method)
+        return await request(self, method, *rest, **more)
+
+    monkeypatch.setattr(Http, "request", counted)
+    assert ended(await source.destroy({"assets": 4}))[:2] == ("DESTROYED", {"assets": (4, 0)})
+    assert asked.count("DELETE") == (0 if there else 4)
+    assert (await plain.keys(), asked.count("POST")) == ([], 1)
     await source.backend.close()
 
 
