@@ -8,7 +8,8 @@
 
 NAME is access, portability, erasure, operator, or grants. FOLDER/trust.json is for every process,
 FOLDER/grant_keys.json for the connector hosts, FOLDER/credentials/NAME.json for its owner alone. Partners' keys:
-`dsr partner`.
+`dsr partner`. FOLDER/ledger.vkey is for whoever checks a certificate: publish it. Its key,
+FOLDER/credentials/ledger.json, is governance's and is never rotated.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dsrkit.issuer import TrustFile, grant_keys, make_grant_key, revoke_grant_key
+from dsrkit.issuer import TrustFile, grant_keys, make_grant_key, make_ledger_key, revoke_grant_key
 
 SERVICES = ("access", "portability", "erasure")
 NAMES = (*SERVICES, "operator", "grants")
@@ -56,6 +57,9 @@ def make(folder: Path) -> list[str]:
         else:
             key_id = trust.add_operator(path) if name == "operator" else trust.add_service(name, path)
         said.append(f"{path}: key {key_id}")
+    ledger = _credential(folder, "ledger")
+    if not ledger.exists():
+        said.append(f"{ledger}: key {make_ledger_key(ledger, folder / 'ledger.vkey')}")
     return said or ["nothing to do"]
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from dsr.ledger import VerifierKey
 
 from dsrkit.auth import STAFF
 
@@ -124,6 +125,20 @@ def make_grant_key(credential: Path, public: Path) -> str:
     _replace(public, json.dumps({"keys": [*keys, jwk]}, indent=2), 0o644)
     _write_credential(credential, "urn:dsr:grants", key_id, private)
     return key_id
+
+
+def make_ledger_key(credential: Path, public: Path) -> str:
+    """Makes the key that signs the ledger's checkpoints: `credential` for governance, `public` for everybody.
+
+    It is the ledger's name, and isn't rotated: another key is another ledger.
+    """
+    key = Ed25519PrivateKey.generate()
+    name = f"dsr-ledger/{secrets.token_hex(8)}"
+    verifier = VerifierKey(name, key.public_key().public_bytes_raw())
+    public.parent.mkdir(parents=True, exist_ok=True)
+    _replace(public, f"{verifier}\n", 0o644)
+    _write_credential(credential, name, verifier.id.hex(), _b64(key.private_bytes_raw()))
+    return str(verifier)
 
 
 def grant_keys(public: Path) -> list[str]:

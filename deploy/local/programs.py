@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deploy.database import SCHEMAS, migrate_all
 from deploy.local.postgres import Cluster, free_port
-from dsrkit.issuer import TrustFile, make_grant_key
+from dsrkit.issuer import TrustFile, make_grant_key, make_ledger_key
 
 RIGHTS = ("access", "portability", "erasure")
 DPO_CONTACT = "dpo@operator.example.com"
@@ -60,6 +60,7 @@ def make_programs(
             {
                 **own("governance"),
                 "DSR_SIGNING_KEY": str(credential_path(folder, "grants")),
+                "DSR_LEDGER_KEY": str(credential_path(folder, "ledger")),
                 "DSR_DPO_CONTACT": DPO_CONTACT,
                 "DSR_OPERATOR": OPERATOR,
                 "DSR_PRIVATE_EGRESS": _THIS_MACHINE,
@@ -115,6 +116,7 @@ def make_keys(folder: Path, partners: tuple[str, ...]) -> Path:
         trust.add_partner(name, credential_path(folder, name), development=True)
     public = folder / "grant_keys.json"
     make_grant_key(credential_path(folder, "grants"), public)
+    make_ledger_key(credential_path(folder, "ledger"), folder / "ledger.vkey")
     return public
 
 

@@ -268,6 +268,12 @@ class Authority:
         """Says that a data source is destroyed, or why it isn't."""
         await self._call(self._stub.ReportDestruction(message, timeout=TIMEOUT, metadata=self._metadata()))
 
+    async def certify(self, request: Request, document_sha256: bytes) -> pb.CertifyResponse:
+        """Has the ledger take a document about the request; once. LEDGER_BEHIND."""
+        name = self._right.name(request.partner, request.id)
+        message = pb.CertifyRequest(request=name, document_sha256=document_sha256)
+        return await self._call(self._stub.Certify(message, timeout=TIMEOUT, metadata=self._metadata()))
+
     async def sandbox_clocks(self) -> Sequence[pb.SandboxClock]:
         """Clocks of sandboxes that this service doesn't go by yet."""
         message = pb.ListSandboxClocksRequest(right=self._right.number)

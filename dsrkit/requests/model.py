@@ -21,7 +21,7 @@ OPEN_STATES = tuple(
     for value in RequestState.DESCRIPTOR.values
     if value.number and value.name.removeprefix("REQUEST_STATE_") not in TERMINAL
 )
-AFTERWARDS = ("close",)
+AFTERWARDS = ("close", "certify")
 """Steps that go on after a request has become terminal."""
 
 

@@ -265,11 +265,11 @@ def main(service: str, open_service: Callable[[C], AbstractAsyncContextManager[R
         files = {"tls_certificate": config.tls_certificate, "tls_ca": config.tls_ca}
         collector = telemetry.Collector(config.otlp_endpoint, config.otlp_interval_seconds, tls)
         telemetry.configure(service, collector, files)
+        uvloop.run(_serve(open_service(config)))
     except ConfigError as error:
         sys.exit(f"{service}: {error}")
 
-    async def body() -> None:
-        async with open_service(config) as running:
-            await running.wait_for_termination()
 
-    uvloop.run(body())
+async def _serve(service: AbstractAsyncContextManager[RunningServer]) -> None:
+    async with service as running:
+        await running.wait_for_termination()

@@ -149,7 +149,8 @@ def _after_verify(request: Request, tasks: Sequence[Task]) -> Move | None:
     }
     left = remains(report["outcomes"]) or any(r["outcome"] == "STOPPED" for r in erased.values())
     stopped = [c for r in erased.values() for c in r.get("changes", ())]
-    return Move("PARTIALLY_ERASED" if left else "COMPLETED", facts={"report": report, "plan_changes": stopped})
+    state = "PARTIALLY_ERASED" if left else "COMPLETED"
+    return Move(state, [NewTask("certify")], facts={"report": report, "plan_changes": stopped})
 
 
 def _destroys(plan: Mapping[str, Any]) -> bool:

@@ -1,16 +1,14 @@
 """ErasureService: messages in and out, nothing else."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-import orjson
+from dsr.ledger import Certificate
 from dsr.v1 import erasure_pb2 as pb
 from dsr.v1 import request_pb2
 from dsr.v1.erasure_pb2_grpc import ErasureServiceServicer
-from google.protobuf import json_format
 
 from dsrkit import clock
 from dsrkit.auth import current_caller
@@ -21,9 +19,9 @@ from dsrkit.requests.downloads import serve_bytes
 from dsrkit.requests.model import Request
 from dsrkit.requests.servicer import Parts, RequestRpcs, conflict, scope
 from dsrkit.tasks import NewTask, Task
-from dsrkit.watermark import watermark
 from services.erasure import officer
 from services.erasure.domain import effective
+from services.erasure.view import dump, fill
 
 _WAITS_FOR_APPROVAL = frozenset({"PLANNED", "PLAN_CHANGED"})
 
@@ -36,7 +34,7 @@ class ErasureServicer(ErasureServiceServicer):
         self._parts = parts
 
     async def _fill(self, message: pb.ErasureRequest, request: Request, tasks: Sequence[Task] | None) -> None:
-        _fill(message, request)
+        fill(message, request)
         if message.HasField("report"):
             message.report.partner_dpo = await officer.named(self._parts.vault, request)
 
@@ -117,26 +115,46 @@ class ErasureServicer(ErasureServiceServicer):
         if "report" not in row.facts:
             raise conflict(row, "COMPLETED or PARTIALLY_ERASED")
         document = await self._document(row)
+        filename = f"erasure-{identifier}.json"
+        response = pb.DownloadErasureReportResponse
+        async for piece in self._serve(request, response, document, filename, "application/json"):
+            yield piece
+
+    async def DownloadErasureCertificate(
+        self, request: pb.DownloadErasureCertificateRequest, context: Any
+    ) -> AsyncIterator[pb.DownloadErasureCertificateResponse]:
+        partner, identifier = scope(request.name, self._parts.right)
+        async with partner_transaction(self._parts.store.pool, partner) as connection:
+            row = await self._parts.store.get(connection, identifier)
+        certified = row.facts.get("certificate", {})
+        if "proof" not in certified:
+            # "Not yet" where a report is there: the step goes on by itself.
+            raise conflict(row, "certified" if "report" in row.facts else "COMPLETED or PARTIALLY_ERASED")
+        whole = Certificate(certified["document"].encode(), certified["proof"]).dump()
+        filename = f"erasure-{identifier}.certificate"
+        response = pb.DownloadErasureCertificateResponse
+        async for piece in self._serve(request, response, whole, filename, "text/plain; charset=utf-8"):
+            yield piece
+
+    async def _serve(
+        self, request: Any, response: Callable[..., Any], data: bytes, filename: str, media_type: str
+    ) -> AsyncIterator[Any]:
+        digest = sha256(data).hexdigest()
         info = request_pb2.DownloadInfo(
-            size_bytes=len(document),
-            sha256=sha256(document).hexdigest(),
-            etag=f'"{sha256(document).hexdigest()}"',
-            filename=f"erasure-{identifier}.json",
-            media_type="application/json",
+            size_bytes=len(data), sha256=digest, etag=f'"{digest}"', filename=filename, media_type=media_type
         )
 
         def read(offset: int, length: int) -> Iterator[bytes]:
-            return iter([document[offset : offset + length]])
+            return iter([data[offset : offset + length]])
 
-        pieces = serve_bytes(info, request, pb.DownloadErasureReportResponse, read, self._parts.draining)
-        async for piece in pieces:
+        async for piece in serve_bytes(info, request, response, read, self._parts.draining):
             yield piece
 
     async def _document(self, request: Request) -> bytes:
         resource = pb.ErasureRequest()
         view.fill(resource, self._parts.right, request, None, None)
         await self._fill(resource, request, None)
-        return orjson.dumps(json_format.MessageToDict(resource), option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
+        return dump(resource)
 
 
 def _approved(request: Request, digest: str) -> bool:
@@ -165,64 +183,3 @@ def _token(context: Any) -> str:
         if key == "authorization":
             return str(value).removeprefix("Bearer ")
     raise DsrError("CREDENTIAL_MISSING", "Present a token: authorization: Bearer <token>.")
-
-
-def _fill(message: pb.ErasureRequest, request: Request) -> None:
-    facts = request.facts
-    message.validate_only = facts["validate_only"]
-    message.ground = facts["ground"]
-    message.sweep = facts.get("sweep", "")
-    if facts.get("plan"):
-        _fill_plan(message.plan, facts["plan"])
-    if facts.get("approval"):
-        approval = facts["approval"]
-        message.approval.approver = approval["approver"]
-        message.approval.plan_digest = approval["plan_digest"]
-        message.approval.approve_time.FromDatetime(datetime.fromisoformat(approval["approve_time"]))
-        message.approval.effective_time.FromDatetime(datetime.fromisoformat(approval["effective_time"]))
-    if facts.get("report"):
-        _fill_report(message.report, facts["report"])
-    for change in facts.get("plan_changes") or ():
-        kind = pb.ErasureRequest.PlanChange.Kind.Value(f"KIND_{change['kind']}")
-        message.plan_changes.add(**{**change, "kind": kind})
-
-
-def _fill_plan(message: pb.ErasureRequest.Plan, plan: Mapping[str, Any]) -> None:
-    message.digest = plan["digest"]
-    message.revision = plan["revision"]
-    message.create_time.FromDatetime(datetime.fromisoformat(plan["create_time"]))
-    message.grace_period.FromSeconds(int(plan["grace_seconds"]))
-    for collection in plan["collections"]:
-        entry = message.collections.add(
-            source=collection["source"],
-            collection=collection["collection"],
-            records=collection["records"],
-            action=pb.ErasureRequest.Action.Value(f"ACTION_{collection['action']}"),
-            cap=collection["cap"],
-            reason=collection["reason"],
-            legal_reference=collection["legal_reference"],
-            hold=collection["hold"],
-            fields=collection["fields"],
-        )
-        if collection["review_time"]:
-            entry.review_time.FromJsonString(collection["review_time"])
-    for finding in plan["findings"]:
-        message.findings.add(**finding)
-
-
-def _fill_report(message: pb.ErasureRequest.Report, report: Mapping[str, Any]) -> None:
-    message.verify_time.FromDatetime(datetime.fromisoformat(report["verify_time"]))
-    message.bundles_ended = report["bundles_ended"]
-    message.sandbox = watermark(report.get("sandbox", False))
-    message.operator = report.get("operator", "")
-    message.dpo_contact = report.get("dpo_contact", "")
-    for snapshot in report.get("snapshots", ()):
-        json_format.ParseDict(snapshot, message.snapshots.add())
-    for owed in report.get("recipient_tasks", ()):
-        json_format.ParseDict(owed, message.recipient_tasks.add())
-    if message.snapshots:
-        # The one that expires last stands first.
-        message.last_snapshot_expire_time.CopyFrom(message.snapshots[0].expire_time)
-    for outcome in report["outcomes"]:
-        result = pb.ErasureRequest.Outcome.Result.Value(f"RESULT_{outcome['result']}")
-        message.outcomes.add(**{**outcome, "result": result})

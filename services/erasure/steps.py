@@ -19,6 +19,7 @@ from dsrkit.tasks import Done, Task
 from dsrkit.tasks.worker import Step
 from services.erasure import officer
 from services.erasure import plan as plans
+from services.erasure.certify import Certify
 from services.erasure.domain import DEFAULT_GRACE, DESTROYS, change, effective
 from services.erasure.readback import ReadBack, emptied
 from services.erasure.sweeps import Sweeps
@@ -32,7 +33,7 @@ _DONE = {
 
 
 class ErasureSteps:
-    """Steps `register`, `plan`, `approve`, `grace`, `check`, `erase`, `verify`, `finish`."""
+    """Steps `register`, `plan`, `approve`, `grace`, `check`, `erase`, `verify`, `finish`, `certify`."""
 
     def __init__(self, tools: Toolbox) -> None:
         self._tools = tools
@@ -53,6 +54,7 @@ class ErasureSteps:
             "erase": self.erase,
             "verify": self.verify,
             "finish": self.finish,
+            "certify": Certify(self._tools).certify,
         }
 
     async def register(self, task: Task) -> Done:

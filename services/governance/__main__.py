@@ -14,8 +14,10 @@ from dsr.v1.governance_pb2_grpc import add_GovernanceServiceServicer_to_server
 from dsrkit import log, telemetry
 from dsrkit.auth import Authenticator, TrustStore
 from dsrkit.clock import ahead
+from dsrkit.config import ConfigError
 from dsrkit.db import open_pool
 from dsrkit.egress import EgressGuard
+from dsrkit.errors import DsrError
 from dsrkit.gauges import Values, observing, of_requests, of_tasks
 from dsrkit.grants import GrantSigner
 from dsrkit.metrics import Metric
@@ -31,6 +33,7 @@ from services.governance.config import Config
 from services.governance.families import FAMILIES
 from services.governance.keeping import know_operations
 from services.governance.law.domain import Law
+from services.governance.ledger.ledger import Ledger
 from services.governance.mail import Mail
 from services.governance.sandbox.clock import Clocks, real_clock
 from services.governance.servicer import GovernanceServicer
@@ -68,9 +71,11 @@ async def open_service(config: Config, clock: Clock = real_clock) -> AsyncIterat
         await know_operations(store)
         vault = Vault(config.keys_dir)
         law = Law.load()
+        ledger = Ledger.of(store, config.ledger_key, config.keys_dir)
+        await _check(ledger)
         clocks = Clocks(pool)
         who = (config.dpo_contact, config.operator)
-        tools = Tools(store, vault, egress, lambda: clock() + ahead(), *who, law, client, mail, clocks.ahead)
+        tools = Tools(store, vault, egress, lambda: clock() + ahead(), *who, law, client, mail, ledger, clocks.ahead)
         governance = GovernanceServicer(tools)
         callers = Authenticator(trust, [PLATFORM_AUDIENCE], loopback=is_loopback(config.listen))
         authority = AuthorityServicer(tools, GrantSigner(key.key_id, key.private_key), callers)
@@ -122,6 +127,15 @@ async def open_service(config: Config, clock: Clock = real_clock) -> AsyncIterat
                 log.get_logger().info("draining")
                 if working is not None:
                     await worker.drain(working)
+
+
+async def _check(ledger: Ledger) -> None:
+    """Nothing runs on a database that has forgotten erasures: it would forget them for everybody."""
+    try:
+        await ledger.check()
+    except DsrError as error:
+        text = 'docs/operating.md says what to do, under "Back up and restore".'
+        raise ConfigError(f"{error.message} {text}") from None
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from services.governance.corrections.orders import AmendmentRpcs
 from services.governance.domain import Facts, refuse
 from services.governance.gatekeeper import Gatekeeper
 from services.governance.keeping import keep
+from services.governance.ledger.orders import CertifyRpcs
 from services.governance.notifications import contacts
 from services.governance.notifications.deadlines import track
 from services.governance.notifications.outbox import notify
@@ -46,7 +47,15 @@ from services.governance.work import WorkRpcs, parse_id
 
 
 class AuthorityServicer(
-    WorkRpcs, OrderRpcs, AmendmentRpcs, CountRpcs, TerminationRpcs, ReturnRpcs, DestructionRpcs, SandboxRpcs
+    WorkRpcs,
+    OrderRpcs,
+    AmendmentRpcs,
+    CountRpcs,
+    TerminationRpcs,
+    ReturnRpcs,
+    DestructionRpcs,
+    SandboxRpcs,
+    CertifyRpcs,
 ):
     """Proto to domain and back, nothing else."""
 

@@ -16,6 +16,9 @@ class Config:
     """`DSR_TRUST`: the trust file."""
     signing_key: Path
     """`DSR_SIGNING_KEY`: credential file of the key that signs grants."""
+    ledger_key: Path
+    """`DSR_LEDGER_KEY`: credential file of the key that signs the ledger's checkpoints. It is never rotated: another
+    key is another ledger."""
     keys_dir: Path
     """`DSR_KEYS_DIR`: wrapped keys; apart from everything that is backed up."""
     dpo_contact: str

@@ -7,6 +7,7 @@ from services.governance.backups import FAMILY as BACKUPS
 from services.governance.breach import FAMILY as BREACH
 from services.governance.connectors import FAMILY as CONNECTORS
 from services.governance.corrections import FAMILY as CORRECTIONS
+from services.governance.ledger.family import FAMILY as LEDGER
 from services.governance.locations import FAMILY as LOCATIONS
 from services.governance.notifications import FAMILY as NOTIFICATIONS
 from services.governance.policies import FAMILY as POLICIES
@@ -36,4 +37,5 @@ FAMILIES: Sequence[Family] = (
     POLICIES,
     STAFF,
     SANDBOX,
+    LEDGER,
 )

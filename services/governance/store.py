@@ -13,6 +13,8 @@ from dsrkit.tasks import TaskStore
 from services.governance.domain import Hold
 
 SCHEMA = "governance"
+OPERATOR = "operators/_"
+"""In whose name what belongs to no partner is written: a name that no partner can have."""
 FAMILIES: Sequence[str] = (
     "notifications",
     "corrections",
@@ -29,6 +31,7 @@ FAMILIES: Sequence[str] = (
     "policies",
     "staff",
     "sandbox",
+    "ledger",
 )
 """Folders of clause families. Their statements are named `folder.statement`, their migrations are governance's."""
 _SQL = {

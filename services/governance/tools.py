@@ -24,14 +24,13 @@ from dsrkit.vault import Vault
 from services.governance import messages
 from services.governance.keeping import keep
 from services.governance.law.domain import Law
+from services.governance.ledger.ledger import Ledger
 from services.governance.mail import Mail
 from services.governance.store import GovernanceStore
 
 Clock = Callable[[], datetime]
 """The time by which governance decides for the partner of a call, in UTC. Decisions and statements get it as an
 argument: never `now()`."""
-OPERATOR = "operators/_"
-"""In whose name what belongs to no partner is written: a name that no partner can have."""
 Make = Callable[[Connection, UUID], Awaitable[str]]
 Chore = tuple[float, Callable[[], Awaitable[None]]]
 """Seconds between two runs, and what is run."""
@@ -51,6 +50,7 @@ class Tools:
     http: httpx.AsyncClient
     mail: Mail | None
     """None: no mail server is configured."""
+    ledger: Ledger
     ahead: Ahead = on_time
     """How far ahead a partner's time is; the clock adds it for the partner of a call."""
 

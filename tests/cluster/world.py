@@ -11,7 +11,7 @@ from deploy.certificates import PROCESSES, STAFF, Authority, make
 from deploy.database import SCHEMAS
 from deploy.local.shop.database import CONNECTOR_ROLE
 from deploy.local.shop.sources import write_config
-from dsrkit.issuer import TrustFile, make_grant_key
+from dsrkit.issuer import TrustFile, make_grant_key, make_ledger_key
 from dsrkit.tls import TlsFiles
 
 RIGHTS = ("access", "portability", "erasure")
@@ -40,6 +40,7 @@ class World:
         for name in ("acme", "acme-sandbox"):
             trust.add_partner(name, self.credential(name))
         make_grant_key(self.credential("grants"), self.folder / "grant_keys.json")
+        make_ledger_key(self.credential("ledger"), self.folder / "ledger.vkey")
 
     def credential(self, name: str) -> Path:
         return self.folder / "credentials" / f"{name}.json"
@@ -75,7 +76,7 @@ class World:
             "trust": {"trust.json": (self.folder / "trust.json").read_bytes()},
             "grant-keys": {"grant_keys.json": (self.folder / "grant_keys.json").read_bytes()},
             "partners-ca": {"ca.crt": (pki / "partners" / "ca.crt").read_bytes()},
-            "governance-signing": {"grants.json": self.credential("grants").read_bytes()},
+            "governance-signing": {f"{name}.json": self.credential(name).read_bytes() for name in ("grants", "ledger")},
             "postgres-owner": {"password": self.passwords["dsr_owner"].encode()},
             "database-owner": {
                 "dsn": self.dsn("dsr_owner", "dsr", "/etc/dsr/owner/ca.crt").encode(),

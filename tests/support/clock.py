@@ -31,7 +31,18 @@ async def virtual_time(world: World, start: datetime) -> AsyncIterator[Pass]:
     world.clock = clock
     async with open_pool(world.dsn("governance"), SCHEMA) as pool, httpx.AsyncClient(verify=PLAINTEXT) as client:
         store, vault = GovernanceStore(pool, TaskStore(pool, SCHEMA)), Vault(world.folder / "keys" / "governance")
-        tools = Tools(store, vault, EgressGuard.parse(""), clock, "dpo@agency.example", "", Law.load(), client, None)
+        tools = Tools(
+            store,
+            vault,
+            EgressGuard.parse(""),
+            clock,
+            "dpo@agency.example",
+            "",
+            Law.load(),
+            client,
+            None,
+            world.ledger(store),
+        )
         chores = [chore for family in FAMILIES for _, chore in family.chores(tools)]
 
         async def let_pass(time: timedelta) -> None:

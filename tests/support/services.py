@@ -44,13 +44,15 @@ from dsrkit import recording
 from dsrkit.auth import Authenticator, TrustStore
 from dsrkit.errors import from_rpc_error
 from dsrkit.grants import GrantVerifier
-from dsrkit.issuer import TrustFile, make_grant_key
+from dsrkit.issuer import TrustFile, make_grant_key, make_ledger_key
 from dsrkit.requests import runtime
 from dsrkit.requests.runtime import Config as RightConfig
 from dsrkit.server import RunningServer, open_server
 from dsrkit.tls import TlsFiles
 from services.governance.config import Config as GovernanceConfig
+from services.governance.ledger.ledger import Ledger
 from services.governance.policies import chores as policies
+from services.governance.store import GovernanceStore
 from tests.support.memory import MemoryBackend, Table
 
 PARTNER = "partners/acme"
@@ -179,6 +181,10 @@ class World:
     def stub(self, right: str) -> Any:
         return _STUBS[right](self.channel(right))
 
+    def ledger(self, store: GovernanceStore) -> Ledger:
+        """The ledger, over another connection."""
+        return Ledger.of(store, self.folder / "ledger.json", self.folder / "keys" / "governance")
+
     async def start(self, name: str) -> None:
         """Starts (again) one service on its port."""
         stack = AsyncExitStack()
@@ -189,6 +195,7 @@ class World:
                 database_url=self.dsn(name),
                 trust=self.folder / "trust.json",
                 signing_key=self.folder / "grant.json",
+                ledger_key=self.folder / "ledger.json",
                 keys_dir=self.folder / "keys" / name,
                 dpo_contact="dpo@agency.example",
                 private_egress="127.0.0.0/8",
@@ -432,6 +439,7 @@ async def open_services(
     for name in _MODULES:
         trust.add_service(name, folder / f"{name}.json")
     make_grant_key(folder / "grant.json", folder / "grants.jwks")
+    make_ledger_key(folder / "ledger.json", folder / "ledger.vkey")
     ports = {name: free_port() for name in ("governance", *_MODULES)}
 
     def dsn(name: str) -> str:

@@ -29,6 +29,7 @@ from dsr.v1.connectors_pb2_grpc import ConnectorChangeServiceStub
 from dsr.v1.correction_pb2_grpc import CorrectionServiceStub
 from dsr.v1.erasure_pb2_grpc import ErasureServiceStub
 from dsr.v1.governance_pb2_grpc import GovernanceServiceStub
+from dsr.v1.ledger_pb2_grpc import LedgerServiceStub
 from dsr.v1.location_pb2_grpc import LocationServiceStub
 from dsr.v1.notifications_pb2_grpc import NotificationServiceStub
 from dsr.v1.policy_pb2_grpc import PolicyServiceStub
@@ -50,6 +51,7 @@ if TYPE_CHECKING:  # the typed stubs exist for type checkers only
     from dsr.v1.correction_pb2_grpc import CorrectionServiceAsyncStub
     from dsr.v1.erasure_pb2_grpc import ErasureServiceAsyncStub
     from dsr.v1.governance_pb2_grpc import GovernanceServiceAsyncStub
+    from dsr.v1.ledger_pb2_grpc import LedgerServiceAsyncStub
     from dsr.v1.location_pb2_grpc import LocationServiceAsyncStub
     from dsr.v1.notifications_pb2_grpc import NotificationServiceAsyncStub
     from dsr.v1.policy_pb2_grpc import PolicyServiceAsyncStub
@@ -116,6 +118,7 @@ class Platform:
     policies: "PolicyServiceAsyncStub"
     staff: "StaffServiceAsyncStub"
     sandboxes: "SandboxServiceAsyncStub"
+    ledger: "LedgerServiceAsyncStub"
 
     def __init__(self, channels: Mapping[str, grpc.aio.Channel]) -> None:
         self.access = AccessServiceStub(channels["access"])
@@ -137,6 +140,7 @@ class Platform:
         self.policies = PolicyServiceStub(channels["governance"])
         self.staff = StaffServiceStub(channels["governance"])
         self.sandboxes = SandboxServiceStub(channels["governance"])
+        self.ledger = LedgerServiceStub(channels["governance"])
         self._stubs = {type(stub).__name__.removesuffix("Stub"): stub for stub in vars(self).values()}
 
     def method(self, rpc: MethodDescriptor) -> Any:
@@ -206,6 +210,15 @@ class Platform:
         readable by its owner alone. DsrRpcError; ValueError when the bytes are not those announced.
         """
         return await receive(lambda offset: self._download(name, offset), to, on_progress)
+
+    async def certificate(self, name: str, to: Path, *, on_progress: Progress | None = None) -> Path:
+        """Downloads an erasure's certificate, as `download` does. It is checked by `dsr.ledger.Certificate`."""
+
+        def opened(offset: int) -> Any:
+            message = erasure_pb2.DownloadErasureCertificateRequest(name=name, offset=offset)
+            return self.erasure.DownloadErasureCertificate(message)
+
+        return await receive(opened, to, on_progress)
 
     def _watch(self, name: str, after_event: int) -> Any:
         match right_of(name):

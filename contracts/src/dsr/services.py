@@ -12,6 +12,7 @@ from dsr.v1 import (
     correction_pb2,
     erasure_pb2,
     governance_pb2,
+    ledger_pb2,
     location_pb2,
     notifications_pb2,
     policy_pb2,
@@ -47,6 +48,7 @@ FILES: Mapping[str, Sequence[FileDescriptor]] = {
         policy_pb2.DESCRIPTOR,
         staff_pb2.DESCRIPTOR,
         sandbox_pb2.DESCRIPTOR,
+        ledger_pb2.DESCRIPTOR,
     ),
 }
 """Files that declare a public service each, by the process that serves it."""

@@ -14,7 +14,8 @@ from dsrkit.errors import DsrError, invalid
 from dsrkit.pages import page_size, read_token, write_token
 from services.governance.policies import view
 from services.governance.policies.domain import deadline, too_late, wrong
-from services.governance.tools import OPERATOR, Tools, scope
+from services.governance.store import OPERATOR
+from services.governance.tools import Tools, scope
 
 _NOBODY = 0
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from dsrkit.db import partner_transaction
 from dsrkit.errors import DsrError
-from services.governance.tools import OPERATOR, Tools
+from services.governance.store import OPERATOR
+from services.governance.tools import Tools
 
 
 async def check(tools: Tools, principal: str, roles: Iterable[str]) -> None:

@@ -13,7 +13,8 @@ from dsrkit.db import Connection, partner_transaction
 from dsrkit.errors import invalid, not_found
 from dsrkit.pages import page_size
 from services.governance import messages, roles
-from services.governance.tools import OPERATOR, Tools
+from services.governance.store import OPERATOR
+from services.governance.tools import Tools
 
 
 class StaffServicer(StaffServiceServicer):

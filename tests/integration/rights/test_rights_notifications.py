@@ -108,7 +108,16 @@ async def tools_at(world: World, now: list[datetime]) -> AsyncIterator[Tools]:
         store = GovernanceStore(pool, TaskStore(pool, SCHEMA))
         vault = Vault(world.folder / "keys" / "governance")
         yield Tools(
-            store, vault, EgressGuard(), lambda: now[0], "dpo@agency.example", "Agency", Law.load(), client, None
+            store,
+            vault,
+            EgressGuard(),
+            lambda: now[0],
+            "dpo@agency.example",
+            "Agency",
+            Law.load(),
+            client,
+            None,
+            world.ledger(store),
         )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from dsr.cli import calls, connectors, governance, panels, requests, snapshots
+from dsr.cli import calls, connectors, governance, ledger, panels, requests, snapshots
 from dsr.cli.commands import NOUNS
 from dsr.cli.terminal import CommandError, Terminal
 from dsr.credentials import PLATFORM_AUDIENCE
@@ -56,6 +56,7 @@ def build(terminal: Terminal, wanted: Collection[str] | None = None) -> typer.Ty
     groups["connector"].command("propose")(connectors.propose)
     groups["hold"].command("place")(governance.place_hold)
     groups["snapshot"].command("scan")(snapshots.scan)
+    ledger.add_to(groups["ledger"])
     calls.add_to({noun: group for noun, group in groups.items() if wanted is None or noun in wanted})
     for right in requests.RIGHTS:
         group = requests.group(right, empty=wanted is not None and right.name not in wanted)

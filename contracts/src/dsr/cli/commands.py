@@ -74,6 +74,7 @@ NOUNS: Mapping[str, Noun] = {
     ),
     "breach": Noun("Breaches of personal data: reports, phases, decisions (Art. 33, 34).", ("breaches",), panels.LAW),
     "record": Noun("Records of processing (Art. 30(2)).", ("processingRecords", "processingRegister"), panels.LAW),
+    "ledger": Noun("What the operator certified, and the proof that it stays.", ("ledger",), panels.LAW),
     "contacts": Noun("Whom the partner wants to be told by e-mail.", ("contacts",), panels.PEOPLE),
     "webhook": Noun("Addresses that signed messages are sent to.", ("webhooks",), panels.PEOPLE),
     "notice": Noun("What the partner was told, and whether it arrived.", ("notices",), panels.PEOPLE),
@@ -126,6 +127,9 @@ COMMANDS: Mapping[str, Command] = {
         "--filter open", columns=("name", "recipient", "kind", "request", "mode", "owner", "due_time", "done")
     ),
     "CompleteRecipientTask": Command("{recipientTasks} --evidence TICKET-8"),
+    # ledger
+    "GetLedger": Command(),
+    "ProveLedgerConsistency": Command("--from-size 1", words="ledger prove"),
     # sources, holds, retention, snapshots
     "CreateDataSource": Command(
         f"--id webshop --title 'Web shop' --custody partner {_PLACE}",
@@ -319,6 +323,9 @@ BY_HAND: Mapping[str, str] = {
     "resolve": "ID --accept CANDIDATE --reject CANDIDATE",
     "download": "ID --to copies/",
     "plan": "ID",
+    "certificate": "ID --to certificates/",
+    "verify": "certificates/erasure-ID.certificate --key ledger.vkey",
+    "check": "ledger.checkpoint --key ledger.vkey",
     "approve": "ID --digest DIGEST",
     "datamap get": "current",
     "put": "map.yaml",

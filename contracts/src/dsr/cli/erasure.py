@@ -1,6 +1,8 @@
-"""`dsr erasure plan` and `dsr erasure approve`."""
+"""`dsr erasure plan`, `dsr erasure approve` and `dsr erasure certificate`."""
 
+import asyncio
 import uuid
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +14,8 @@ from dsr.cli.terminal import CommandError, Terminal
 from dsr.client import TERMINAL, UNDECIDED, Platform
 from dsr.v1 import erasure_pb2
 
+_SECONDS, _PAUSE = 60.0, 0.5
+"""How long a report that is there is waited for to be certified, and how often that is looked at."""
 Name = Annotated[str, typer.Argument(help="The request's name, or its last part.")]
 
 
@@ -19,6 +23,7 @@ def add_to(app: typer.Typer) -> None:
     """Adds the commands that only erasure has."""
     app.command("plan")(plan)
     app.command("approve")(approve)
+    app.command("certificate")(certificate)
 
 
 def plan(context: typer.Context, name: Name) -> None:
@@ -59,6 +64,31 @@ def approve(
         digest = request.plan.digest
     call = erasure_pb2.ApproveErasureRequestRequest(name=full, plan_digest=digest, request_id=chosen)
     terminal.show(terminal.run(lambda p: p.erasure.ApproveErasureRequest(call)))
+
+
+def certificate(
+    context: typer.Context,
+    name: Name,
+    to: Annotated[Path, typer.Option(help="A file, or a folder.")] = Path(),
+) -> None:
+    """Downloads the certificate, waiting until the erasure is over and certified. `dsr ledger verify` checks it."""
+    terminal: Terminal = context.obj
+    full = terminal.name(ERASURE.collection, name)
+    terminal.run(lambda p: _certified(p, full))
+    terminal.receive(lambda p, tell: p.certificate(full, to, on_progress=tell))
+
+
+async def _certified(platform: Platform, name: str) -> None:
+    request: Any = await platform.wait(name, TERMINAL)
+    if not request.HasField("report"):
+        state = erasure_pb2.ErasureRequest.DESCRIPTOR.fields_by_name["state"]
+        raise CommandError(f"Nothing is certified: the request is {output.cell(state, request.state)}.")
+    for _ in range(int(_SECONDS / _PAUSE)):
+        if request.HasField("certificate"):
+            return
+        await asyncio.sleep(_PAUSE)
+        request = await platform.get(name)
+    raise CommandError("The report isn't certified yet.", "Try again later; the platform goes on by itself.")
 
 
 async def _planned(platform: Platform, name: str) -> Any:

@@ -5,6 +5,7 @@ The right to erasure (Art. 17 GDPR)."""
 
 from collections import abc as _abc
 from dsr.v1 import backups_pb2 as _backups_pb2
+from dsr.v1 import ledger_pb2 as _ledger_pb2
 from dsr.v1 import recipient_pb2 as _recipient_pb2
 from dsr.v1 import request_pb2 as _request_pb2
 from dsr.v1 import subject_pb2 as _subject_pb2
@@ -537,6 +538,7 @@ class ErasureRequest(_message.Message):
     REPORT_FIELD_NUMBER: _builtins.int
     PLAN_CHANGES_FIELD_NUMBER: _builtins.int
     SWEEP_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
     POLICY_VERSION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Identifier. `partners/{partner}/erasureRequests/{id}`; the id is a UUID."""
@@ -616,6 +618,12 @@ class ErasureRequest(_message.Message):
     def plan_changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ErasureRequest.PlanChange]:
         """Output only. The changes that stopped it, in state PLAN_CHANGED."""
 
+    @_builtins.property
+    def certificate(self) -> _ledger_pb2.LedgerEntry:
+        """Output only. Where the operator's ledger has the report; absent until it is certified. DownloadErasureCertificate returns the
+        proof.
+        """
+
     def __init__(
         self,
         *,
@@ -641,11 +649,12 @@ class ErasureRequest(_message.Message):
         report: Global___ErasureRequest.Report | None = ...,
         plan_changes: _abc.Iterable[Global___ErasureRequest.PlanChange] | None = ...,
         sweep: _builtins.str = ...,
+        certificate: _ledger_pb2.LedgerEntry | None = ...,
         policy_version: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "clock", b"clock", "complete_time", b"complete_time", "create_time", b"create_time", "plan", b"plan", "refusal", b"refusal", "report", b"report", "subject", b"subject", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "certificate", b"certificate", "clock", b"clock", "complete_time", b"complete_time", "create_time", b"create_time", "plan", b"plan", "refusal", b"refusal", "report", b"report", "subject", b"subject", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "candidates", b"candidates", "capacity", b"capacity", "clock", b"clock", "complete_time", b"complete_time", "create_time", b"create_time", "creator", b"creator", "data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "ground", b"ground", "identities", b"identities", "name", b"name", "plan", b"plan", "plan_changes", b"plan_changes", "policy_version", b"policy_version", "refusal", b"refusal", "report", b"report", "sources", b"sources", "state", b"state", "subject", b"subject", "sweep", b"sweep", "update_time", b"update_time", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "candidates", b"candidates", "capacity", b"capacity", "certificate", b"certificate", "clock", b"clock", "complete_time", b"complete_time", "create_time", b"create_time", "creator", b"creator", "data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "ground", b"ground", "identities", b"identities", "name", b"name", "plan", b"plan", "plan_changes", b"plan_changes", "policy_version", b"policy_version", "refusal", b"refusal", "report", b"report", "sources", b"sources", "state", b"state", "subject", b"subject", "sweep", b"sweep", "update_time", b"update_time", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1008,3 +1017,63 @@ class DownloadErasureReportResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
 
 Global___DownloadErasureReportResponse: _TypeAlias = DownloadErasureReportResponse  # noqa: Y015
+
+@_typing.final
+class DownloadErasureCertificateRequest(_message.Message):
+    """Request of DownloadErasureCertificate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    LENGTH_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Required. `partners/{partner}/erasureRequests/{id}`."""
+    offset: _builtins.int
+    """Optional. First byte wanted. Over HTTP: the `Range` header."""
+    length: _builtins.int
+    """Optional. Number of bytes wanted; 0 is up to the end."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        offset: _builtins.int = ...,
+        length: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["length", b"length", "name", b"name", "offset", b"offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownloadErasureCertificateRequest: _TypeAlias = DownloadErasureCertificateRequest  # noqa: Y015
+
+@_typing.final
+class DownloadErasureCertificateResponse(_message.Message):
+    """Response of DownloadErasureCertificate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INFO_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """The next bytes."""
+    @_builtins.property
+    def info(self) -> _request_pb2.DownloadInfo:
+        """About the document."""
+
+    def __init__(
+        self,
+        *,
+        info: _request_pb2.DownloadInfo | None = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "info", b"info", "part", b"part"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "info", b"info", "part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["info", "data"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___DownloadErasureCertificateResponse: _TypeAlias = DownloadErasureCertificateResponse  # noqa: Y015

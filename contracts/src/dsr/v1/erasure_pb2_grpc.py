@@ -80,6 +80,11 @@ class ErasureServiceStub(object):
                 request_serializer=dsr_dot_v1_dot_erasure__pb2.DownloadErasureReportRequest.SerializeToString,
                 response_deserializer=dsr_dot_v1_dot_erasure__pb2.DownloadErasureReportResponse.FromString,
                 _registered_method=True)
+        self.DownloadErasureCertificate = channel.unary_stream(
+                '/dsr.v1.ErasureService/DownloadErasureCertificate',
+                request_serializer=dsr_dot_v1_dot_erasure__pb2.DownloadErasureCertificateRequest.SerializeToString,
+                response_deserializer=dsr_dot_v1_dot_erasure__pb2.DownloadErasureCertificateResponse.FromString,
+                _registered_method=True)
 
 
 class ErasureServiceServicer(object):
@@ -159,6 +164,15 @@ class ErasureServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DownloadErasureCertificate(self, request, context):
+        """Streams the certificate: the report as it was certified, byte for byte, and the proof that the operator's ledger has it. It
+        is checked offline, with the ledger's public key alone (`dsr ledger verify`). Text; never personal data. It is there soon
+        after the request is COMPLETED or PARTIALLY_ERASED: `certificate` says so. Errors: NOT_FOUND, STATE_CONFLICT, OUT_OF_RANGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ErasureServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -206,6 +220,11 @@ def add_ErasureServiceServicer_to_server(servicer, server):
                     servicer.DownloadErasureReport,
                     request_deserializer=dsr_dot_v1_dot_erasure__pb2.DownloadErasureReportRequest.FromString,
                     response_serializer=dsr_dot_v1_dot_erasure__pb2.DownloadErasureReportResponse.SerializeToString,
+            ),
+            'DownloadErasureCertificate': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadErasureCertificate,
+                    request_deserializer=dsr_dot_v1_dot_erasure__pb2.DownloadErasureCertificateRequest.FromString,
+                    response_serializer=dsr_dot_v1_dot_erasure__pb2.DownloadErasureCertificateResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -452,6 +471,33 @@ class ErasureService(object):
             '/dsr.v1.ErasureService/DownloadErasureReport',
             dsr_dot_v1_dot_erasure__pb2.DownloadErasureReportRequest.SerializeToString,
             dsr_dot_v1_dot_erasure__pb2.DownloadErasureReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadErasureCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/dsr.v1.ErasureService/DownloadErasureCertificate',
+            dsr_dot_v1_dot_erasure__pb2.DownloadErasureCertificateRequest.SerializeToString,
+            dsr_dot_v1_dot_erasure__pb2.DownloadErasureCertificateResponse.FromString,
             options,
             channel_credentials,
             insecure,

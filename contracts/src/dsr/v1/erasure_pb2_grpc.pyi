@@ -68,6 +68,11 @@ class ErasureServiceStub:
     """Streams the erasure report as a document for the controller's file: first its size and checksum, then
     its bytes. JSON; never personal data. Errors: NOT_FOUND, STATE_CONFLICT, OUT_OF_RANGE.
     """
+    DownloadErasureCertificate: _grpc.UnaryStreamMultiCallable[_erasure_pb2.DownloadErasureCertificateRequest, _erasure_pb2.DownloadErasureCertificateResponse]
+    """Streams the certificate: the report as it was certified, byte for byte, and the proof that the operator's ledger has it. It
+    is checked offline, with the ledger's public key alone (`dsr ledger verify`). Text; never personal data. It is there soon
+    after the request is COMPLETED or PARTIALLY_ERASED: `certificate` says so. Errors: NOT_FOUND, STATE_CONFLICT, OUT_OF_RANGE.
+    """
 
 @_typing.type_check_only
 class ErasureServiceAsyncStub(ErasureServiceStub):
@@ -108,6 +113,11 @@ class ErasureServiceAsyncStub(ErasureServiceStub):
     DownloadErasureReport: _aio.UnaryStreamMultiCallable[_erasure_pb2.DownloadErasureReportRequest, _erasure_pb2.DownloadErasureReportResponse]  # type: ignore[assignment]
     """Streams the erasure report as a document for the controller's file: first its size and checksum, then
     its bytes. JSON; never personal data. Errors: NOT_FOUND, STATE_CONFLICT, OUT_OF_RANGE.
+    """
+    DownloadErasureCertificate: _aio.UnaryStreamMultiCallable[_erasure_pb2.DownloadErasureCertificateRequest, _erasure_pb2.DownloadErasureCertificateResponse]  # type: ignore[assignment]
+    """Streams the certificate: the report as it was certified, byte for byte, and the proof that the operator's ledger has it. It
+    is checked offline, with the ledger's public key alone (`dsr ledger verify`). Text; never personal data. It is there soon
+    after the request is COMPLETED or PARTIALLY_ERASED: `certificate` says so. Errors: NOT_FOUND, STATE_CONFLICT, OUT_OF_RANGE.
     """
 
 class ErasureServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -200,6 +210,17 @@ class ErasureServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_erasure_pb2.DownloadErasureReportResponse], _abc.AsyncIterator[_erasure_pb2.DownloadErasureReportResponse]]:
         """Streams the erasure report as a document for the controller's file: first its size and checksum, then
         its bytes. JSON; never personal data. Errors: NOT_FOUND, STATE_CONFLICT, OUT_OF_RANGE.
+        """
+
+    @_abc_1.abstractmethod
+    def DownloadErasureCertificate(
+        self,
+        request: _erasure_pb2.DownloadErasureCertificateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_erasure_pb2.DownloadErasureCertificateResponse], _abc.AsyncIterator[_erasure_pb2.DownloadErasureCertificateResponse]]:
+        """Streams the certificate: the report as it was certified, byte for byte, and the proof that the operator's ledger has it. It
+        is checked offline, with the ledger's public key alone (`dsr ledger verify`). Text; never personal data. It is there soon
+        after the request is COMPLETED or PARTIALLY_ERASED: `certificate` says so. Errors: NOT_FOUND, STATE_CONFLICT, OUT_OF_RANGE.
         """
 
 def add_ErasureServiceServicer_to_server(servicer: ErasureServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

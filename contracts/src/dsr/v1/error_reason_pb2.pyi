@@ -189,6 +189,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INVALID_ARGUMENT. A value doesn't fit its field: too long, another type, null where none may be. Nothing was set. Metadata:
     `collection`, `field`; never the value. Correct the value, then make a new request.
     """
+    ERROR_REASON_LEDGER_BEHIND: _ErrorReason.ValueType  # 71
+    """UNAVAILABLE. The ledger in the database is older than what was signed for, or was changed: nothing is certified until the
+    operator has restored a newer backup, or begun another ledger. Metadata: `size` (its entries). The platform retries by
+    itself; requests are carried out, and wait for their certificates.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The `reason` of the `google.rpc.ErrorInfo` that accompanies every error, with domain
@@ -363,5 +368,10 @@ an identity or the scope. Metadata: `collection`, `field`. Have it put right by 
 ERROR_REASON_VALUE_UNFIT: ErrorReason.ValueType  # 52
 """INVALID_ARGUMENT. A value doesn't fit its field: too long, another type, null where none may be. Nothing was set. Metadata:
 `collection`, `field`; never the value. Correct the value, then make a new request.
+"""
+ERROR_REASON_LEDGER_BEHIND: ErrorReason.ValueType  # 71
+"""UNAVAILABLE. The ledger in the database is older than what was signed for, or was changed: nothing is certified until the
+operator has restored a newer backup, or begun another ledger. Metadata: `size` (its entries). The platform retries by
+itself; requests are carried out, and wait for their certificates.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

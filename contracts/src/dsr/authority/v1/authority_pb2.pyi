@@ -11,6 +11,7 @@ from dsr.v1 import correction_pb2 as _correction_pb2
 from dsr.v1 import erasure_pb2 as _erasure_pb2
 from dsr.v1 import error_reason_pb2 as _error_reason_pb2
 from dsr.v1 import governance_pb2 as _governance_pb2
+from dsr.v1 import ledger_pb2 as _ledger_pb2
 from dsr.v1 import options_pb2 as _options_pb2
 from dsr.v1 import recipient_pb2 as _recipient_pb2
 from dsr.v1 import request_pb2 as _request_pb2
@@ -1669,6 +1670,60 @@ class AcknowledgeTerminationResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AcknowledgeTerminationResponse: _TypeAlias = AcknowledgeTerminationResponse  # noqa: Y015
+
+@_typing.final
+class CertifyRequest(_message.Message):
+    """Request of Certify."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    DOCUMENT_SHA256_FIELD_NUMBER: _builtins.int
+    request: _builtins.str
+    """Required. The request's name."""
+    document_sha256: _builtins.bytes
+    """Required. SHA-256 of the document."""
+    def __init__(
+        self,
+        *,
+        request: _builtins.str = ...,
+        document_sha256: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_sha256", b"document_sha256", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CertifyRequest: _TypeAlias = CertifyRequest  # noqa: Y015
+
+@_typing.final
+class CertifyResponse(_message.Message):
+    """Response of Certify."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_FIELD_NUMBER: _builtins.int
+    PROOF_FIELD_NUMBER: _builtins.int
+    proof: _builtins.str
+    """Output only. The proof (C2SP tlog-proof), with the entry's salt."""
+    @_builtins.property
+    def entry(self) -> _ledger_pb2.LedgerEntry:
+        """Output only. Where the ledger has it."""
+
+    def __init__(
+        self,
+        *,
+        entry: _ledger_pb2.LedgerEntry | None = ...,
+        proof: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "proof", b"proof"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CertifyResponse: _TypeAlias = CertifyResponse  # noqa: Y015
 
 @_typing.final
 class ListSandboxClocksRequest(_message.Message):

@@ -140,6 +140,11 @@ class AuthorityServiceStub(object):
                 request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeTerminationRequest.SerializeToString,
                 response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeTerminationResponse.FromString,
                 _registered_method=True)
+        self.Certify = channel.unary_unary(
+                '/dsr.authority.v1.AuthorityService/Certify',
+                request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.CertifyRequest.SerializeToString,
+                response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.CertifyResponse.FromString,
+                _registered_method=True)
         self.ListSandboxClocks = channel.unary_unary(
                 '/dsr.authority.v1.AuthorityService/ListSandboxClocks',
                 request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListSandboxClocksRequest.SerializeToString,
@@ -369,6 +374,15 @@ class AuthorityServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Certify(self, request, context):
+        """Adds a document about a request of the calling service's right to the ledger, and returns the proof that it is there. Once
+        per request: the same document again returns the same entry. Errors: STATE_CONFLICT (another document was certified for it),
+        LEDGER_BEHIND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListSandboxClocks(self, request, context):
         """Lists clocks of sandboxes that the calling service doesn't go by yet. Asked again and again.
         """
@@ -577,6 +591,11 @@ def add_AuthorityServiceServicer_to_server(servicer, server):
                     servicer.AcknowledgeTermination,
                     request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeTerminationRequest.FromString,
                     response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeTerminationResponse.SerializeToString,
+            ),
+            'Certify': grpc.unary_unary_rpc_method_handler(
+                    servicer.Certify,
+                    request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.CertifyRequest.FromString,
+                    response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.CertifyResponse.SerializeToString,
             ),
             'ListSandboxClocks': grpc.unary_unary_rpc_method_handler(
                     servicer.ListSandboxClocks,
@@ -1212,6 +1231,33 @@ class AuthorityService(object):
             '/dsr.authority.v1.AuthorityService/AcknowledgeTermination',
             dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeTerminationRequest.SerializeToString,
             dsr_dot_authority_dot_v1_dot_authority__pb2.AcknowledgeTerminationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Certify(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dsr.authority.v1.AuthorityService/Certify',
+            dsr_dot_authority_dot_v1_dot_authority__pb2.CertifyRequest.SerializeToString,
+            dsr_dot_authority_dot_v1_dot_authority__pb2.CertifyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -96,6 +96,11 @@ class AuthorityServiceStub:
     """Partners whose contract has ended and whose receipt was confirmed: the calling service destroys what it keeps of them."""
     AcknowledgeTermination: _grpc.UnaryUnaryMultiCallable[_authority_pb2.AcknowledgeTerminationRequest, _authority_pb2.AcknowledgeTerminationResponse]
     """Says that the calling service has destroyed a partner's keys, bundles and spools. Idempotent. Errors: NOT_FOUND."""
+    Certify: _grpc.UnaryUnaryMultiCallable[_authority_pb2.CertifyRequest, _authority_pb2.CertifyResponse]
+    """Adds a document about a request of the calling service's right to the ledger, and returns the proof that it is there. Once
+    per request: the same document again returns the same entry. Errors: STATE_CONFLICT (another document was certified for it),
+    LEDGER_BEHIND.
+    """
     ListSandboxClocks: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ListSandboxClocksRequest, _authority_pb2.ListSandboxClocksResponse]
     """Lists clocks of sandboxes that the calling service doesn't go by yet. Asked again and again."""
     FollowSandboxClock: _grpc.UnaryUnaryMultiCallable[_authority_pb2.FollowSandboxClockRequest, _authority_pb2.FollowSandboxClockResponse]
@@ -208,6 +213,11 @@ class AuthorityServiceAsyncStub(AuthorityServiceStub):
     """Partners whose contract has ended and whose receipt was confirmed: the calling service destroys what it keeps of them."""
     AcknowledgeTermination: _aio.UnaryUnaryMultiCallable[_authority_pb2.AcknowledgeTerminationRequest, _authority_pb2.AcknowledgeTerminationResponse]  # type: ignore[assignment]
     """Says that the calling service has destroyed a partner's keys, bundles and spools. Idempotent. Errors: NOT_FOUND."""
+    Certify: _aio.UnaryUnaryMultiCallable[_authority_pb2.CertifyRequest, _authority_pb2.CertifyResponse]  # type: ignore[assignment]
+    """Adds a document about a request of the calling service's right to the ledger, and returns the proof that it is there. Once
+    per request: the same document again returns the same entry. Errors: STATE_CONFLICT (another document was certified for it),
+    LEDGER_BEHIND.
+    """
     ListSandboxClocks: _aio.UnaryUnaryMultiCallable[_authority_pb2.ListSandboxClocksRequest, _authority_pb2.ListSandboxClocksResponse]  # type: ignore[assignment]
     """Lists clocks of sandboxes that the calling service doesn't go by yet. Asked again and again."""
     FollowSandboxClock: _aio.UnaryUnaryMultiCallable[_authority_pb2.FollowSandboxClockRequest, _authority_pb2.FollowSandboxClockResponse]  # type: ignore[assignment]
@@ -443,6 +453,17 @@ class AuthorityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_authority_pb2.AcknowledgeTerminationResponse, _abc.Awaitable[_authority_pb2.AcknowledgeTerminationResponse]]:
         """Says that the calling service has destroyed a partner's keys, bundles and spools. Idempotent. Errors: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def Certify(
+        self,
+        request: _authority_pb2.CertifyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authority_pb2.CertifyResponse, _abc.Awaitable[_authority_pb2.CertifyResponse]]:
+        """Adds a document about a request of the calling service's right to the ledger, and returns the proof that it is there. Once
+        per request: the same document again returns the same entry. Errors: STATE_CONFLICT (another document was certified for it),
+        LEDGER_BEHIND.
+        """
 
     @_abc_1.abstractmethod
     def ListSandboxClocks(

@@ -1,0 +1,1 @@
+"""What the operator certifies, in a ledger that only grows. Decision 0068."""

@@ -1,0 +1,138 @@
+"""The ledger: an entry for everything certified, and checkpoints over all of them.
+
+An entry is added in the transaction of whoever certifies. A checkpoint is signed over what is committed, and stands
+with the keys before anybody sees it: what was signed for once is never signed differently.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import asyncpg
+from dsr.credentials import Credential
+from dsr.ledger import LedgerError, SigningKey, leaf_hash
+from dsr.ledger.certificate import SALT_BYTES, entry, proof
+
+from dsrkit.db import Connection, partner_transaction
+from dsrkit.errors import DsrError
+from services.governance.ledger import tree
+from services.governance.ledger.witness import Witness
+from services.governance.store import OPERATOR, GovernanceStore
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A checkpoint, and what it says."""
+
+    size: int
+    note: str
+    sign_time: datetime
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The operator's one ledger."""
+
+    store: GovernanceStore
+    witness: Witness
+
+    @classmethod
+    def of(cls, store: GovernanceStore, credential: Path, keys_dir: Path) -> "Ledger":
+        """The ledger of a key. The witness lies where no partner's keys can."""
+        key = Credential.load(credential)
+        return cls(store, Witness(keys_dir / "_ledger", SigningKey(key.issuer, key.private_key)))
+
+    async def certify(self, connection: Connection, resource: str, sha256: bytes, now: datetime) -> asyncpg.Record:
+        """The entry of a document about a resource of the transaction's partner; made once.
+
+        STATE_CONFLICT when another document was certified before.
+        """
+        # One after the other, until each has committed: an entry's number is its place in a tree without gaps.
+        await self.store.row(connection, "ledger.lock")
+        found = await self.store.row(connection, "ledger.certified", resource)
+        if found is not None:
+            if found["sha256"] != sha256:
+                text = "Another document was certified for it before."
+                raise DsrError("STATE_CONFLICT", text, state="CERTIFIED", allowed="a resource that isn't certified")
+            return found
+        size = await self._size(connection)
+        await self._check(connection, size)
+        salt = secrets.token_bytes(SALT_BYTES)
+        known = await self._nodes(connection, tree.siblings(size))
+        added = tree.grown(size, leaf_hash(entry(sha256, salt)), known)
+        levels, numbers = zip(*added, strict=True)
+        await self.store.row(connection, "ledger.grow", levels, numbers, list(added.values()))
+        return await self.store.need(connection, "ledger.certify", "resource", resource, sha256, salt, size, now)
+
+    async def prove(self, number: int, salt: bytes, now: datetime) -> str:
+        """The proof of a committed entry, under a checkpoint of now."""
+        signed = await self.checkpoint(now)
+        if signed is None:
+            raise _behind(0, f"entry {number} was added")
+        async with partner_transaction(self.store.pool, OPERATOR) as connection:
+            path = await self._hashes(connection, tree.inclusion(number, signed.size))
+        return proof(salt, number, path, signed.note)
+
+    async def checkpoint(self, now: datetime) -> Signed | None:
+        """A checkpoint over every committed entry; None before the first. LEDGER_BEHIND."""
+        key = self.witness.key
+        async with partner_transaction(self.store.pool, OPERATOR) as connection:
+            size = await self._size(connection)
+            await self._check(connection, size)
+            if size == 0:
+                return None
+            row = await self.store.row(connection, "ledger.checkpoint", key.name)
+            if row is None or row["size"] < size:
+                (root,) = await self._hashes(connection, [(0, size)])
+                note = key.sign(size, root)
+                await asyncio.to_thread(self.witness.see, note)
+                await self.store.row(connection, "ledger.sign", key.name, size, note, now)
+                return Signed(size, note, now)
+        return Signed(row["size"], row["note"], row["sign_time"])
+
+    async def consistency(self, old: int, size: int) -> Sequence[bytes]:
+        """The hashes that prove that the ledger of `old` entries is how the one of `size` begins."""
+        async with partner_transaction(self.store.pool, OPERATOR) as connection:
+            return await self._hashes(connection, tree.consistency(old, size))
+
+    async def check(self) -> None:
+        """LEDGER_BEHIND when this database isn't the one, or not as new, as what was signed for."""
+        async with partner_transaction(self.store.pool, OPERATOR) as connection:
+            await self._check(connection, await self._size(connection))
+
+    async def _check(self, connection: Connection, size: int) -> None:
+        try:
+            seen = await asyncio.to_thread(self.witness.seen)
+        except LedgerError:
+            raise _behind(size, "the checkpoint that is kept with the keys was damaged") from None
+        if seen is None:
+            return
+        if seen.size > size:
+            raise _behind(size, f"{seen.size} were signed for")
+        if await self._hashes(connection, [(0, seen.size)]) != [seen.root]:
+            raise _behind(size, f"the first {seen.size} are not those that were signed for")
+
+    async def _size(self, connection: Connection) -> int:
+        return int((await self.store.need(connection, "ledger.size", "resource"))["size"])
+
+    async def _hashes(self, connection: Connection, spans: Sequence[tree.Range]) -> list[bytes]:
+        wanted = tree.nodes(spans)
+        known = await self._nodes(connection, wanted)
+        if len(known) < len(wanted):
+            raise _behind(await self._size(connection), "parts of the tree are missing")
+        return [tree.root(span, known) for span in spans]
+
+    async def _nodes(self, connection: Connection, wanted: Sequence[tree.Node]) -> dict[tree.Node, bytes]:
+        levels, numbers = [level for level, _ in wanted], [number for _, number in wanted]
+        rows = await self.store.rows(connection, "ledger.nodes", levels, numbers)
+        return {(row["level"], row["number"]): row["hash"] for row in rows}
+
+
+def _behind(size: int, why: str) -> DsrError:
+    text = (
+        f"The database's ledger has {size} entries, but {why}: it was restored from an older backup, or tampered with."
+    )
+    return DsrError("LEDGER_BEHIND", text, size=str(size))

@@ -1,0 +1,60 @@
+"""The last checkpoint, kept where nothing is ever set back: with the keys, outside of the database and its backups.
+
+A database that is restored from an older backup has fewer entries than were signed for. Going on from there would sign
+a second history, so nothing is signed until an operator has decided (docs/operating.md).
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dsr.ledger import Checkpoint, SigningKey
+
+
+@dataclass(frozen=True)
+class Witness:
+    """One file per ledger key. Blocking."""
+
+    folder: Path
+    key: SigningKey
+
+    @property
+    def _path(self) -> Path:
+        return self.folder / f"{self.key.verifier.id.hex()}.checkpoint"
+
+    def seen(self) -> Checkpoint | None:
+        """The last checkpoint that was signed; None before the first. LedgerError when the file was damaged."""
+        try:
+            note = self._path.read_text()
+        except FileNotFoundError:
+            return None
+        return Checkpoint.verify(note, self.key.verifier)
+
+    def see(self, note: str) -> None:
+        """Keeps a checkpoint, unless a later one is kept. On disk when this returns."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with _locked(self._path.with_suffix(".lock")):
+            before = self.seen()
+            if before is not None and before.size >= Checkpoint.verify(note, self.key.verifier).size:
+                return
+            fresh = self._path.with_suffix(".new")
+            with fresh.open("w") as file:
+                file.write(note)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(self._path)
+            folder = os.open(self.folder, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
