@@ -161,6 +161,33 @@ async def test_requests(desk: Desk, right: str) -> None:
     await desk.json("alice", right, "list", "--state", "completed")
     await desk.json("alice", right, "download", name, "--to", str(desk.world.folder))
     await desk.json("alice", right, "cancel", name, refused="STATE_CONFLICT")
+    if right == "erasure":
+        got = await desk.json("rita", right, "certificate", name, "--to", str(desk.world.folder))
+        await _is_proved(desk, got["path"], name)
+
+
+async def _is_proved(desk: Desk, certificate: str, name: str) -> None:
+    """What the certificate says stands in the ledger, which only grows; without a word of the operator but its key."""
+    folder = desk.world.folder
+    key = ("--ledger-key", str(folder / "ledger.vkey"))
+    found = await desk.json("rita", "ledger", "verify", certificate, *key)
+    assert (found["document"]["name"], found["number"]) == (name, 0)
+    read = await desk.run("rita", "ledger", "verify", certificate, *key)
+    assert "Certified: entry 0 of a ledger of 1" in read.out
+    forged = folder / "forged.certificate"
+    forged.write_bytes((folder / certificate).read_bytes().replace(b"RESULT_ERASED", b"RESULT_NOT_FOUND"))
+    for wrong, why in ((forged, "isn't the one that the ledger has"), (folder / "acme.json", "not a certificate")):
+        told = await desk.run("rita", "ledger", "verify", str(wrong), *key)
+        assert (told.status, why in told.err) == (1, True), told.err
+    told = await desk.run("rita", "ledger", "verify", certificate, "--ledger-key", "nowhere")
+    assert (told.status, "neither a key nor a file" in told.err) == (1, True), told.err
+    kept = folder / "ledger.checkpoint"
+    assert (await desk.json("rita", "ledger", "check", str(kept), *key))["added"] == 1
+    assert (await desk.json("rita", "ledger", "check", str(kept), *key))["added"] == 0
+    kept.write_text(kept.read_text().replace("\n1\n", "\n2\n"))
+    told = await desk.run("rita", "ledger", "check", str(kept), *key)
+    assert (told.status, "can't be trusted" in told.err) == (1, True), told.err
+    await desk.does("rita", "ledger get", "ledger prove")
 
 
 async def test_people_and_contracts(desk: Desk) -> None:

@@ -13,7 +13,9 @@ from dsr.client import Platform
 from dsr.ledger import Certificate, Checkpoint, LedgerError, Verified, VerifierKey, verify_consistency
 from dsr.v1 import erasure_pb2, ledger_pb2, termination_pb2
 
-Key = Annotated[str, typer.Option(help="The ledger's public key, `name+hash+key`, or a file that holds it.")]
+Key = Annotated[
+    str, typer.Option("--ledger-key", help="The ledger's public key, `name+hash+key`, or a file that holds it.")
+]
 _KINDS: dict[str, Any] = {
     "erasureRequests": erasure_pb2.ErasureRequest,
     "terminations": termination_pb2.Termination,
@@ -91,10 +93,12 @@ def _key(text: str) -> VerifierKey:
     try:
         return VerifierKey.parse(Path(text).read_text() if "+" not in text else text)
     except OSError:
-        raise CommandError("--key is neither a key nor a file that can be read.", "Ask the operator for it.") from None
+        raise CommandError(
+            "--ledger-key is neither a key nor a file that can be read.", "Ask the operator for it."
+        ) from None
     except (LedgerError, UnicodeDecodeError) as error:
         why = error if isinstance(error, LedgerError) else "the file is not text"
-        raise CommandError(f"--key can't be used: {why}.", "Ask the operator for it.") from None
+        raise CommandError(f"--ledger-key can't be used: {why}.", "Ask the operator for it.") from None
 
 
 def _read(file: str) -> bytes:
