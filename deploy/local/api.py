@@ -102,9 +102,9 @@ class Api:
                 elif field == "data":
                     yield _event(json.loads(value)["event"], time.monotonic() - begin)
 
-    async def download(self, actor: Actor, name: str, folder: Path) -> Path:
+    async def download(self, actor: Actor, name: str, folder: Path, verb: str = "download") -> Path:
         """Downloads what `name:download` gives into the folder, and checks its SHA-256 against the answer's."""
-        async with self.client.stream("GET", f"/v1/{name}:download", headers=actor.headers()) as answer:
+        async with self.client.stream("GET", f"/v1/{name}:{verb}", headers=actor.headers()) as answer:
             if answer.status_code != 200:
                 await answer.aread()
                 _answer(answer)

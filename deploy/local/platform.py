@@ -51,6 +51,11 @@ class Platform:
         """Credential file of the issuer `operator`, of a partner (`acme`), or of a service."""
         return credential_path(self.folder, name)
 
+    @property
+    def ledger_key(self) -> Path:
+        """The ledger's public key, as the operator published it."""
+        return self.folder / "ledger.vkey"
+
     def pid(self, name: str) -> int:
         """The process id."""
         return self._processes[name].pid

@@ -1,5 +1,6 @@
 """A person uses their rights, over HTTP, and everything that is claimed is compared with what the sources hold."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dsr.credentials import Credential
+from dsr.ledger import Certificate, VerifierKey
 from google.protobuf import json_format
 
 from deploy.local.api import TERMINAL, Actor, Api, ApiError
@@ -20,6 +22,7 @@ from deploy.local.shop.store import LAKE, Store, View
 from deploy.local.shop.witness import Witness
 from deploy.local.stage import Stage
 
+_CERTIFIED_SECONDS = 30.0
 HERO = "ann.walsh@example.com"
 HERO_IDENTITY = {"type": "email", "value": HERO}
 WITHHELD = {
@@ -187,6 +190,7 @@ class Story:
                     left is not None and left.others == stored.others,
                 )
             await self._bundle_has_ended(access)
+            await self._is_certified(name, report)
             erased = sum(int(outcome["erased"]) for outcome in report["outcomes"])
             kept = sum(int(outcome["retained"]) for outcome in report["outcomes"])
             chapter.outcome = f"{last.state}, {erased} erased, {kept} kept by law"
@@ -252,6 +256,17 @@ class Story:
             reason = error.reason
         ended = request["bundle"]["state"] == "STATE_ENDED_BY_ERASURE" and reason == "BUNDLE_GONE"
         self.stage.expect("the copy made before can't be downloaded any more", ended)
+
+    async def _is_certified(self, name: str, report: Mapping[str, Any]) -> None:
+        """The report, proved by nothing but the public key that the operator published."""
+        async with asyncio.timeout(_CERTIFIED_SECONDS):
+            while "certificate" not in await self.api.get(self.clerk, name):
+                await asyncio.sleep(0.1)
+        path = await self.api.download(self.clerk, name, self.downloads, "downloadCertificate")
+        found = Certificate.parse(path.read_bytes()).verify(VerifierKey.parse(self.platform.ledger_key.read_text()))
+        self.stage.say(f"{path.name}: entry {found.index} of {found.size} in the ledger {found.origin}")
+        same = (found.document["name"], found.document["report"]) == (name, report)
+        self.stage.expect("the report is certified, and its proof checked offline", same)
 
     def _search_own_traces(self) -> None:
         """Neither a log nor a file of the platform's may hold in the clear what it handled."""

@@ -98,6 +98,10 @@ class Cluster:
     def credential(self, name: str) -> Path:
         return self.world.credential(name)
 
+    @property
+    def ledger_key(self) -> Path:
+        return self.world.folder / "ledger.vkey"
+
     def address(self, _: str) -> str:
         return "connectors:7300"
 

@@ -44,6 +44,7 @@ NEXT_STEPS: Mapping[str, str] = MappingProxyType(
         "METHOD_UNKNOWN": "Check the versions of client and server.",
         "INTERNAL": "Give the incident to support.",
         "STORE_UNAVAILABLE": "Try again in a while.",
+        "LEDGER_BEHIND": "Ask the operator; the certificate comes later.",
         "BACKEND_UNENCRYPTED": "Turn on encryption of the data source's connection.",
         "ADDRESS_FORBIDDEN": "Use an address that is allowed.",
         "OUT_OF_RANGE": "Ask for less.",

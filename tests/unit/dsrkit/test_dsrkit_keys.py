@@ -16,7 +16,9 @@ def believed(folder: Path, token: str) -> str:
 
 def test_keys_are_made_once(tmp_path: Path) -> None:
     folder = str(tmp_path)
-    assert len(command([folder])) == len(NAMES)
+    *said, ledger = command([folder])
+    assert len(said) == len(NAMES)
+    assert ledger.endswith((tmp_path / "ledger.vkey").read_text().strip())
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.json")}
     assert command([folder]) == ["nothing to do"]
     (tmp_path / "credentials" / "access.json").rename(tmp_path / "kept")

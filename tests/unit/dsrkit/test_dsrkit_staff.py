@@ -48,6 +48,8 @@ MAY = {
         "ListRestores",
         "ConfirmReplay",
         "FinishRestore",
+        "GetLedger",
+        "ProveLedgerConsistency",
     },
     "ROLE_DPO": {
         "GetPartner",
@@ -58,6 +60,8 @@ MAY = {
         "ListPolicyAgreements",
         "GetPolicyAgreement",
         "ListStaffGrants",
+        "GetLedger",
+        "ProveLedgerConsistency",
     },
 }
 

@@ -76,7 +76,7 @@ def test_examples_are_accepted(route: Route) -> None:
     path, _, query = examples.url_of(route).partition("?")
     pairs = [tuple(pair.split("=")) for pair in query.split("&") if pair]
     message = binding.request_message(route, {}, pairs, parsed)  # type: ignore[arg-type]
-    assert path.startswith(("/v1/partners", "/v1/policyVersions", "/v1/staffGrants"))
+    assert path.startswith(("/v1/partners", "/v1/policyVersions", "/v1/staffGrants", "/v1/ledger"))
     assert "*" not in path
     if route.kind is Kind.RESOURCE and body is not None:
         assert message.ByteSize() > 0

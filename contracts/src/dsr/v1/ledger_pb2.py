@@ -28,7 +28,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13\x64sr/v1/ledger.proto\x12\x06\x64sr.v1\x1a\x14\x64sr/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8f\x01\n\x06Ledger\x12\x1e\n\x0cverifier_key\x18\x01 \x01(\tB\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\x12\x12\n\x04size\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1c\n\ncheckpoint\x18\x03 \x01(\tB\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\x12\x33\n\tsign_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"u\n\x0bLedgerEntry\x12\x14\n\x06number\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x18\n\x06ledger\x18\x02 \x01(\tB\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\x12\x36\n\x0c\x63\x65rtify_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\x12\n\x10GetLedgerRequest\"8\n\x1dProveLedgerConsistencyRequest\x12\x17\n\tfrom_size\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\"`\n\x1eProveLedgerConsistencyResponse\x12\x18\n\x06hashes\x18\x01 \x03(\x0c\x42\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\x12$\n\x06ledger\x18\x02 \x01(\x0b\x32\x0e.dsr.v1.LedgerB\x04\xe2\x41\x01\x03\x32\x85\x02\n\rLedgerService\x12W\n\tGetLedger\x12\x18.dsr.v1.GetLedgerRequest\x1a\x0e.dsr.v1.Ledger\" \xaa\xbb\x18\n\n\x08\x01\x02\x03\x04\x05\x08\t\n\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/ledger\x12\x9a\x01\n\x16ProveLedgerConsistency\x12%.dsr.v1.ProveLedgerConsistencyRequest\x1a&.dsr.v1.ProveLedgerConsistencyResponse\"1\xaa\xbb\x18\n\n\x08\x01\x02\x03\x04\x05\x08\t\n\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/ledger:proveConsistencyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13\x64sr/v1/ledger.proto\x12\x06\x64sr.v1\x1a\x14\x64sr/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8f\x01\n\x06Ledger\x12\x1e\n\x0cverifier_key\x18\x01 \x01(\tB\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\x12\x12\n\x04size\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1c\n\ncheckpoint\x18\x03 \x01(\tB\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\x12\x33\n\tsign_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"u\n\x0bLedgerEntry\x12\x14\n\x06number\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x18\n\x06ledger\x18\x02 \x01(\tB\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\x12\x36\n\x0c\x63\x65rtify_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\x12\n\x10GetLedgerRequest\"8\n\x1dProveLedgerConsistencyRequest\x12\x17\n\tfrom_size\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\"`\n\x1eProveLedgerConsistencyResponse\x12\x18\n\x06hashes\x18\x01 \x03(\x0c\x42\x08\xe2\x41\x01\x03\xb0\xbb\x18\x00\x12$\n\x06ledger\x18\x02 \x01(\x0b\x32\x0e.dsr.v1.LedgerB\x04\xe2\x41\x01\x03\x32\x81\x02\n\rLedgerService\x12U\n\tGetLedger\x12\x18.dsr.v1.GetLedgerRequest\x1a\x0e.dsr.v1.Ledger\"\x1e\xaa\xbb\x18\x08\n\x06\x01\x02\x03\x04\t\n\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/ledger\x12\x98\x01\n\x16ProveLedgerConsistency\x12%.dsr.v1.ProveLedgerConsistencyRequest\x1a&.dsr.v1.ProveLedgerConsistencyResponse\"/\xaa\xbb\x18\x08\n\x06\x01\x02\x03\x04\t\n\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/ledger:proveConsistencyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,9 +56,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROVELEDGERCONSISTENCYRESPONSE'].fields_by_name['ledger']._loaded_options = None
   _globals['_PROVELEDGERCONSISTENCYRESPONSE'].fields_by_name['ledger']._serialized_options = b'\342A\001\003'
   _globals['_LEDGERSERVICE'].methods_by_name['GetLedger']._loaded_options = None
-  _globals['_LEDGERSERVICE'].methods_by_name['GetLedger']._serialized_options = b'\252\273\030\n\n\010\001\002\003\004\005\010\t\n\202\323\344\223\002\014\022\n/v1/ledger'
+  _globals['_LEDGERSERVICE'].methods_by_name['GetLedger']._serialized_options = b'\252\273\030\010\n\006\001\002\003\004\t\n\202\323\344\223\002\014\022\n/v1/ledger'
   _globals['_LEDGERSERVICE'].methods_by_name['ProveLedgerConsistency']._loaded_options = None
-  _globals['_LEDGERSERVICE'].methods_by_name['ProveLedgerConsistency']._serialized_options = b'\252\273\030\n\n\010\001\002\003\004\005\010\t\n\202\323\344\223\002\035\022\033/v1/ledger:proveConsistency'
+  _globals['_LEDGERSERVICE'].methods_by_name['ProveLedgerConsistency']._serialized_options = b'\252\273\030\010\n\006\001\002\003\004\t\n\202\323\344\223\002\035\022\033/v1/ledger:proveConsistency'
   _globals['_LEDGER']._serialized_start=150
   _globals['_LEDGER']._serialized_end=293
   _globals['_LEDGERENTRY']._serialized_start=295
@@ -70,5 +70,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROVELEDGERCONSISTENCYRESPONSE']._serialized_start=492
   _globals['_PROVELEDGERCONSISTENCYRESPONSE']._serialized_end=588
   _globals['_LEDGERSERVICE']._serialized_start=591
-  _globals['_LEDGERSERVICE']._serialized_end=852
+  _globals['_LEDGERSERVICE']._serialized_end=848
 # @@protoc_insertion_point(module_scope)
