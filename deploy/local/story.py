@@ -260,7 +260,9 @@ class Story:
     async def _is_certified(self, name: str, report: Mapping[str, Any]) -> None:
         """The report, proved by nothing but the public key that the operator published."""
         async with asyncio.timeout(_CERTIFIED_SECONDS):
-            while "certificate" not in await self.api.get(self.clerk, name):
+            while True:
+                if "certificate" in await self.api.get(self.clerk, name):
+                    break
                 await asyncio.sleep(0.1)
         path = await self.api.download(self.clerk, name, self.downloads, "downloadCertificate")
         found = Certificate.parse(path.read_bytes()).verify(VerifierKey.parse(self.platform.ledger_key.read_text()))
