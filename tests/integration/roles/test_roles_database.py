@@ -22,13 +22,13 @@ _OF_RIGHTS = {"event": "ud", "mutation": "ud", "request": "d", "outbox": "u"}
 EVIDENCE = {
     "governance": {
         **{"approval": "ud", "data_map": "ud", "processing_record": "u", "mutation": "ud", "used_token": "u"},
-        **{"ledger_node": "ud", "ledger_checkpoint": "ud", "certified": "ud"},
+        "certified": "ud",
     },
     **{service: _OF_RIGHTS for service in ("access", "portability", "erasure")},
 }
 """What a service writes once: it may not update (u) or delete (d) it afterwards."""
 OF_NOBODY = {"operation", "policy_version", "ledger_node", "ledger_checkpoint"}
-"""Tables without a partner: words of ours, what the operator tells everybody, and the ledger. A new one is a decision."""
+"""Tables without a partner: words of ours, what the operator tells everybody, the ledger. A new one is a decision."""
 PLAIN = frozenset({"uuid", "timestamptz", "interval", "bool", "int4", "int8"})
 _NAMES = "partner id state step source request erasure kind waiting_reason owner name service"
 NAMES = frozenset(_NAMES.split())
