@@ -43,6 +43,7 @@ class ObjectsBackend:
         every = (store, options, config.source, self._digests)
         self._give_back = GiveBack(*every, self._threads, config.state_dir)
         self._destroyer = Destroyer(*every, self._journal, self._threads, config.state_dir)
+        self._eraser = Eraser(store, options, self._digests, self._journal, self._threads, config.source)
 
     async def describe(self) -> pb.DescribeResponse:
         """What the options declare. Asks the store for nothing."""
@@ -78,7 +79,6 @@ class ObjectsBackend:
     async def erase(self, request: pb.EraseRequest, grant: Grant) -> AsyncIterator[pb.EraseResponse]:
         """Removes objects and records; a retry finishes and tells what was done."""
         export.check_instructions(self._options, grant)
-        eraser = Eraser(self._store, self._options, self._digests, self._journal, self._threads, self._source)
         with tree.translated(self._source), ExitStack() as stack:
             task = await open_task(self._journal, self._threads, stack, grant)
             result: Sequence[Found] = []
@@ -89,7 +89,7 @@ class ObjectsBackend:
                     else:
                         result = found
             try:
-                async with aclosing(eraser.run(request, grant, result, task)) as messages:
+                async with aclosing(self._eraser.run(request, grant, result, task)) as messages:
                     async for message in messages:
                         yield message
             except Held:

@@ -18,6 +18,7 @@ from connectors.objects.options import Options
 from connectors.objects.rewrite import Cleaning
 from connectors.objects.store import Gone, Held, Store, Version
 from connectors.objects.together import at_once
+from connectors.objects.turns import Turns
 from dsrkit.errors import DsrError
 
 _REMOVALS = 16
@@ -37,7 +38,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Eraser:
-    """Erases in one store."""
+    """Erases in one store. One for all calls: erasures of different people meet in lake objects."""
 
     store: Store
     options: Options
@@ -45,6 +46,7 @@ class Eraser:
     journal: Journal
     threads: Threads
     source: str
+    turns: Turns = field(default_factory=Turns)
 
     async def run(
         self, request: pb.EraseRequest, grant: Grant, found: Sequence[Found], task: TaskJournal
@@ -154,6 +156,7 @@ class Eraser:
                     search=search,
                     key=key,
                     source=self.source,
+                    turns=self.turns,
                     digest=partial(self.digests.row, key),
                     doomed=partial(_doomed, intended),
                 )

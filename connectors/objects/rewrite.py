@@ -3,9 +3,11 @@
 What a writer puts in place meanwhile is never lost. In a versioned store the new content is one more version, which
 notes whose place it takes: if the version right below it is another one, somebody wrote in between, and the work is
 done again from theirs. Elsewhere the store itself compares before it replaces.
+
+A version that an erasure wrote is read like any other before it is kept: it may be another erasure's.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +20,7 @@ from connectors.objects.find import key_versions
 from connectors.objects.options import Collection
 from connectors.objects.scan import opened, scan
 from connectors.objects.store import Facts, Gone, Overtaken, Replacement, Store, Version
+from connectors.objects.turns import Turns
 from dsrkit.errors import DsrError
 
 _TRIES = 8
@@ -33,6 +36,7 @@ class Cleaning:
     search: Search
     key: str
     source: str
+    turns: Turns
     digest: Callable[[bytes], str]
     doomed: Callable[[int, str], bool]
     """Whether the record with this digest is to go, being of the person with this index."""
@@ -41,13 +45,14 @@ class Cleaning:
 
     async def run(self) -> None:
         """Returns when no version holds any of the records. SOURCE_BUSY if others write faster than this reads."""
-        for _ in range(_TRIES):
-            try:
-                if await self._round():
-                    await self._abort_uploads()
-                    return
-            except (Gone, Overtaken):
-                continue
+        async with self.turns.of(self.key):
+            for _ in range(_TRIES):
+                try:
+                    if await self._round():
+                        await self._abort_uploads()
+                        return
+                except (Gone, Overtaken):
+                    continue
         raise DsrError("SOURCE_BUSY", "An object is being written again and again. Retry.", source=self.source)
 
     async def _round(self) -> bool:
@@ -56,14 +61,14 @@ class Cleaning:
         theirs = next((v for v in versions if v.id not in ours), None)
         if theirs is None:
             return True
-        kept = theirs
-        if theirs.state != "DELETE_MARKER" and await self._is_dirty(theirs):
-            first = versions[0]
-            if ours.get(first.id) != theirs.id or first.id == theirs.id:
-                await self._replace(theirs, first)
-                return False
-            kept = first
-        return await self._remove_history(versions, ours, kept)
+        first = versions[0]
+        # What an erasure made of theirs stands for it, whichever erasure that was: one that was killed, or another
+        # host's, took out other people's records, and not these.
+        base = first if _stems(first, theirs, ours) else theirs
+        if base.state != "DELETE_MARKER" and await self._is_dirty(base):
+            await self._replace(base, first)
+            return False
+        return await self._remove_history(versions, ours, base)
 
     async def _ours(self, versions: Sequence[Version]) -> dict[str, str]:
         """Versions that an erasure wrote and whose predecessor is still there: id to the predecessor's."""
@@ -128,6 +133,14 @@ class Cleaning:
             async for upload in uploads:
                 if upload.key == self.key:
                     await self.store.remove(upload)
+
+
+def _stems(version: Version, origin: Version, ours: Mapping[str, str]) -> bool:
+    """Whether erasures made it of `origin`, step by step."""
+    at = version.id
+    for _ in ours:
+        at = ours.get(at, at)
+    return version.id in ours and at == origin.id
 
 
 def _place(version: Version) -> str:

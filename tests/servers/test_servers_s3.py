@@ -5,6 +5,7 @@ import io
 import json
 import secrets
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -83,8 +84,8 @@ class Bucket:
         return Objects("s3", options, self.folder / state)
 
 
-@pytest.fixture
-async def client(radosgw: Mapping[str, str]) -> AsyncIterator[Any]:
+@asynccontextmanager
+async def connected(radosgw: Mapping[str, str]) -> AsyncIterator[Any]:
     async with get_session().create_client(
         "s3",
         endpoint_url=radosgw["endpoint"],
@@ -92,6 +93,12 @@ async def client(radosgw: Mapping[str, str]) -> AsyncIterator[Any]:
         aws_secret_access_key=radosgw["secret_access_key"],
         region_name="us-east-1",
     ) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def client(radosgw: Mapping[str, str]) -> AsyncIterator[Any]:
+    async with connected(radosgw) as opened:
         yield opened
 
 

@@ -69,7 +69,7 @@ class Container:
                 found += version.content
         return found
 
-    def source(self, collections: Mapping[str, Any], **more: Any) -> Objects:
+    def source(self, collections: Mapping[str, Any], state: str = "state", **more: Any) -> Objects:
         credentials = self.folder / "credentials.json"
         credentials.write_text(json.dumps({"user": self.server["user"], "key": self.server.get("key", "")}))
         options = {
@@ -80,7 +80,7 @@ class Container:
             "collections": collections,
             **more,
         }
-        return Objects("swift", options, self.folder / "state")
+        return Objects("swift", options, self.folder / state)
 
 
 async def make(swift: Mapping[str, str], folder: Path, **headers: str) -> AsyncIterator[Container]:
