@@ -1,5 +1,6 @@
 """Lies about erasing and verifying."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
 
@@ -39,6 +40,24 @@ class CountsTooMany(Liar):
             for outcome in message.erased.collections:
                 outcome.deleted += 1
             yield message
+
+
+class SaysItTwice(Liar):
+    """Each person is erased once, and told twice."""
+
+    async def erase(self, request: pb.EraseRequest, grant: Grant) -> AsyncIterator[pb.EraseResponse]:
+        async for message in self.honest.erase(request, grant):
+            yield message
+            if message.HasField("erased"):
+                yield message
+
+
+class HangsInErase(Liar):
+    """Takes the call and never answers."""
+
+    async def erase(self, request: pb.EraseRequest, grant: Grant) -> AsyncIterator[pb.EraseResponse]:
+        await asyncio.Event().wait()
+        yield pb.EraseResponse()
 
 
 class ReplaysZero(Liar):

@@ -176,6 +176,79 @@ class EndlessProgress(Liar):
             await asyncio.sleep(0.01)  # a trickle, so that it is the time and not the size that ends it
 
 
+class ExportsSomebodyElse(Liar):
+    """As many events, of another person."""
+
+    async def export(self, request: pb.ExportRequest, grant: Grant) -> AsyncIterator[pb.ExportResponse]:
+        other = pb.ExportRequest()
+        other.CopyFrom(request)
+        for identity in other.subject.identities:
+            identity.value = "C-12"
+        theirs, name, more = [], "", 0
+        async for message in self.honest.export(other, grant):
+            name = message.header.collection or name
+            if name == "events" and not message.HasField("totals"):
+                theirs.append(message)
+        async for message in self.honest.export(request, grant):
+            name = message.header.collection or name
+            if message.HasField("totals"):
+                message.totals.bytes += more
+            elif name == "events":
+                if message.HasField("trailer"):
+                    more = sum(one.trailer.bytes for one in theirs) - message.trailer.bytes
+                    for one in theirs:
+                        yield one
+                continue
+            yield message
+
+
+class ExportsOneRecordTwice(Liar):
+    """And another one not at all; every number is right."""
+
+    async def export(self, request: pb.ExportRequest, grant: Grant) -> AsyncIterator[pb.ExportResponse]:
+        name, data, delta = "", b"", 0
+        async for message in self.honest.export(request, grant):
+            name = message.header.collection or name
+            if name == "letters" and message.HasField("data"):
+                data += message.data
+                continue
+            if name == "letters" and message.HasField("trailer"):
+                lines = data.splitlines(keepends=True)
+                twice = b"".join([lines[0], *lines[:-1]])
+                delta = len(twice) - message.trailer.bytes
+                message.trailer.bytes, message.trailer.sha256 = len(twice), hashlib.sha256(twice).digest()
+                yield pb.ExportResponse(data=twice)
+            if message.HasField("totals"):
+                message.totals.bytes += delta
+            yield message
+
+
+class LocatesTwice(Liar):
+    """Each person is told twice."""
+
+    async def locate(self, request: pb.LocateRequest) -> AsyncIterator[pb.LocateResponse]:
+        async for message in self.honest.locate(request):
+            yield message
+            if message.HasField("located"):
+                yield message
+
+
+class HangsInLocate(Liar):
+    """Takes the call and never answers."""
+
+    async def locate(self, request: pb.LocateRequest) -> AsyncIterator[pb.LocateResponse]:
+        await asyncio.Event().wait()
+        yield pb.LocateResponse()
+
+
+class HangsInExport(Liar):
+    """The same, for a copy."""
+
+    async def export(self, request: pb.ExportRequest, grant: Grant) -> AsyncIterator[pb.ExportResponse]:
+        await asyncio.Event().wait()
+        yield pb.ExportResponse()
+
+
 class HangsInVerify(Liar):
     """Accepts the call and never answers."""
 

@@ -12,7 +12,7 @@ from dsr.conformance.check import Check, Result, Verdict
 from dsr.conformance.checks import ALL
 from dsr.conformance.grants import GrantKey
 from dsr.conformance.material import Material
-from dsr.conformance.runner import exit_code, run
+from dsr.conformance.runner import exit_code, run, run_check
 
 from connectors.backend import Backend
 from tests.conformance import lies_counting, lies_erasing, lies_reading
@@ -26,6 +26,7 @@ LIARS: dict[Callable[[Backend], Liar], frozenset[str]] = {
     lies_erasing.DeletesNothing: frozenset({"erase.gone", "verify.after-erasure", "erase.replayed", "erase.retained"}),
     lies_erasing.DeletesNothingAndVerifiesIt: frozenset({"erase.gone", "verify.unexplained"}),
     lies_erasing.CountsTooMany: frozenset({"erase.erased"}),
+    lies_erasing.SaysItTwice: frozenset({"erase.absent", "erase.erased"}),
     lies_erasing.ReplaysZero: frozenset({"erase.replayed"}),
     lies_erasing.IgnoresAttempts: frozenset({"erase.superseded"}),
     lies_erasing.IgnoresTask: frozenset({"erase.replayed", "erase.superseded"}),
@@ -47,6 +48,9 @@ LIARS: dict[Callable[[Backend], Liar], frozenset[str]] = {
     lies_reading.IgnoresInstructions: frozenset(
         {"export.redacted", "export.included", "export.unnamed", "export.unknown-field"}
     ),
+    lies_reading.ExportsSomebodyElse: frozenset({"export.one-person"}),
+    lies_reading.ExportsOneRecordTwice: frozenset({"export.one-person"}),
+    lies_reading.LocatesTwice: frozenset({"locate.present", "locate.absent"}),
     lies_reading.EndlessExport: frozenset({"export.complete"}),
     lies_reading.EndlessProgress: frozenset({"locate.present"}),
     lies_reading.HangsInVerify: frozenset({"verify.unexplained"}),
@@ -118,6 +122,27 @@ async def test_a_lie_is_caught(liar: Callable[[Backend], Liar], tmp_path: Path) 
     assert failing(results) >= expected
     assert exit_code(results) == 1
     assert time.monotonic() - start < 30
+
+
+@pytest.mark.parametrize(
+    ("liar", "rule"),
+    [
+        (lies_reading.HangsInLocate, "locate.present"),
+        (lies_reading.HangsInExport, "export.absent"),
+        (lies_erasing.HangsInErase, "erase.absent"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+async def test_silence_is_a_failure_in_time(liar: Callable[[Backend], Liar], rule: str, tmp_path: Path) -> None:
+    (check,) = [check for check in ALL if check.rule == rule]
+    async with lying(tmp_path, liar) as (keys, target):
+        key = GrantKey.load(keys.folder / "grant-key.json")
+        async with open_bench(target, SOURCE, keys.credential, Material.parse(MATERIAL), key, 20.0) as bench:
+            await bench.described()
+            bench.timeout = 0.2  # for what hangs
+            result = await run_check(check, bench)
+    assert result.verdict is Verdict.FAILS
+    assert "did not end within 0.2 s" in result.detail
 
 
 async def test_every_rule_about_walls_fails_without_walls(tmp_path: Path) -> None:

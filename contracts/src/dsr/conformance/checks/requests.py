@@ -29,7 +29,10 @@ def locate(bench: Bench, subjects: Sequence[pb.Subject], anchors: bool = False) 
 async def located(bench: Bench, *subjects: pb.Subject) -> dict[str, pb.Located]:
     """What Locate says of each subject, by reference."""
     messages = await bench.answer("Locate", locate(bench, subjects))
-    return {m.located.subject_ref: m.located for m in messages if m.WhichOneof("result") == "located"}
+    found = [m.located for m in messages if m.WhichOneof("result") == "located"]
+    by_reference = {located.subject_ref: located for located in found}
+    require(len(by_reference) == len(found), "Locate sent more than one `located` for a subject")
+    return by_reference
 
 
 async def locate_one(bench: Bench, person: Person) -> pb.Located:
@@ -75,20 +78,14 @@ def harmless(bench: Bench, person: Person, instructions: Sequence[CollectionInst
     return [pb.EraseSubject(subject=person.subject("one"), expected=expected)]
 
 
-async def erase_call(
-    bench: Bench, grant: Grant, person: Person, expected: Sequence[pb.CollectionCount]
-) -> dict[str, pb.Erased]:
-    """Erases one person; the answers by reference."""
+async def erase_one(bench: Bench, grant: Grant, person: Person, expected: Sequence[pb.CollectionCount]) -> pb.Erased:
+    """Erases one person. Failed if it doesn't say once what came of it."""
     subject = pb.EraseSubject(subject=person.subject("one"), expected=expected)
     messages = await bench.answer("Erase", pb.EraseRequest(grant=bench.sign(grant), subjects=[subject]))
-    return {m.erased.subject_ref: m.erased for m in messages if m.WhichOneof("result") == "erased"}
-
-
-async def erase_one(bench: Bench, grant: Grant, person: Person, expected: Sequence[pb.CollectionCount]) -> pb.Erased:
-    """Erases one person. Failed if it says nothing of them."""
-    erased = await erase_call(bench, grant, person, expected)
-    require(list(erased) == ["one"], "Erase must send exactly one `erased` for the subject")
-    return erased["one"]
+    erased = [m.erased for m in messages if m.WhichOneof("result") == "erased"]
+    require([e.subject_ref for e in erased] == ["one"], "Erase must send exactly one `erased` for the subject")
+    result: pb.Erased = erased[0]
+    return result
 
 
 def verify(
