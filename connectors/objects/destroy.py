@@ -40,6 +40,8 @@ class Survey:
     left: Counter[str] = field(default_factory=Counter)
     intended: Counter[str] = field(default_factory=Counter)
     """Of those left, the ones that the intent names."""
+    marks: Counter[str] = field(default_factory=Counter)
+    """Of those left, delete markers that it doesn't name: they hold nothing, and the removal itself may leave some."""
     new: set[str] = field(default_factory=set)
     """Collections with versions that the latest Return didn't give."""
     held: dict[str, datetime] = field(default_factory=dict)
@@ -76,7 +78,7 @@ class Destroyer:
             draft = stack.enter_context(listed.draft(path, "intent")) if intent is None and not count_only else None
             survey = await self._survey(intent, draft.listed if draft else None)
             result = self._counted(survey, intent)
-            outcome = pb.Destroyed.OUTCOME_COUNTED if count_only else _refusal(result, grant)
+            outcome = pb.Destroyed.OUTCOME_COUNTED if count_only else _refusal(result, survey, grant)
             if outcome != pb.Destroyed.OUTCOME_UNSPECIFIED:
                 result.outcome = outcome
                 yield pb.DestroyResponse(destroyed=result)
@@ -86,7 +88,7 @@ class Destroyer:
                 intent = stack.enter_context(listed.opened(path, self.source))
             if intent is None:
                 raise AssertionError("the intent was just written")
-            async with aclosing(self._remove(intent, Counter(intent.counts) if draft else survey.intended)) as steps:
+            async with aclosing(self._remove(intent)) as steps:
                 async for done in steps:
                     yield pb.DestroyResponse(progress=pb.Progress(records=done))
             # Counted, never concluded.
@@ -97,16 +99,16 @@ class Destroyer:
                 )
             yield pb.DestroyResponse(destroyed=result)
 
-    async def _remove(self, intent: listed.Listed, left: Counter[str]) -> AsyncGenerator[int, None]:
-        """Removes what the intent names, in passes until one finds nothing or can't remove any more of it."""
-        before, found = -1, left.total()
+    async def _remove(self, intent: listed.Listed) -> AsyncGenerator[int, None]:
+        """Removes what the intent names, in passes until one finds nothing or no less than the one before."""
+        before, found = -1, -2
         while found and found != before:
             before, found = found, 0
             async with aclosing(Listing(self.store, self.options).batches()) as batches:
                 async for batch in batches:
                     known = await self._known(intent, batch)
-                    doomed = [version for _, version in batch if self.digests.same(version) in known]
-                    # What is removed was listed a moment ago: what has been written over it since isn't on the list.
+                    doomed = [version for _, version in batch if _mark(version) or self.digests.same(version) in known]
+                    # What is removed was listed a moment ago: what was written over it before isn't on the list.
                     await self.store.clear(doomed)
                     found += len(doomed)
                     yield found
@@ -122,6 +124,7 @@ class Destroyer:
                     if intent is not None:
                         known = await self._known(intent, batch)
                         survey.intended.update(n for n, v in batch if self.digests.same(v) in known)
+                        survey.marks.update(n for n, v in batch if _mark(v) and self.digests.same(v) not in known)
                     if draft is not None:
                         await self.threads.run(partial(draft.add, [(n, self.digests.same(v)) for n, v in batch]))
                     if draft is not None and returned is not None:
@@ -174,14 +177,19 @@ class Destroyer:
         (self.state_dir / RETURNED).unlink(missing_ok=True)
 
 
-def _refusal(result: pb.Destroyed, grant: Grant) -> "pb.Destroyed.Outcome.ValueType":
+def _mark(version: Version) -> bool:
+    return version.state == "DELETE_MARKER"
+
+
+def _refusal(result: pb.Destroyed, survey: Survey, grant: Grant) -> "pb.Destroyed.Outcome.ValueType":
     """What keeps the source from being destroyed; UNSPECIFIED if nothing does. Findings say why."""
     caps = {i.collection: i.cap for i in grant.instructions if i.action == _DELETE}
     unnamed = [c.collection for c in result.collections if c.left and c.collection not in caps]
     for name in unnamed:
         detail = "The collection has records and the grant doesn't say that they go: they weren't returned."
         result.findings.append(_finding("UNNAMED_COLLECTION", name, detail))
-    if not unnamed and any(c.left + c.destroyed > caps[c.collection] for c in result.collections if c.left):
+    counted = {c.collection: c.left + c.destroyed - survey.marks[c.collection] for c in result.collections if c.left}
+    if not unnamed and any(number > caps[name] for name, number in counted.items()):
         return pb.Destroyed.OUTCOME_CAP_EXCEEDED
     if any(finding.blocks_erasure for finding in result.findings):
         return pb.Destroyed.OUTCOME_BLOCKED

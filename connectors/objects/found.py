@@ -27,7 +27,9 @@ class Digests(Journalled):
 
     def same(self, version: Version) -> bytes:
         """A version as long as its content is the same, whether or not it is the current one."""
-        facts = f"{version.id}\0{version.etag}\0{version.size}\0{version.modified.timestamp()}\0"
+        # History may know another time. What has no id of its own is told by its time.
+        time = version.modified.timestamp() if version.id.endswith("null") else ""
+        facts = f"{version.id}\0{version.etag}\0{version.size}\0{time}\0"
         return bytes.fromhex(self._short(b"place", facts.encode() + version.key.encode(errors="surrogatepass")))
 
     def row(self, key: str, data: bytes) -> str:

@@ -10,7 +10,7 @@ import pytest
 from connectors.swift.http import Http
 from connectors.swift.store import SwiftStore
 from dsrkit.errors import DsrError
-from tests.servers.objects import caps_of, content, ended
+from tests.servers.objects import caps_of, content, ended, outcome, person
 from tests.servers.test_servers_swift import Container, plain
 
 __all__ = ["plain"]  # fixture
@@ -193,6 +193,44 @@ async def test_without_history_many_go_in_one_request(
     assert ended(await source.destroy({"assets": 4}))[:2] == ("DESTROYED", {"assets": (4, 0)})
     assert asked.count("DELETE") == (0 if there else 4)
     assert (await plain.keys(), asked.count("POST")) == ([], 1)
+    await source.backend.close()
+
+
+async def test_killed_between_a_deletion_and_the_mark_that_it_left_it_goes_on(
+    plain: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Older Swifts move what is deleted to another container, with a mark."""
+    history = f"{plain.name}-history"
+    await plain.call("PUT", history)
+    await plain.call("POST", plain.name, headers={"X-History-Location": history})
+    await plain.put("acme/assets/a", b"a")
+    source = plain.source({"assets": ACME["assets"]})
+    caps = caps_of(await source.returned())
+    request = Http.request
+
+    async def killed_after(self: Any, method: str, *rest: Any, **more: Any) -> Any:
+        answer = await request(self, method, *rest, **more)
+        if method == "DELETE":
+            raise DsrError("SOURCE_UNAVAILABLE", "killed", source="x")
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Http, "request", killed_after)
+        with pytest.raises(DsrError, match="killed"):
+            await source.destroy(caps)
+    assert (await plain.keys(), len(await plain.keys(history))) == ([], 2)
+    assert ended(await source.destroy(caps, attempt=2))[:2] == ("DESTROYED", {"assets": (1, 0)})
+    assert await plain.keys(history) == []
+    await source.backend.close()
+
+
+async def test_a_link_in_an_objects_place_keeps_a_person_from_being_erased(plain: Container) -> None:
+    await plain.put("other", b"x")
+    await plain.put("acme/avatars/7.png", X_Symlink_Target=f"{plain.name}/other")
+    source = plain.source(ACME)
+    assert await source.findings(customer_number="7") == {"SYMBOLIC_LINK": True}
+    assert outcome(await source.erase(person(customer_number="7"))) == "BLOCKED"
+    assert await plain.keys() == ["acme/avatars/7.png", "other"]
     await source.backend.close()
 
 
