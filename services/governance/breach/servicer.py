@@ -196,6 +196,10 @@ class BreachServicer(BreachServiceServicer):
     async def ListBreaches(self, request: pb.ListBreachesRequest, context: Any) -> pb.ListBreachesResponse:
         rows, token = await self._tools.page(request, "breach.list")
         found = [view.breach(row, None, self._tools.dpo_contact) for row in rows]
+        async with partner_transaction(self._store.pool, partner_of(request.parent)) as connection:
+            mark = watermark(await self._store.row(connection, "sandbox.sandbox") is not None)
+        for one in found:
+            one.sandbox = mark
         return pb.ListBreachesResponse(breaches=found, next_page_token=token)
 
     async def DownloadBreachReport(

@@ -11,6 +11,7 @@ from services.governance.records import chores as records
 from services.governance.retention import schedule as retention
 from services.governance.sandbox.domain import GOVERNANCE
 from services.governance.store import SCHEMA
+from services.governance.termination import progress as termination
 from services.governance.tools import Tools
 
 SECONDS = 1.0
@@ -23,6 +24,7 @@ _BY_THE_HOUR = (
     records.purge,
     deadlines.purge,
     recipients.announce,
+    termination.run,
 )
 """Everything that asks for a partner's own time."""
 

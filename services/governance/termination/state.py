@@ -30,6 +30,8 @@ class Known:
     snapshots: Sequence[backups_pb2.Snapshot]
     holds: Mapping[str, Sequence[asyncpg.Record]]
     """In force, by data source; the oldest of many."""
+    sandbox: bool
+    """Whether the partner is one; it may have no data source."""
 
     @property
     def items(self) -> list[domain.Item]:
@@ -102,7 +104,7 @@ class Known:
             confirmer=row["confirmer"],
             kept=domain.kept(held),
             contact=dpo,
-            sandbox=watermark(any(source.sandbox for source in self.sources)),
+            sandbox=watermark(self.sandbox),
             return_only=row["return_only"],
         )
         for field in ("create_time", "confirm_time", "effective_time", "certify_time", "shred_time"):
@@ -151,6 +153,7 @@ async def load(
         [r["service"] for r in await store.rows(connection, "termination.emptied", identifier)],
         sorted(existing, key=lambda s: s.expire_time.ToNanoseconds(), reverse=True),
         holds,
+        await store.row(connection, "sandbox.sandbox") is not None,
     )
 
 

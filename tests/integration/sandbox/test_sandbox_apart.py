@@ -2,12 +2,13 @@
 
 import io
 import json
+import uuid
 import zipfile
 from typing import Any
 
 import grpc
 import pytest
-from dsr.v1 import erasure_pb2, records_pb2, sandbox_pb2
+from dsr.v1 import breach_pb2, erasure_pb2, records_pb2, sandbox_pb2, termination_pb2
 from dsr.v1 import governance_pb2 as pb
 from dsr.v1.records_pb2_grpc import RecordServiceStub
 from google.protobuf import json_format
@@ -16,10 +17,11 @@ from deploy.local import sandbox
 from dsrkit.errors import from_rpc_error
 from dsrkit.watermark import WATERMARK
 from services.governance.notifications.words import letter
+from tests.integration.rights.test_rights_governance import receiver
 from tests.integration.sandbox.conftest import Setting
 from tests.support.memory import MemoryBackend
 from tests.support.sandbox import backend, connect, create_partner, create_source, reset, serve, stub
-from tests.support.services import CRM, DUBLIN, PARTNER, World, reason_of
+from tests.support.services import CRM, DUBLIN, PARTNER, World, eventually, reason_of
 
 
 @pytest.mark.policy("P1", "a sandbox gets sandboxes as data sources only, and nobody else gets one")
@@ -139,6 +141,43 @@ async def test_the_register_of_processing(setting: Setting) -> None:
         async for part in call:
             page += part.data
         assert (WATERMARK.encode() in page) is marked
+
+
+@pytest.mark.parametrize("who", ["sandbox", "live"])
+async def test_a_breach_and_what_is_told_of_it(setting: Setting, who: str) -> None:
+    world, mark = (setting.world, WATERMARK) if who == "sandbox" else (setting.live, "")
+    partner, admin = f"partners/{world.partner_id}", world.metadata("adam", "ROLE_ADMIN")
+    async with receiver([]) as (url, got):
+        hook = pb.CreateWebhookRequest(parent=partner, webhook=pb.Webhook(url=url), request_id=str(uuid.uuid4()))
+        hooked = await world.governance.CreateWebhook(hook, metadata=admin)
+        breach = breach_pb2.Breach(natures=[breach_pb2.Breach.NATURE_AVAILABILITY], description="lost")
+        report = breach_pb2.ReportBreachRequest(parent=partner, breach=breach, request_id=str(uuid.uuid4()))
+        made = await world.breaches.ReportBreach(report, metadata=admin)
+
+        def told() -> bool:
+            return any(json.loads(body)["data"]["resource"] == made.name for _, body in got)
+
+        await eventually(told)
+        await world.governance.DeleteWebhook(pb.DeleteWebhookRequest(name=hooked.name), metadata=admin)
+    assert {json.loads(body)["data"].get("sandbox", "") for _, body in got} == {mark}
+    listed = await world.breaches.ListBreaches(breach_pb2.ListBreachesRequest(parent=partner), metadata=admin)
+    assert (made.sandbox, [one.sandbox for one in listed.breaches]) == (mark, [mark])
+    for as_json in (True, False):
+        call: Any = world.breaches.DownloadBreachReport(
+            breach_pb2.DownloadBreachReportRequest(name=made.name, json=as_json), metadata=admin
+        )
+        document = b"".join([part.data async for part in call]).decode()
+        assert (WATERMARK in document) is bool(mark)
+
+
+async def test_a_termination_even_without_a_source(setting: Setting) -> None:
+    empty = await create_partner(setting.live, "acme-empty")
+    for world, mark in ((empty, WATERMARK), (setting.live, "")):
+        admin = world.metadata("adam", "ROLE_ADMIN")
+        message = termination_pb2.CreateTerminationRequest(
+            parent=f"partners/{world.partner_id}", return_only=True, request_id=str(uuid.uuid4())
+        )
+        assert (await world.terminations.CreateTermination(message, metadata=admin)).sandbox == mark
 
 
 def test_letters() -> None:

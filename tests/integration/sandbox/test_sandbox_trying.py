@@ -1,6 +1,8 @@
 """What an integrator tries in a sandbox: people for whom things go wrong, and a month that passes in seconds."""
 
+import io
 import uuid
+import zipfile
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +16,7 @@ from dsr.v1 import (
     erasure_pb2,
     notifications_pb2,
     policy_pb2,
+    portability_pb2,
     request_pb2,
     retention_pb2,
     subject_pb2,
@@ -28,6 +31,7 @@ from connectors.sandbox import faults
 from connectors.sandbox.seed import DOMAIN, PEOPLE, TRIGGERS
 from connectors.sandbox.table import as_markdown
 from deploy.local import sandbox
+from dsrkit.watermark import WATERMARK
 from services.governance.policies.domain import ANSWER_TIME
 from services.governance.sandbox.domain import FARTHEST, leap
 from tests.integration.sandbox.conftest import Setting
@@ -315,6 +319,13 @@ async def test_a_sandbox_that_is_ahead_can_be_ended(setting: Setting) -> None:
 
     await eventually(given_back)
     returned = await get()
+    assert returned.sandbox == WATERMARK
+    call = world.stub("portability").DownloadPortabilityBundle(
+        portability_pb2.DownloadPortabilityBundleRequest(name=returned.items[0].return_request), metadata=admin
+    )
+    bag = zipfile.ZipFile(io.BytesIO(b"".join([part.data async for part in call])))
+    (readme,) = [name for name in bag.namelist() if name.endswith("README.txt")]
+    assert bag.read(readme).decode().startswith(WATERMARK)
     confirmed = await terminations.ConfirmReceipt(
         termination_pb2.ConfirmReceiptRequest(
             name=name, manifest_digest=returned.manifest_digest, request_id=str(uuid.uuid4())
@@ -329,3 +340,15 @@ async def test_a_sandbox_that_is_ahead_can_be_ended(setting: Setting) -> None:
 
     blocked = TRIGGERS["anchored"]["outcomes"]["termination"]["waits"]
     await eventually(emptied)
+    by_hand = termination_pb2.RecordDestructionRequest(
+        name=name, source=sandbox.SHOP, evidence="job-1", request_id=str(uuid.uuid4())
+    )
+    certified = await terminations.RecordDestruction(by_hand, metadata=world.operator())
+    assert certified.state == termination_pb2.Termination.STATE_CERTIFIED
+    assert certified.certify_time.ToDatetime(UTC) > confirmed.effective_time.ToDatetime(UTC)
+
+    async def shredded() -> bool:
+        return bool((await get()).HasField("shred_time"))
+
+    await advance(world, certified.certify_time.ToDatetime(UTC) + 5 * DAY)
+    await eventually(shredded)
