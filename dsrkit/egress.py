@@ -14,6 +14,20 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_NOWHERE = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "::/96",  # IPv4-compatible, deprecated (RFC 4291): some systems still dial the IPv4 address inside
+        "::ffff:0:0:0/96",  # IPv4-translated (RFC 2765), likewise
+        "64:ff9b:1::/48",  # translation within one network, to wherever that network likes (RFC 8215)
+        "fec0::/10",  # site-local, deprecated (RFC 3879): somebody's private network
+        "3fff::/20",  # documentation (RFC 9637)
+        "5f00::/16",  # segment identifiers (RFC 9602)
+        "192.88.99.0/24",  # 6to4 relays, deprecated (RFC 7526)
+        "168.63.129.16/32",  # Azure's own services, from within its machines
+    )
+)
+"""Addresses that Python takes for public ones and that nobody on the Internet has."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +60,8 @@ class EgressGuard:
         plain = _plain(address)
         if any(plain in network for network in self.allowed if network.version == plain.version):
             return True
+        if any(plain in network for network in _NOWHERE if network.version == plain.version):
+            return False
         return plain.is_global and not plain.is_multicast
 
     async def check_url(self, url: str, field: str) -> None:
