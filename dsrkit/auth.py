@@ -29,7 +29,7 @@ ACTOR_FORM = "must be issuer#subject, the subject an opaque id: 1 to 128 of lett
 _FORBIDDEN_HEADERS = frozenset({"jku", "x5u", "jwk", "x5c", "crit"})
 
 
-STAFF = frozenset({"ROLE_SUPPORT", "ROLE_PRIVACY_OFFICER", "ROLE_ENGINEER", "ROLE_DPO"})
+STAFF = frozenset({"ROLE_OPERATOR", "ROLE_SUPPORT", "ROLE_PRIVACY_OFFICER", "ROLE_ENGINEER", "ROLE_DPO"})
 """Roles of the operator's staff that need a grant, too, and reach every partner."""
 
 

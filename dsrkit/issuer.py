@@ -22,7 +22,7 @@ from dsrkit.auth import STAFF
 
 PARTNER_ID = re.compile(r"[a-z0-9][a-z0-9-]{1,38}[a-z0-9]")
 _SERVICE = "urn:dsr:service:"
-STAFF_ROLES = ("ROLE_OPERATOR", *sorted(STAFF))
+STAFF_ROLES = tuple(sorted(STAFF))
 PARTNER_ROLES = ("ROLE_READER", "ROLE_REQUESTER", "ROLE_APPROVER", "ROLE_ADMIN")
 
 

@@ -14,6 +14,7 @@ from dsrkit.issuer import TrustFile, make_grant_key, make_ledger_key
 RIGHTS = ("access", "portability", "erasure")
 DPO_CONTACT = "dpo@operator.example.com"
 OPERATOR = "Example Agency Ltd"
+OPERATORS = "urn:dsr:operator#operator-1,urn:dsr:operator#operator-2"
 BUNDLE_LOCATION = "Amazon Web Services/Dublin/IE"
 _OWNER = "dsr_owner"
 _THIS_MACHINE = "127.0.0.0/8"
@@ -63,6 +64,7 @@ def make_programs(
                 "DSR_LEDGER_KEY": str(credential_path(folder, "ledger")),
                 "DSR_DPO_CONTACT": DPO_CONTACT,
                 "DSR_OPERATOR": OPERATOR,
+                "DSR_OPERATORS": OPERATORS,
                 "DSR_PRIVATE_EGRESS": _THIS_MACHINE,
             },
             address["governance"],

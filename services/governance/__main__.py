@@ -38,6 +38,7 @@ from services.governance.mail import Mail
 from services.governance.sandbox.clock import Clocks, real_clock
 from services.governance.servicer import GovernanceServicer
 from services.governance.staff.check import check as check_staff
+from services.governance.staff.first import begin, named
 from services.governance.store import SCHEMA, GovernanceStore
 from services.governance.tools import Clock, Tools
 
@@ -69,6 +70,7 @@ async def open_service(config: Config, clock: Clock = real_clock) -> AsyncIterat
     ):
         store = GovernanceStore(pool, TaskStore(pool, SCHEMA))
         await know_operations(store)
+        await begin(store, named(config.operators))
         vault = Vault(config.keys_dir)
         law = Law.load()
         ledger = Ledger.of(store, config.ledger_key, config.keys_dir)

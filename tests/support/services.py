@@ -198,6 +198,7 @@ class World:
                 ledger_key=self.folder / "ledger.json",
                 keys_dir=self.folder / "keys" / name,
                 dpo_contact="dpo@agency.example",
+                operators="urn:dsr:operator#olga,urn:dsr:operator#oskar",
                 private_egress="127.0.0.0/8",
                 **self.tls_settings(),
                 **self.telemetry,

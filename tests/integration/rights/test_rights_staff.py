@@ -8,6 +8,10 @@ import pytest
 from dsr.v1 import access_pb2, governance_pb2, options_pb2, staff_pb2
 from dsr.v1.staff_pb2_grpc import StaffServiceStub
 
+from dsrkit.db import open_pool
+from dsrkit.tasks import TaskStore
+from services.governance.staff.first import begin
+from services.governance.store import SCHEMA, GovernanceStore
 from tests.support.policies import appoint, staff
 from tests.support.services import PARTNER, World, eventually, reason_of
 
@@ -72,4 +76,39 @@ async def test_support_sees_states_and_is_seen(world: World) -> None:
     assert [g.grantee for g in page.role_grants] == ["urn:dsr:operator#dora"]
     more = staff_pb2.ListStaffGrantsRequest(page_token=page.next_page_token)
     page = await roles.ListStaffGrants(more, metadata=staff(world, "dora", "ROLE_DPO"))
-    assert [(g.grantee, g.state) for g in page.role_grants] == [(susan, governance_pb2.RoleGrant.STATE_REVOKED)]
+    found = [(g.grantee, g.proposer, g.state) for g in page.role_grants]
+    assert found[0] == (susan, "urn:dsr:operator#olga", governance_pb2.RoleGrant.STATE_REVOKED)
+    confirmed = governance_pb2.RoleGrant.STATE_CONFIRMED
+    assert set(found[1:]) == {(f"urn:dsr:operator#{who}", "configuration", confirmed) for who in ("olga", "oskar")}
+
+
+@pytest.mark.policy("P16", "operators need a grant, too: two are named by the deployment, and grant the role to others")
+async def test_an_operator_needs_a_grant_too(world: World) -> None:
+    roles: Any = StaffServiceStub(world.channel("governance"))
+    everything = staff_pb2.ListStaffGrantsRequest()
+
+    async def may(who: str) -> str:
+        return await outcome(roles.ListStaffGrants(everything, metadata=staff(world, who)))
+
+    async def revoke(name: str, by: str) -> None:
+        message = staff_pb2.RevokeStaffRoleRequest(name=name, request_id=str(uuid.uuid4()))
+        await roles.RevokeStaffRole(message, metadata=staff(world, by))
+
+    async def deployed(*people: str) -> None:
+        """As governance's next start does it."""
+        async with open_pool(world.dsn("governance"), SCHEMA) as pool:
+            await begin(GovernanceStore(pool, TaskStore(pool, SCHEMA)), [f"urn:dsr:operator#{who}" for who in people])
+
+    assert await may("omar") == "FOUR_EYES", "the credential alone is not enough"
+    await deployed("omar", "ona")
+    assert await may("omar") == "FOUR_EYES", "two hold the role: the setting counts no more"
+    granted = await appoint(world, "omar", "ROLE_OPERATOR")
+    assert await may("omar") == "OK"
+    await revoke(granted, "oskar")
+    assert await may("omar") == "FOUR_EYES"
+
+    page = await roles.ListStaffGrants(everything, metadata=staff(world))
+    (oskars,) = [g.name for g in page.role_grants if g.grantee.endswith("#oskar")]
+    await revoke(oskars, "olga")
+    await deployed("oskar", "omar", "ona")
+    assert [await may(who) for who in ("olga", "oskar", "omar", "ona")] == ["OK", "FOUR_EYES", "FOUR_EYES", "OK"]

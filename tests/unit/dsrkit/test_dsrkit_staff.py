@@ -13,6 +13,24 @@ from dsrkit.interceptors import check_policy, policy_of
 from dsrkit.issuer import TrustFile
 
 MAY = {
+    "ROLE_OPERATOR": {
+        "CreatePartner",
+        "SetPartnerStanding",
+        "RecordReturn",
+        "RecordDestruction",
+        "ProposeLocation",
+        "WithdrawLocationAgreement",
+        "CompleteLocationChange",
+        "DeclareBreach",
+        "AdvanceBreach",
+        "AnswerObjection",
+        "ListOpenObjections",
+        "ListPolicyVersions",
+        "GrantStaffRole",
+        "ConfirmStaffRole",
+        "RevokeStaffRole",
+        "ListStaffGrants",
+    },
     "ROLE_SUPPORT": {
         *(
             f"{verb}{noun}Request{s}"

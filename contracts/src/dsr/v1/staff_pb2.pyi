@@ -31,7 +31,9 @@ class GrantStaffRoleRequest(_message.Message):
     """Required. UUID4; the same one makes the same grant."""
     @_builtins.property
     def role_grant(self) -> _governance_pb2.RoleGrant:
-        """Required. Grantee and role; one of ROLE_SUPPORT, ROLE_PRIVACY_OFFICER, ROLE_ENGINEER, ROLE_DPO."""
+        """Required. Grantee and role; one of ROLE_OPERATOR, ROLE_SUPPORT, ROLE_PRIVACY_OFFICER, ROLE_ENGINEER,
+        ROLE_DPO.
+        """
 
     def __init__(
         self,

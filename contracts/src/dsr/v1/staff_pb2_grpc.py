@@ -28,7 +28,8 @@ if _version_not_supported:
 
 class StaffServiceStub(object):
     """Staff roles (policy P16). A member of staff needs the role in the credential, which the operator's own directory gives, and
-    a grant here that two other people made. Every call of staff on a partner's data stands in that partner's processing
+    a grant here that two other people made. The first two who hold ROLE_OPERATOR are named where the platform is deployed
+    (`DSR_OPERATORS`), since nobody is there yet. Every call of staff on a partner's data stands in that partner's processing
     records.
     """
 
@@ -62,7 +63,8 @@ class StaffServiceStub(object):
 
 class StaffServiceServicer(object):
     """Staff roles (policy P16). A member of staff needs the role in the credential, which the operator's own directory gives, and
-    a grant here that two other people made. Every call of staff on a partner's data stands in that partner's processing
+    a grant here that two other people made. The first two who hold ROLE_OPERATOR are named where the platform is deployed
+    (`DSR_OPERATORS`), since nobody is there yet. Every call of staff on a partner's data stands in that partner's processing
     records.
     """
 
@@ -128,7 +130,8 @@ def add_StaffServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class StaffService(object):
     """Staff roles (policy P16). A member of staff needs the role in the credential, which the operator's own directory gives, and
-    a grant here that two other people made. Every call of staff on a partner's data stands in that partner's processing
+    a grant here that two other people made. The first two who hold ROLE_OPERATOR are named where the platform is deployed
+    (`DSR_OPERATORS`), since nobody is there yet. Every call of staff on a partner's data stands in that partner's processing
     records.
     """
 

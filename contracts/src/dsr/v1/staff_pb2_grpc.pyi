@@ -29,7 +29,8 @@ GRPC_VERSION: str
 
 class StaffServiceStub:
     """Staff roles (policy P16). A member of staff needs the role in the credential, which the operator's own directory gives, and
-    a grant here that two other people made. Every call of staff on a partner's data stands in that partner's processing
+    a grant here that two other people made. The first two who hold ROLE_OPERATOR are named where the platform is deployed
+    (`DSR_OPERATORS`), since nobody is there yet. Every call of staff on a partner's data stands in that partner's processing
     records.
     """
 
@@ -51,7 +52,8 @@ class StaffServiceStub:
 @_typing.type_check_only
 class StaffServiceAsyncStub(StaffServiceStub):
     """Staff roles (policy P16). A member of staff needs the role in the credential, which the operator's own directory gives, and
-    a grant here that two other people made. Every call of staff on a partner's data stands in that partner's processing
+    a grant here that two other people made. The first two who hold ROLE_OPERATOR are named where the platform is deployed
+    (`DSR_OPERATORS`), since nobody is there yet. Every call of staff on a partner's data stands in that partner's processing
     records.
     """
 
@@ -69,7 +71,8 @@ class StaffServiceAsyncStub(StaffServiceStub):
 
 class StaffServiceServicer(metaclass=_abc_1.ABCMeta):
     """Staff roles (policy P16). A member of staff needs the role in the credential, which the operator's own directory gives, and
-    a grant here that two other people made. Every call of staff on a partner's data stands in that partner's processing
+    a grant here that two other people made. The first two who hold ROLE_OPERATOR are named where the platform is deployed
+    (`DSR_OPERATORS`), since nobody is there yet. Every call of staff on a partner's data stands in that partner's processing
     records.
     """
 
