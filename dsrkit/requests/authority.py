@@ -185,13 +185,16 @@ class Authority:
         call = self._stub.RecordSweepApproval(message, timeout=TIMEOUT, metadata=self._metadata())
         return (await self._call(call)).approver
 
-    async def owe_recipients(self, request: Request, touched: Mapping[str, Sequence[str]]) -> Sequence[RecipientTask]:
-        """What recipients have to hear of an erasure; makes their tasks, once."""
+    async def owe_recipients(
+        self, request: Request, touched: Mapping[str, Sequence[str]], *, preview: bool = False
+    ) -> Sequence[RecipientTask]:
+        """What recipients have to hear of an erasure; makes their tasks, once. `preview`: makes none."""
         message = pb.OweRecipientsRequest(
             request=self._right.name(request.partner, request.id),
             data_map_revision=request.data_map_revision,
             data_sources=request.data_sources,
             owner=request.creator,
+            preview=preview,
         )
         message.due_time.FromDatetime(request.due_time)
         for source, collections in touched.items():

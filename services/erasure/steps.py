@@ -95,6 +95,7 @@ class ErasureSteps:
             clock.now().isoformat(),
         )
         made["sandbox"] = partner.sandbox
+        made["recipient_tasks"] = await self._recipients(request, plans.touched(made), preview=True)
         return Done(records=sum(c["records"] for c in made["collections"]), result={"plan": made})
 
     async def approve(self, task: Task) -> Done:
@@ -238,11 +239,17 @@ class ErasureSteps:
         touched = plans.touched(request.facts["plan"])
         snapshots = await self._authority.holding_snapshots(request, touched) if touched else ()
         stored = [json_format.MessageToDict(s, preserving_proto_field_name=True) for s in snapshots]
-        tasks = await self._authority.owe_recipients(request, touched) if touched else ()
-        owed = [json_format.MessageToDict(t, preserving_proto_field_name=True) for t in tasks]
+        owed = await self._recipients(request, touched)
         who = {"operator": answer.operator, "dpo_contact": answer.dpo_contact}
         who["partner_dpo"] = await officer.seal(self._tools.parts.vault, request, answer.partner_dpo)
         return Done(result={"bundles_ended": answer.total, "snapshots": stored, "recipient_tasks": owed, **who})
+
+    async def _recipients(
+        self, request: Request, touched: Mapping[str, Sequence[str]], *, preview: bool = False
+    ) -> list[dict[str, Any]]:
+        """Tasks of recipients, as they are stored."""
+        tasks = await self._authority.owe_recipients(request, touched, preview=preview) if touched else ()
+        return [json_format.MessageToDict(task, preserving_proto_field_name=True) for task in tasks]
 
 
 def _stopped(changes: Sequence[Mapping[str, Any]]) -> Done:

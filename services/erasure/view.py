@@ -60,6 +60,8 @@ def _fill_plan(message: pb.ErasureRequest.Plan, plan: Mapping[str, Any]) -> None
             entry.review_time.FromJsonString(collection["review_time"])
     for finding in plan["findings"]:
         message.findings.add(**finding)
+    for owed in plan.get("recipient_tasks", ()):
+        json_format.ParseDict(owed, message.recipient_tasks.add())
 
 
 def _fill_report(message: pb.ErasureRequest.Report, report: Mapping[str, Any]) -> None:

@@ -32,7 +32,7 @@ from services.governance.notifications.deadlines import track
 from services.governance.notifications.outbox import notify
 from services.governance.policies.domain import not_accepted
 from services.governance.recipients import view
-from services.governance.recipients.tasks import Debt, owe
+from services.governance.recipients.tasks import Debt, foresee, owe
 from services.governance.retention.orders import OrderRpcs
 from services.governance.sandbox.domain import mark
 from services.governance.sandbox.orders import SandboxRpcs
@@ -280,6 +280,9 @@ class AuthorityServicer(
             asked=list(request.data_sources),
         )
         async with partner_transaction(self._store.pool, partner) as connection:
+            if request.preview:
+                found = await foresee(self._tools, connection, debt)
+                return pb.OweRecipientsResponse(tasks=[view.foreseen(partner, debt.request, owed) for owed in found])
             rows = await owe(self._tools, connection, partner, debt)
         return pb.OweRecipientsResponse(tasks=[view.task(row) for row in rows])
 

@@ -26,7 +26,7 @@ class Config:
     operator: str = "the operator of this platform"
     """`DSR_OPERATOR`: the operator's name, in reports."""
     operators: str = ""
-    """`DSR_OPERATORS`: the first two people or more who hold ROLE_OPERATOR, as `issuer#subject`, comma-separated. Counts
+    """`DSR_OPERATORS`: the first two people or more with ROLE_OPERATOR, as `issuer#subject`, comma-separated. It counts
     while fewer than two hold it; then they grant it to others (policy P16)."""
     smtp_address: str = ""
     """`DSR_SMTP_ADDRESS`: `host:port` of the operator's mail server; empty: notices by e-mail wait for one."""

@@ -83,7 +83,7 @@ class Owed:
     collections: Sequence[str]
     """`source/collection`, the source by its id."""
     source: str
-    """The data source whose connector did it; empty: somebody does it by hand."""
+    """The data source whose connector does it; empty: somebody does it by hand."""
     how: str
 
 
@@ -111,14 +111,15 @@ def owed(
                 linked.setdefault(key, (text, known, []))[2].append(where)
     found = []
     for text, known, collections in linked.values():
-        own = next((s.name for s in sources if _keeps(s, text, known)), "")
+        own = [source.name for source in sources if _keeps(source, text, known)]
+        left = [name for name in own if name not in asked]
         found.append(
             Owed(
                 recipient=known.name if known else text,
                 sub_processor=known.id if known else "",
                 collections=collections,
-                source=own if own in asked else "",
-                how=_how(known, own),
+                source=own[0] if own and not left else "",
+                how=_how(known, left or own),
             )
         )
     return sorted(found, key=lambda entry: entry.recipient)
@@ -131,7 +132,7 @@ def _keeps(source: governance_pb2.DataSource, text: str, known: SubProcessor | N
     return source.custody in _OTHERS and _begins(text, source.location.provider)
 
 
-def _how(known: SubProcessor | None, own: str) -> str:
-    if own:
-        return f"It has a connector: make a request that includes {own}."
+def _how(known: SubProcessor | None, sources: Sequence[str]) -> str:
+    if sources:
+        return f"It has a connector: make a request that includes {', '.join(sources)}."
     return known.how if known else "Tell the recipient what was rectified, restricted or erased (Art. 19)."

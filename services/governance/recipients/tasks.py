@@ -9,7 +9,7 @@ import asyncpg
 
 from dsrkit.db import Connection
 from services.governance import messages
-from services.governance.recipients.domain import owed
+from services.governance.recipients.domain import Owed, owed
 from services.governance.tools import Tools
 
 _NAMESPACE = UUID("9a1f6f0c-8f1b-4d0e-9d8a-3b6f6c1f7c55")
@@ -33,33 +33,39 @@ class Debt:
     """The data sources that the request itself reached."""
 
 
+async def foresee(tools: Tools, connection: Connection, debt: Debt) -> list[Owed]:
+    """What a request will owe, so that whoever approves it sees that. Nothing is made."""
+    row = await tools.store.row(connection, "data_map", debt.revision) if debt.revision else None
+    if row is None:
+        return []
+    sources = [messages.data_source(s) for s in await tools.store.rows(connection, "data_sources", "", 10_000)]
+    return owed(messages.data_map(row), debt.touched, sources, debt.asked)
+
+
 async def owe(tools: Tools, connection: Connection, partner: str, debt: Debt) -> list[asyncpg.Record]:
     """Makes the tasks of a request, once; returns them. What a connector did is done: the request is its evidence."""
     store, now = tools.store, tools.clock()
-    row = await store.row(connection, "data_map", debt.revision) if debt.revision else None
-    if row is not None:
-        sources = [messages.data_source(s) for s in await store.rows(connection, "data_sources", "", 10_000)]
-        for entry in owed(messages.data_map(row), debt.touched, sources, debt.asked):
-            done = (debt.request, "connector", now) if entry.source else ("", "", None)
-            identifier = uuid5(_NAMESPACE, f"{debt.request}\0{entry.sub_processor or entry.recipient}")
-            added = await store.row(
-                connection,
-                "recipients.add_task",
-                identifier,
-                debt.request,
-                debt.kind,
-                entry.recipient,
-                entry.sub_processor,
-                list(entry.collections),
-                "AUTOMATIC" if entry.source else "MANUAL",
-                entry.how,
-                debt.owner,
-                debt.due,
-                now,
-                *done,
-            )
-            if added is not None and not entry.source:
-                # Deadlines are watched, and warned of, as those of requests are.
-                name = f"{partner}/recipientTasks/{identifier}"
-                await store.row(connection, "notifications.track", name, "OPEN", True, debt.due, now)
+    for entry in await foresee(tools, connection, debt):
+        done = (debt.request, "connector", now) if entry.source else ("", "", None)
+        identifier = uuid5(_NAMESPACE, f"{debt.request}\0{entry.sub_processor or entry.recipient}")
+        added = await store.row(
+            connection,
+            "recipients.add_task",
+            identifier,
+            debt.request,
+            debt.kind,
+            entry.recipient,
+            entry.sub_processor,
+            list(entry.collections),
+            "AUTOMATIC" if entry.source else "MANUAL",
+            entry.how,
+            debt.owner,
+            debt.due,
+            now,
+            *done,
+        )
+        if added is not None and not entry.source:
+            # Deadlines are watched, and warned of, as those of requests are.
+            name = f"{partner}/recipientTasks/{identifier}"
+            await store.row(connection, "notifications.track", name, "OPEN", True, debt.due, now)
     return await store.rows(connection, "recipients.of_request", debt.request)

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 import asyncpg
 from dsr.v1 import recipient_pb2 as pb
 
-from services.governance.recipients.domain import SubProcessor, state
+from services.governance.recipients.domain import Owed, SubProcessor, state
 
 _RIGHTS = ("find", "copy", "erase")
 
@@ -55,6 +55,19 @@ def task(row: asyncpg.Record) -> pb.RecipientTask:
         if row[column]:
             getattr(found, column).FromDatetime(row[column])
     return found
+
+
+def foreseen(partner: str, request: str, owed: Owed) -> pb.RecipientTask:
+    """A task that will be made when the erasure is done."""
+    return pb.RecipientTask(
+        request=request,
+        kind=pb.RecipientTask.KIND_ERASURE,
+        recipient=owed.recipient,
+        sub_processor=f"{partner}/subProcessors/{owed.sub_processor}" if owed.sub_processor else "",
+        collections=owed.collections,
+        mode=pb.RecipientTask.MODE_AUTOMATIC if owed.source else pb.RecipientTask.MODE_MANUAL,
+        how=f"The connector of {owed.source} does it." if owed.source else owed.how,
+    )
 
 
 def _midnight(day: date) -> datetime:

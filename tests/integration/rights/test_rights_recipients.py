@@ -17,10 +17,10 @@ from tests.integration.rights.test_rights_notifications import notices, tools_at
 from tests.support.services import CRM, PARTNER, SHOP, World, data_map, reason_of, state, subject, timestamp
 
 
-async def map_recipients(world: World) -> None:
+async def map_recipients(world: World, people: str = "Mailchimp, for newsletters") -> None:
     """People go to a newsletter and to a printer, orders to a carrier, invoices to the tax office."""
     told = data_map()
-    names = {"people": ["Mailchimp, for newsletters", "Print Co"], "orders": ["DHL"], "invoices": ["Revenue"]}
+    names = {"people": [people, "Print Co"], "orders": ["DHL"], "invoices": ["Revenue"]}
     for source in told.sources:
         for collection in source.collections:
             collection.recipients.extend(names[collection.collection])
@@ -45,11 +45,15 @@ async def test_an_erasure_owes_its_recipients_a_word(world: World) -> None:
     await map_recipients(world)
     planned = await world.until("erasure", (await world.create("erasure")).name, "PLANNED")
     assert await listed(world) == [], "nothing is owed before anything was done"
+    foreseen = {task.recipient: task for task in planned.plan.recipient_tasks}
     await world.approve(planned)
     done = await world.until("erasure", planned.name)
     assert state(done) == "COMPLETED"
     owed = {task.recipient: task for task in done.report.recipient_tasks}
     assert set(owed) == {"Mailchimp", "Print Co", "DHL"}, "invoices were kept: the tax office has nothing to forget"
+    assert {t.recipient: (t.mode, t.how, list(t.collections)) for t in foreseen.values()} == {
+        t.recipient: (t.mode, t.how, list(t.collections)) for t in owed.values()
+    }, "the plan has said so"
     mailchimp = owed["Mailchimp"]
     assert (mailchimp.mode, mailchimp.done, mailchimp.kind) == (
         pb.RecipientTask.MODE_MANUAL,
@@ -70,6 +74,23 @@ async def test_an_erasure_owes_its_recipients_a_word(world: World) -> None:
     assert (await complete(world, mailchimp, "ticket-2")).evidence == "ticket-1"
     left = await listed(world, filter=pb.ListRecipientTasksRequest.FILTER_OPEN)
     assert {task.recipient for task in left} == {"Print Co", "DHL"}
+
+
+@pytest.mark.policy(
+    "P15", "a plan says before approval who will hear of it, and which connectors the request leaves out"
+)
+async def test_a_plan_foresees_whom_it_will_concern(world: World) -> None:
+    assert await register(world) == ""
+    await map_recipients(world, people="Slack")
+    created = await world.create("erasure", data_sources=[CRM, SHOP])
+    planned = await world.until("erasure", created.name, "PLANNED")
+    foreseen = {task.recipient: task for task in planned.plan.recipient_tasks}
+    assert set(foreseen) == {"Slack", "Print Co", "DHL"}
+    slack = foreseen["Slack"]
+    assert (slack.name, slack.mode, slack.request) == ("", pb.RecipientTask.MODE_MANUAL, created.name)
+    assert slack.how == f"It has a connector: make a request that includes {PARTNER}/dataSources/slack."
+    assert not planned.plan.findings, "the controller decides: it is said, and stops nothing"
+    assert await listed(world) == []
 
 
 @pytest.mark.policy("P15", "a rectification and a restriction owe recipients a word, too; an objection doesn't")

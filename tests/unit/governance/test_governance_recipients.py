@@ -123,7 +123,14 @@ def test_only_linked_recipients_are_told_and_each_once() -> None:
     [
         ([], [SHOP], "", "Delete the member"),
         ([source(NEWS, "Mailchimp")], [SHOP, NEWS], NEWS, "It has a connector"),
-        ([source(NEWS, "Mailchimp")], [SHOP], "", "It has a connector"),
+        ([source(NEWS, "Mailchimp")], [SHOP], "", f"It has a connector: make a request that includes {NEWS}."),
+        (
+            [source(NEWS, "Mailchimp"), source(SHOP, "Mailchimp")],
+            [SHOP],
+            "",
+            f"It has a connector: make a request that includes {NEWS}.",
+        ),
+        ([source(NEWS, "Mailchimp"), source(SHOP, "Mailchimp")], [SHOP, NEWS], NEWS, "It has a connector"),
         ([source(NEWS, "Mailchimp", governance_pb2.DataSource.CUSTODY_PARTNER)], [NEWS], "", "Delete the member"),
         ([source(NEWS, "Rollbar")], [NEWS], "", "Delete the member"),
     ],

@@ -110,6 +110,7 @@ class ErasureRequest(_message.Message):
         COLLECTIONS_FIELD_NUMBER: _builtins.int
         FINDINGS_FIELD_NUMBER: _builtins.int
         GRACE_PERIOD_FIELD_NUMBER: _builtins.int
+        RECIPIENT_TASKS_FIELD_NUMBER: _builtins.int
         digest: _builtins.str
         """Output only. SHA-256 over identities (as keyed HMACs), collections, actions and caps, lower-case hex."""
         revision: _builtins.int
@@ -130,6 +131,13 @@ class ErasureRequest(_message.Message):
         def grace_period(self) -> _duration_pb2.Duration:
             """Output only. How long after approval nothing happens yet."""
 
+        @_builtins.property
+        def recipient_tasks(self) -> _containers.RepeatedCompositeFieldContainer[_recipient_pb2.RecipientTask]:
+            """Output only. What recipients will have to hear of it (Art. 19), as far as it is known now; without names, because nothing
+            is owed before anything is done. Look here before you approve: a recipient with a connector that this request doesn't
+            include is MODE_MANUAL, and its `how` names the source. Not part of the digest.
+            """
+
         def __init__(
             self,
             *,
@@ -139,10 +147,11 @@ class ErasureRequest(_message.Message):
             collections: _abc.Iterable[Global___ErasureRequest.PlanCollection] | None = ...,
             findings: _abc.Iterable[Global___ErasureRequest.Finding] | None = ...,
             grace_period: _duration_pb2.Duration | None = ...,
+            recipient_tasks: _abc.Iterable[_recipient_pb2.RecipientTask] | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "grace_period", b"grace_period"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["collections", b"collections", "create_time", b"create_time", "digest", b"digest", "findings", b"findings", "grace_period", b"grace_period", "revision", b"revision"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["collections", b"collections", "create_time", b"create_time", "digest", b"digest", "findings", b"findings", "grace_period", b"grace_period", "recipient_tasks", b"recipient_tasks", "revision", b"revision"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

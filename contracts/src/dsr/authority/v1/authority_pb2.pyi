@@ -909,12 +909,15 @@ class OweRecipientsRequest(_message.Message):
     DATA_SOURCES_FIELD_NUMBER: _builtins.int
     OWNER_FIELD_NUMBER: _builtins.int
     DUE_TIME_FIELD_NUMBER: _builtins.int
+    PREVIEW_FIELD_NUMBER: _builtins.int
     request: _builtins.str
     """Required. The erasure request."""
     data_map_revision: _builtins.int
     """Required. The data map the request is pinned to."""
     owner: _builtins.str
     """Required. Opaque id of who sees to the tasks: the creator of the request."""
+    preview: _builtins.bool
+    """Optional. Only says which tasks there will be, without names; makes none."""
     @_builtins.property
     def touched(self) -> _containers.RepeatedCompositeFieldContainer[Global___Touched]:
         """Required. What was erased or anonymised."""
@@ -936,10 +939,11 @@ class OweRecipientsRequest(_message.Message):
         data_sources: _abc.Iterable[_builtins.str] | None = ...,
         owner: _builtins.str = ...,
         due_time: _timestamp_pb2.Timestamp | None = ...,
+        preview: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["due_time", b"due_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "due_time", b"due_time", "owner", b"owner", "request", b"request", "touched", b"touched"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "due_time", b"due_time", "owner", b"owner", "preview", b"preview", "request", b"request", "touched", b"touched"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
