@@ -2,7 +2,7 @@
 the client and the command in their tests."""
 
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -181,6 +181,11 @@ async def open_platform(
         service_names=[service.full_name for service in services],
         authenticator=Authenticator(TrustStore(folder / "trust.json"), [PLATFORM_AUDIENCE]),
         tls=tls,
+        staff=_granted,
     ) as running:
         platform.port = running.port
         yield platform
+
+
+async def _granted(principal: str, roles: Collection[str]) -> None:
+    """Every role of staff was granted: who was is governance's to know."""
