@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from hashlib import sha256
 from typing import Any
 
 from dsr.v1 import request_pb2
@@ -13,6 +14,8 @@ from dsrkit.errors import DsrError
 from dsrkit.requests.bundle import PIECE, Bundles
 from dsrkit.requests.servicer import Parts, scope, stream_ended
 
+CERTIFICATE = "text/plain; charset=utf-8"
+"""The media type of a certificate."""
 _LOOK_AGAIN = 8 * PIECE
 """After how many bytes a download looks whether its bundle is still there."""
 
@@ -57,6 +60,23 @@ async def download_bundle(
             await bundles.key(request)
             await parts.authority.delivery(request)
         yield piece
+
+
+async def serve_document(
+    data: bytes, filename: str, media_type: str, message: Any, response: Callable[..., Any]
+) -> AsyncIterator[Any]:
+    """Streams a document that is in memory. OUT_OF_RANGE."""
+    digest = sha256(data).hexdigest()
+    info = request_pb2.DownloadInfo(
+        size_bytes=len(data), sha256=digest, etag=f'"{digest}"', filename=filename, media_type=media_type
+    )
+
+    def read(offset: int, length: int) -> Iterator[bytes]:
+        return iter([data[offset : offset + length]])
+
+    # It is one piece: there is nothing for a drain to break off.
+    async for part in serve_bytes(info, message, response, read, asyncio.Event()):
+        yield part
 
 
 async def serve_bytes(

@@ -1,13 +1,11 @@
 """ErasureService: messages in and out, nothing else."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from hashlib import sha256
 from typing import Any
 
 from dsr.ledger import Certificate
 from dsr.v1 import erasure_pb2 as pb
-from dsr.v1 import request_pb2
 from dsr.v1.erasure_pb2_grpc import ErasureServiceServicer
 
 from dsrkit import clock
@@ -15,7 +13,7 @@ from dsrkit.auth import current_caller
 from dsrkit.db import Connection, partner_transaction
 from dsrkit.errors import DsrError
 from dsrkit.requests import view
-from dsrkit.requests.downloads import serve_bytes
+from dsrkit.requests.downloads import CERTIFICATE, serve_document
 from dsrkit.requests.model import Request
 from dsrkit.requests.servicer import Parts, RequestRpcs, conflict, scope
 from dsrkit.tasks import NewTask, Task
@@ -115,10 +113,9 @@ class ErasureServicer(ErasureServiceServicer):
         if "report" not in row.facts:
             raise conflict(row, "COMPLETED or PARTIALLY_ERASED")
         document = await self._document(row)
-        filename = f"erasure-{identifier}.json"
-        response = pb.DownloadErasureReportResponse
-        async for piece in self._serve(request, response, document, filename, "application/json"):
-            yield piece
+        filename, response = f"erasure-{identifier}.json", pb.DownloadErasureReportResponse
+        async for part in serve_document(document, filename, "application/json", request, response):
+            yield part
 
     async def DownloadErasureCertificate(
         self, request: pb.DownloadErasureCertificateRequest, context: Any
@@ -131,24 +128,9 @@ class ErasureServicer(ErasureServiceServicer):
             # "Not yet" where a report is there: the step goes on by itself.
             raise conflict(row, "certified" if "report" in row.facts else "COMPLETED or PARTIALLY_ERASED")
         whole = Certificate(certified["document"].encode(), certified["proof"]).dump()
-        filename = f"erasure-{identifier}.certificate"
-        response = pb.DownloadErasureCertificateResponse
-        async for piece in self._serve(request, response, whole, filename, "text/plain; charset=utf-8"):
-            yield piece
-
-    async def _serve(
-        self, request: Any, response: Callable[..., Any], data: bytes, filename: str, media_type: str
-    ) -> AsyncIterator[Any]:
-        digest = sha256(data).hexdigest()
-        info = request_pb2.DownloadInfo(
-            size_bytes=len(data), sha256=digest, etag=f'"{digest}"', filename=filename, media_type=media_type
-        )
-
-        def read(offset: int, length: int) -> Iterator[bytes]:
-            return iter([data[offset : offset + length]])
-
-        async for piece in serve_bytes(info, request, response, read, self._parts.draining):
-            yield piece
+        filename, response = f"erasure-{identifier}.certificate", pb.DownloadErasureCertificateResponse
+        async for part in serve_document(whole, filename, CERTIFICATE, request, response):
+            yield part
 
     async def _document(self, request: Request) -> bytes:
         resource = pb.ErasureRequest()

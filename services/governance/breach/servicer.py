@@ -1,15 +1,12 @@
 """BreachService: messages in and out."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 from dsr.v1 import breach_pb2 as pb
-from dsr.v1 import request_pb2
 from dsr.v1.breach_pb2_grpc import BreachServiceServicer
 from google.protobuf import json_format
 
@@ -17,7 +14,7 @@ from dsrkit import log
 from dsrkit.auth import current_caller
 from dsrkit.db import Connection, partner_snapshot, partner_transaction, sweeper_transaction
 from dsrkit.errors import DsrError, invalid
-from dsrkit.requests.downloads import serve_bytes
+from dsrkit.requests.downloads import serve_document
 from dsrkit.requests.view import known_enum, parse_partner
 from dsrkit.watermark import watermark
 from services.governance import messages
@@ -207,23 +204,10 @@ class BreachServicer(BreachServiceServicer):
     ) -> AsyncIterator[pb.DownloadBreachReportResponse]:
         breach = await self._read(request.name)
         made = document.as_json(breach) if request.json else document.as_html(breach, self._tools.operator)
-        digest = sha256(made).hexdigest()
-        info = request_pb2.DownloadInfo(
-            size_bytes=len(made),
-            sha256=digest,
-            etag=f'"{digest}"',
-            filename=f"breach-{request.name.rsplit('/', 1)[-1]}.{'json' if request.json else 'html'}",
-            media_type="application/json" if request.json else "text/html; charset=utf-8",
-        )
-        pieces = serve_bytes(
-            info,
-            request,
-            pb.DownloadBreachReportResponse,
-            lambda offset, length: iter([made[offset : offset + length]]),
-            asyncio.Event(),  # one piece: there is nothing to break off
-        )
-        async for piece in pieces:
-            yield piece
+        filename = f"breach-{request.name.rsplit('/', 1)[-1]}.{'json' if request.json else 'html'}"
+        media_type = "application/json" if request.json else "text/html; charset=utf-8"
+        async for part in serve_document(made, filename, media_type, request, pb.DownloadBreachReportResponse):
+            yield part
 
     async def _mutate(self, request: Any, method: str, change: Change) -> pb.Breach:
         async def make(connection: Connection, _: UUID) -> str:

@@ -15,6 +15,7 @@ import asyncpg
 from dsr.credentials import Credential
 from dsr.ledger import LedgerError, SigningKey, leaf_hash
 from dsr.ledger.certificate import SALT_BYTES, entry, proof
+from dsr.v1 import ledger_pb2
 
 from dsrkit.db import Connection, partner_transaction
 from dsrkit.errors import DsrError
@@ -66,6 +67,12 @@ class Ledger:
         levels, numbers = zip(*added, strict=True)
         await self.store.row(connection, "ledger.grow", levels, numbers, list(added.values()))
         return await self.store.need(connection, "ledger.certify", "resource", resource, sha256, salt, size, now)
+
+    def entry(self, row: asyncpg.Record) -> ledger_pb2.LedgerEntry:
+        """Where the ledger has it, as a message."""
+        message = ledger_pb2.LedgerEntry(number=row["number"], ledger=self.witness.key.name)
+        message.certify_time.FromDatetime(row["certify_time"])
+        return message
 
     async def prove(self, number: int, salt: bytes, now: datetime) -> str:
         """The proof of a committed entry, under a checkpoint of now."""

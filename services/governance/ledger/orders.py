@@ -28,7 +28,4 @@ class CertifyRpcs(AuthorityServiceServicer):
             entry = await ledger.certify(connection, request.request, request.document_sha256, now)
         # In another transaction: signed is only what is committed.
         proof = await ledger.prove(entry["number"], entry["salt"], self._tools.real_time())
-        answer = pb.CertifyResponse(proof=proof)
-        answer.entry.number, answer.entry.ledger = entry["number"], ledger.witness.key.name
-        answer.entry.certify_time.FromDatetime(entry["certify_time"])
-        return answer
+        return pb.CertifyResponse(proof=proof, entry=ledger.entry(entry))

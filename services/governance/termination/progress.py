@@ -1,7 +1,11 @@
 """Goes on with terminations after their receipt was confirmed. Each pass begins anew: it may be killed anywhere."""
 
 from datetime import datetime
+from hashlib import sha256
 from uuid import UUID
+
+import orjson
+from google.protobuf import json_format
 
 from dsrkit.db import Connection, partner_transaction, sweeper_transaction
 from services.governance.notifications.outbox import notify
@@ -25,6 +29,14 @@ async def returned(store: GovernanceStore, connection: Connection, known: state.
     await notify(store, connection, now, "termination.changed", known.name, f"RETURNED {by} {now}", state="RETURNED")
 
 
+async def _certify(tools: Tools, connection: Connection, known: state.Known, now: datetime) -> None:
+    """Into the ledger with it, in the transaction that says so. Without the partner's officer, whose name is sealed."""
+    message = json_format.MessageToDict(known.message(tools.dpo_contact))
+    document = orjson.dumps(message, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
+    await tools.store.row(connection, "termination.certified", known.row["id"], document.decode())
+    await tools.ledger.certify(connection, known.name, sha256(document).digest(), now)
+
+
 async def advance(tools: Tools, partner: str, identifier: UUID, now: datetime) -> None:
     """One termination: to its next state, and in the end governance's own keys."""
     store = tools.store
@@ -35,6 +47,8 @@ async def advance(tools: Tools, partner: str, identifier: UUID, now: datetime) -
         if after != before:
             certified = now if after == "CERTIFIED" else None
             await store.row(connection, "termination.set_state", identifier, after, certified)
+            if certified is not None:
+                await _certify(tools, connection, await state.load(store, connection, identifier, now), now)
             name = f"{partner}/terminations/{identifier}"
             await notify(store, connection, now, "termination.changed", name, f"{after} {now}", state=after)
         certify_time = known.row["certify_time"]

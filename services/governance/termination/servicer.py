@@ -1,10 +1,11 @@
 """TerminationService: messages in and out."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from dsr.ledger import Certificate
 from dsr.v1 import termination_pb2 as pb
 from dsr.v1.termination_pb2_grpc import TerminationServiceServicer
 from google.protobuf import json_format
@@ -13,6 +14,7 @@ from dsrkit.auth import current_caller
 from dsrkit.db import Connection, partner_snapshot
 from dsrkit.errors import DsrError, invalid
 from dsrkit.grants import LIFETIME
+from dsrkit.requests.downloads import CERTIFICATE, serve_document
 from services.governance.notifications import contacts
 from services.governance.notifications.outbox import notify
 from services.governance.termination import confirmation, domain, progress, state
@@ -48,6 +50,22 @@ class TerminationServicer(TerminationServiceServicer):
 
     async def GetTermination(self, request: pb.GetTerminationRequest, context: Any) -> pb.Termination:
         return await self._read(request.name)
+
+    async def DownloadTerminationCertificate(
+        self, request: pb.DownloadTerminationCertificateRequest, context: Any
+    ) -> AsyncIterator[pb.DownloadTerminationCertificateResponse]:
+        identifier = state.identify(request.name)
+        async with partner_snapshot(self._store.pool, scope(request.name, "name")) as connection:
+            row = await self._store.need(connection, "termination.get", "resource", identifier)
+            entry = await self._store.row(connection, "ledger.certified", request.name)
+        if entry is None:
+            text = "The termination isn't certified."
+            raise DsrError("STATE_CONFLICT", text, state=row["state"], allowed="CERTIFIED")
+        proof = await self._tools.ledger.prove(entry["number"], entry["salt"], self._tools.real_time())
+        whole = Certificate(row["certificate"].encode(), proof).dump()
+        filename, response = f"termination-{identifier}.certificate", pb.DownloadTerminationCertificateResponse
+        async for part in serve_document(whole, filename, CERTIFICATE, request, response):
+            yield part
 
     async def RecordReturn(self, request: pb.RecordReturnRequest, context: Any) -> pb.Termination:
         if len(request.packages) > domain.MOST:
@@ -142,8 +160,11 @@ class TerminationServicer(TerminationServiceServicer):
         async with partner_snapshot(self._store.pool, partner) as connection:
             known = await state.load(self._store, connection, state.identify(name), self._tools.clock())
             officer = await contacts.partner_dpo(self._tools, connection, partner)
+            entry = await self._store.row(connection, "ledger.certified", name)
         found = known.message(self._tools.dpo_contact)
         found.partner_dpo = officer
+        if entry is not None:
+            found.certificate.CopyFrom(self._tools.ledger.entry(entry))
         return found
 
 

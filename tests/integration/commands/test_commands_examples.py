@@ -325,6 +325,7 @@ async def test_the_end_of_a_contract(desk: Desk) -> None:
     await desk.does("olga", "termination record-return")
     await desk.does("olga", "termination record-destruction", refused="STATE_CONFLICT")
     await desk.does("bob", "termination confirm-receipt", refused="STATE_CONFLICT")
+    await desk.does("adam", "termination certificate", refused="STATE_CONFLICT")
     await desk.does("adam", "termination cancel")
 
 

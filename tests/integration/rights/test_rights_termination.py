@@ -7,8 +7,10 @@ from typing import Any
 
 import grpc
 import pytest
+from dsr.ledger import Certificate, VerifierKey
 from dsr.v1 import backups_pb2, governance_pb2
 from dsr.v1 import termination_pb2 as pb
+from google.protobuf import json_format
 
 from tests.support.clock import virtual_time
 from tests.support.services import CRM, PARTNER, SHOP, World, eventually, reason_of, state
@@ -79,6 +81,20 @@ async def emptied(world: World, name: str) -> None:
     await eventually(all_three, within=40)
 
 
+async def is_proved(world: World, certified: Any) -> None:
+    """The certificate is the termination as it ended, and stands in the ledger."""
+    message = pb.DownloadTerminationCertificateRequest(name=certified.name)
+    call = world.terminations.DownloadTerminationCertificate(message, metadata=world.metadata("rita", "ROLE_READER"))
+    whole = b"".join([part.data async for part in call])
+    key = VerifierKey.parse((world.folder / "ledger.vkey").read_text())
+    found = Certificate.parse(whole).verify(key)
+    assert (found.index, found.origin) == (certified.certificate.number, certified.certificate.ledger)
+    ended = json_format.ParseDict(found.document, T())
+    assert not ended.HasField("certificate")
+    ended.certificate.CopyFrom(certified.certificate)
+    assert ended == certified
+
+
 @pytest.mark.policy("P14", "a person confirms exactly what was returned; before that nothing is destroyed")
 async def test_nothing_is_destroyed_before_the_receipt_was_confirmed(world: World) -> None:
     copy = await world.create("access")
@@ -136,7 +152,10 @@ async def test_until_the_last_copy_is_gone(world: World) -> None:
         assert (await get(world, made.name)).state == T.STATE_SNAPSHOTS_LEFT
         await gone(world, kept.name)
         await let_pass(DAY)
-        assert (await get(world, made.name)).state == T.STATE_CERTIFIED
+        certified = await get(world, made.name)
+        assert certified.state == T.STATE_CERTIFIED
+        await is_proved(world, certified)
         await let_pass(4 * DAY)
         assert left(world) == []
         assert (await get(world, made.name)).HasField("shred_time")
+        await is_proved(world, certified)

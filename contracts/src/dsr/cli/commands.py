@@ -307,6 +307,7 @@ COMMANDS: Mapping[str, Command] = {
         ask="Destroy every copy that the operator keeps? It can't be undone.",
     ),
     "CancelTermination": Command("{terminations}"),
+    "DownloadTerminationCertificate": Command("{terminations} --to certificates/", words="termination certificate"),
     "RecordDestruction": Command(
         "{terminations} --source crm --evidence TICKET-11 --partner acme",
         ask="Record for good that this data source is destroyed?",

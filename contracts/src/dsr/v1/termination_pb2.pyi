@@ -7,6 +7,8 @@ from collections import abc as _abc
 from dsr.v1 import backups_pb2 as _backups_pb2
 from dsr.v1 import error_reason_pb2 as _error_reason_pb2
 from dsr.v1 import governance_pb2 as _governance_pb2
+from dsr.v1 import ledger_pb2 as _ledger_pb2
+from dsr.v1 import request_pb2 as _request_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -257,6 +259,7 @@ class Termination(_message.Message):
     CONTACT_FIELD_NUMBER: _builtins.int
     PARTNER_DPO_FIELD_NUMBER: _builtins.int
     RETURN_ONLY_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Identifier. `partners/{partner}/terminations/{id}`; the id is a UUID."""
     state: Global___Termination.State.ValueType
@@ -321,6 +324,10 @@ class Termination(_message.Message):
     def kept(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Output only. What is kept beyond, and why."""
 
+    @_builtins.property
+    def certificate(self) -> _ledger_pb2.LedgerEntry:
+        """Output only. Where the operator's ledger has it, once it is CERTIFIED."""
+
     def __init__(
         self,
         *,
@@ -342,10 +349,11 @@ class Termination(_message.Message):
         contact: _builtins.str = ...,
         partner_dpo: _builtins.str = ...,
         return_only: _builtins.bool = ...,
+        certificate: _ledger_pb2.LedgerEntry | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["certify_time", b"certify_time", "confirm_time", b"confirm_time", "create_time", b"create_time", "effective_time", b"effective_time", "shred_time", b"shred_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "certify_time", b"certify_time", "confirm_time", b"confirm_time", "create_time", b"create_time", "effective_time", b"effective_time", "shred_time", b"shred_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certify_time", b"certify_time", "confirm_time", b"confirm_time", "confirmer", b"confirmer", "contact", b"contact", "create_time", b"create_time", "creator", b"creator", "effective_time", b"effective_time", "emptied_services", b"emptied_services", "items", b"items", "kept", b"kept", "manifest_digest", b"manifest_digest", "name", b"name", "partner_dpo", b"partner_dpo", "return_only", b"return_only", "sandbox", b"sandbox", "shred_time", b"shred_time", "snapshots", b"snapshots", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "certify_time", b"certify_time", "confirm_time", b"confirm_time", "confirmer", b"confirmer", "contact", b"contact", "create_time", b"create_time", "creator", b"creator", "effective_time", b"effective_time", "emptied_services", b"emptied_services", "items", b"items", "kept", b"kept", "manifest_digest", b"manifest_digest", "name", b"name", "partner_dpo", b"partner_dpo", "return_only", b"return_only", "sandbox", b"sandbox", "shred_time", b"shred_time", "snapshots", b"snapshots", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -380,6 +388,66 @@ class CreateTerminationRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateTerminationRequest: _TypeAlias = CreateTerminationRequest  # noqa: Y015
+
+@_typing.final
+class DownloadTerminationCertificateRequest(_message.Message):
+    """Request of DownloadTerminationCertificate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    LENGTH_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Required. `partners/{partner}/terminations/{id}`."""
+    offset: _builtins.int
+    """Optional. First byte wanted. Over HTTP: the `Range` header."""
+    length: _builtins.int
+    """Optional. Number of bytes wanted; 0 is up to the end."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        offset: _builtins.int = ...,
+        length: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["length", b"length", "name", b"name", "offset", b"offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownloadTerminationCertificateRequest: _TypeAlias = DownloadTerminationCertificateRequest  # noqa: Y015
+
+@_typing.final
+class DownloadTerminationCertificateResponse(_message.Message):
+    """Response of DownloadTerminationCertificate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INFO_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """The next bytes."""
+    @_builtins.property
+    def info(self) -> _request_pb2.DownloadInfo:
+        """About the document."""
+
+    def __init__(
+        self,
+        *,
+        info: _request_pb2.DownloadInfo | None = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "info", b"info", "part", b"part"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "info", b"info", "part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["info", "data"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___DownloadTerminationCertificateResponse: _TypeAlias = DownloadTerminationCertificateResponse  # noqa: Y015
 
 @_typing.final
 class GetTerminationRequest(_message.Message):

@@ -53,6 +53,11 @@ class TerminationServiceStub(object):
                 request_serializer=dsr_dot_v1_dot_termination__pb2.GetTerminationRequest.SerializeToString,
                 response_deserializer=dsr_dot_v1_dot_termination__pb2.Termination.FromString,
                 _registered_method=True)
+        self.DownloadTerminationCertificate = channel.unary_stream(
+                '/dsr.v1.TerminationService/DownloadTerminationCertificate',
+                request_serializer=dsr_dot_v1_dot_termination__pb2.DownloadTerminationCertificateRequest.SerializeToString,
+                response_deserializer=dsr_dot_v1_dot_termination__pb2.DownloadTerminationCertificateResponse.FromString,
+                _registered_method=True)
         self.RecordReturn = channel.unary_unary(
                 '/dsr.v1.TerminationService/RecordReturn',
                 request_serializer=dsr_dot_v1_dot_termination__pb2.RecordReturnRequest.SerializeToString,
@@ -97,6 +102,15 @@ class TerminationServiceServicer(object):
 
     def GetTermination(self, request, context):
         """Returns a termination: what was returned, what was destroyed, what is left and until when. Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadTerminationCertificate(self, request, context):
+        """Streams the certificate of a termination that is CERTIFIED: what was returned, destroyed and disconnected, and the proof that
+        the operator's ledger has it. It is checked offline (`dsr ledger verify`). Text; never personal data.
+        Errors: NOT_FOUND, STATE_CONFLICT, OUT_OF_RANGE, LEDGER_BEHIND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -149,6 +163,11 @@ def add_TerminationServiceServicer_to_server(servicer, server):
                     servicer.GetTermination,
                     request_deserializer=dsr_dot_v1_dot_termination__pb2.GetTerminationRequest.FromString,
                     response_serializer=dsr_dot_v1_dot_termination__pb2.Termination.SerializeToString,
+            ),
+            'DownloadTerminationCertificate': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadTerminationCertificate,
+                    request_deserializer=dsr_dot_v1_dot_termination__pb2.DownloadTerminationCertificateRequest.FromString,
+                    response_serializer=dsr_dot_v1_dot_termination__pb2.DownloadTerminationCertificateResponse.SerializeToString,
             ),
             'RecordReturn': grpc.unary_unary_rpc_method_handler(
                     servicer.RecordReturn,
@@ -234,6 +253,33 @@ class TerminationService(object):
             '/dsr.v1.TerminationService/GetTermination',
             dsr_dot_v1_dot_termination__pb2.GetTerminationRequest.SerializeToString,
             dsr_dot_v1_dot_termination__pb2.Termination.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadTerminationCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/dsr.v1.TerminationService/DownloadTerminationCertificate',
+            dsr_dot_v1_dot_termination__pb2.DownloadTerminationCertificateRequest.SerializeToString,
+            dsr_dot_v1_dot_termination__pb2.DownloadTerminationCertificateResponse.FromString,
             options,
             channel_credentials,
             insecure,

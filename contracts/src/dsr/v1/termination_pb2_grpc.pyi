@@ -48,6 +48,11 @@ class TerminationServiceStub:
     """
     GetTermination: _grpc.UnaryUnaryMultiCallable[_termination_pb2.GetTerminationRequest, _termination_pb2.Termination]
     """Returns a termination: what was returned, what was destroyed, what is left and until when. Errors: NOT_FOUND."""
+    DownloadTerminationCertificate: _grpc.UnaryStreamMultiCallable[_termination_pb2.DownloadTerminationCertificateRequest, _termination_pb2.DownloadTerminationCertificateResponse]
+    """Streams the certificate of a termination that is CERTIFIED: what was returned, destroyed and disconnected, and the proof that
+    the operator's ledger has it. It is checked offline (`dsr ledger verify`). Text; never personal data.
+    Errors: NOT_FOUND, STATE_CONFLICT, OUT_OF_RANGE, LEDGER_BEHIND.
+    """
     RecordReturn: _grpc.UnaryUnaryMultiCallable[_termination_pb2.RecordReturnRequest, _termination_pb2.Termination]
     """Records, as the operator, the packages in which a data source was returned by hand; those recorded before are replaced, the
     platform's own too, and the source is then destroyed by hand as well. Only before the receipt was confirmed. Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT, REQUEST_ID_REUSED.
@@ -87,6 +92,11 @@ class TerminationServiceAsyncStub(TerminationServiceStub):
     """
     GetTermination: _aio.UnaryUnaryMultiCallable[_termination_pb2.GetTerminationRequest, _termination_pb2.Termination]  # type: ignore[assignment]
     """Returns a termination: what was returned, what was destroyed, what is left and until when. Errors: NOT_FOUND."""
+    DownloadTerminationCertificate: _aio.UnaryStreamMultiCallable[_termination_pb2.DownloadTerminationCertificateRequest, _termination_pb2.DownloadTerminationCertificateResponse]  # type: ignore[assignment]
+    """Streams the certificate of a termination that is CERTIFIED: what was returned, destroyed and disconnected, and the proof that
+    the operator's ledger has it. It is checked offline (`dsr ledger verify`). Text; never personal data.
+    Errors: NOT_FOUND, STATE_CONFLICT, OUT_OF_RANGE, LEDGER_BEHIND.
+    """
     RecordReturn: _aio.UnaryUnaryMultiCallable[_termination_pb2.RecordReturnRequest, _termination_pb2.Termination]  # type: ignore[assignment]
     """Records, as the operator, the packages in which a data source was returned by hand; those recorded before are replaced, the
     platform's own too, and the source is then destroyed by hand as well. Only before the receipt was confirmed. Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT, REQUEST_ID_REUSED.
@@ -135,6 +145,17 @@ class TerminationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_termination_pb2.Termination, _abc.Awaitable[_termination_pb2.Termination]]:
         """Returns a termination: what was returned, what was destroyed, what is left and until when. Errors: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def DownloadTerminationCertificate(
+        self,
+        request: _termination_pb2.DownloadTerminationCertificateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_termination_pb2.DownloadTerminationCertificateResponse], _abc.AsyncIterator[_termination_pb2.DownloadTerminationCertificateResponse]]:
+        """Streams the certificate of a termination that is CERTIFIED: what was returned, destroyed and disconnected, and the proof that
+        the operator's ledger has it. It is checked offline (`dsr ledger verify`). Text; never personal data.
+        Errors: NOT_FOUND, STATE_CONFLICT, OUT_OF_RANGE, LEDGER_BEHIND.
+        """
 
     @_abc_1.abstractmethod
     def RecordReturn(

@@ -141,3 +141,6 @@ SET outdate_time = $2,
 FROM termination
 WHERE termination.id = item.termination AND termination.state IN ('RETURNING', 'RETURNED')
   AND item.return_request = ANY ($1::text[])
+
+-- name: certified
+UPDATE termination SET certificate = $2 WHERE id = $1
