@@ -34,8 +34,15 @@ class Parquet:
         """Records of the people."""
         with _translated():
             table = _Table(source, self._wanted)
+            checked = False
             for group in range(table.groups):
-                yield from table.hits(group)
+                for hit in table.hits(group):
+                    if not checked:
+                        # Before anybody is told of a record: what can't be written again can't be erased from, and
+                        # its times can't be copied.
+                        table.check()
+                        checked = True
+                    yield hit
 
     def records(self, source: Source) -> Iterator[Any]:
         """Every record, as far as the rules look at it."""
@@ -49,10 +56,11 @@ class Parquet:
         """Everything but the records for which `drop` says so. A row group that empties is left out."""
         with _translated():
             table = _Table(source, self._wanted)
+            table.check()
             output = pa.PythonFile(_Output(sink), mode="w")
             with pq.ParquetWriter(output, table.schema, **table.settings) as writer:
                 for group in range(table.groups):
-                    rows = table.group(group)
+                    rows = table.rows(group)
                     dropped = {hit.position - table.first[group] for hit in table.hits(group, rows) if drop(hit)}
                     if dropped:
                         keep = pa.array([row not in dropped for row in range(rows.num_rows)], pa.bool_())
@@ -83,6 +91,7 @@ class _Table:
         self._meta = self._file.metadata
         self.groups = self._meta.num_row_groups
         self.schema = self._file.schema_arrow
+        _refuse_twice(self.schema)
         self.first = [0]
         for group in range(self.groups):
             self.first.append(self.first[-1] + self._meta.row_group(group).num_rows)
@@ -110,21 +119,24 @@ class _Table:
                 columns[".".join(narrow)] = None
         return list(columns)
 
-    def group(self, group: int) -> pa.Table:
+    def rows(self, group: int) -> pa.Table:
         """A whole row group."""
-        rows = self._file.read_row_group(group)
-        if self._int96:
-            self._refuse_overflow(group, rows)
-        return rows
+        return self._file.read_row_group(group)
 
-    def _refuse_overflow(self, group: int, rows: pa.Table) -> None:
-        """INT96 holds years that 64-bit nanoseconds don't: such a file is left as it is rather than changed."""
-        coarse = self._open("us").read_row_group(group, columns=self._int96)
-        fine = rows.select(coarse.column_names)
-        for name in coarse.column_names:
-            a, b = fine.column(name), coarse.column(name)
-            if not pa.types.is_timestamp(a.type) or not a.cast(b.type, safe=False).equals(b):
-                raise Unreadable("it has INT96 timestamps that can't be written again exactly")
+    def check(self) -> None:
+        """Unreadable if pyarrow can't write the file as it is, or reads other times than it holds."""
+        if self._int96:
+            coarse = self._open("us")
+            for group in range(self.groups):
+                self._refuse_overflow(group, coarse)
+
+    def _refuse_overflow(self, group: int, coarse: pq.ParquetFile) -> None:
+        """INT96 holds years that 64-bit nanoseconds don't: they come out as other years."""
+        a = self._file.read_row_group(group, columns=self._int96)
+        b = coarse.read_row_group(group, columns=self._int96)
+        for fine, whole in zip(_timestamps(a.to_struct_array()), _timestamps(b.to_struct_array()), strict=True):
+            if not pc.floor_temporal(fine, unit="microsecond").cast(whole.type).equals(whole):
+                raise Unreadable("it has INT96 timestamps of years that can't be read")
 
     def hits(self, group: int, rows: pa.Table | None = None) -> Iterator[Hit]:
         """Records of the people in a row group; `rows` is the group, if it was read already."""
@@ -142,7 +154,7 @@ class _Table:
             at += batch.num_rows
         if not positions:
             return
-        whole = (self._file.read_row_group(group) if rows is None else rows).take(pa.array(positions, pa.int64()))
+        whole = (self.rows(group) if rows is None else rows).take(pa.array(positions, pa.int64()))
         for position, owners, record in zip(positions, found, _listed(whole), strict=True):
             data = orjson.dumps({name: plain(value) for name, value in record.items()}, option=orjson.OPT_NON_STR_KEYS)
             yield Hit(first + position, owners.people, owners.shared, owners.names, data)
@@ -166,7 +178,7 @@ class _Table:
                 return None
             uniques = pc.unique(column)
             parts = {name[0] for name in index}
-            chosen = [i for i, v in enumerate(uniques.to_pylist()) if rule.canonical(v, untyped=False) in parts]
+            chosen = [i for i, v in enumerate(_values(uniques)) if rule.canonical(v, untyped=False) in parts]
             here = pc.is_in(column, value_set=uniques.take(pa.array(chosen, pa.int64())), skip_nulls=True)
             mask = here if mask is None else pc.or_(mask, here)
         return mask
@@ -209,8 +221,46 @@ class _Table:
 def _listed(rows: Any) -> list[Any]:
     """Rows as Python values. Nanoseconds, which those lack, as text, and durations of them as numbers."""
     exact = pa.schema([field.with_type(_exact(field.type)) for field in rows.schema])
-    listed: list[Any] = (rows if exact.equals(rows.schema) else rows.cast(exact)).to_pylist()
-    return listed
+    return _values(rows if exact.equals(rows.schema) else rows.cast(exact))
+
+
+def _values(column: Any) -> list[Any]:
+    """As Python values. Unreadable for text that isn't UTF-8, and times that Python lacks: years after 9999."""
+    try:
+        values: list[Any] = column.to_pylist()
+    except (ValueError, OverflowError):
+        raise Unreadable("it has text that isn't UTF-8, or times after the year 9999") from None
+    return values
+
+
+def _refuse_twice(fields: Any) -> None:
+    """Unreadable if a name stands twice beside itself: which of the two is meant can't be told."""
+    names = [field.name for field in fields]
+    if len(set(names)) != len(names):
+        raise Unreadable("it names a column twice")
+    for field in fields:
+        kind = field.type
+        while pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+            kind = kind.value_type
+        if pa.types.is_struct(kind):
+            _refuse_twice(kind)
+
+
+def _timestamps(column: pa.ChunkedArray | pa.Array) -> Iterator[Any]:
+    """Those in a column, wherever in it."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    kind = column.type
+    if pa.types.is_timestamp(kind):
+        yield column
+    elif pa.types.is_struct(kind):
+        for inner in column.flatten():
+            yield from _timestamps(inner)
+    elif pa.types.is_map(kind):
+        yield from _timestamps(column.keys)
+        yield from _timestamps(column.items)
+    elif pa.types.is_nested(kind):
+        yield from _timestamps(column.flatten())
 
 
 def _exact(kind: pa.DataType) -> pa.DataType:

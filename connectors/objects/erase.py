@@ -15,7 +15,7 @@ from connectors.lake.search import Search
 from connectors.objects.find import wanted
 from connectors.objects.found import Digests, Found
 from connectors.objects.options import Options
-from connectors.objects.rewrite import Cleaning
+from connectors.objects.rewrite import UNREAD, Cleaning, unreadable
 from connectors.objects.store import Gone, Held, Store, Version
 from connectors.objects.together import at_once
 from connectors.objects.turns import Turns
@@ -145,6 +145,10 @@ class Eraser:
                 for key, rows in found.rows.get(name, {}).items()
                 if rows.counts.keys() & intended[index].keys()
             }
+            for index, (found, _) in intents.items():
+                if intended[index] and UNREAD & set(found.unsearched.get(name, {}).values()):
+                    # It blocks an erasure; this one had begun before.
+                    raise unreadable(self.source)
             if collection.format is None or not keys:
                 continue
             search = Search(collection.format, wanted(collection, subjects), delimiter=collection.delimiter)

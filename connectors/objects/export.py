@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Container, Generator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
@@ -128,8 +128,9 @@ class Exporter:
                     async for piece in self._object(item, included):
                         yield piece
                 return
+            unread = {place for place, why in found.unsearched.get(name, {}).items() if why != "BROKEN_RECORD"}
             for key in found.rows.get(name, {}):
-                async with aclosing(self._rows(key, collection, subject, included)) as rows:
+                async with aclosing(self._rows(key, collection, subject, included, unread)) as rows:
                     async for line in rows:
                         yield line
         except (Gone, Unreadable):
@@ -147,14 +148,22 @@ class Exporter:
                 yield piece
 
     async def _rows(
-        self, key: str, collection: Collection, subject: pb.Subject, included: Sequence[str]
+        self,
+        key: str,
+        collection: Collection,
+        subject: pb.Subject,
+        included: Sequence[str],
+        unread: Container[tuple[str, str]],
     ) -> AsyncGenerator[bytes, None]:
-        """The person's records in an object: those of the current version, then what only older ones hold."""
+        """The person's records in an object: those of the current version, then what only older ones hold. `unread`:
+        what the search couldn't read either, as a finding says."""
         if collection.format is None:
             return
         search = Search(collection.format, wanted(collection, [subject]), delimiter=collection.delimiter)
         told: dict[str, int] = {}
         for version in await key_versions(self.store, key):
+            if (version.key, version.id) in unread:
+                continue
             if version.size == 0 or not (
                 version.readable or (version.archived and (await self.store.facts(version)).restored)
             ):

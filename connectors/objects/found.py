@@ -70,8 +70,8 @@ class Found:
     rows: dict[str, dict[str, Rows]] = field(default_factory=dict)
     """Collection to key to records."""
     findings: dict[tuple[str, str], pb.Finding] = field(default_factory=dict)
-    unsearched: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
-    """Collection to (key, version id) of what may hold records of the person and couldn't be searched."""
+    unsearched: dict[str, dict[tuple[str, str], str]] = field(default_factory=dict)
+    """Collection to (key, version id) of what may hold records of the person and couldn't be searched, and why."""
 
     def add(self, collection: str, found: Object) -> bool:
         """Notes an object unless an earlier collection has it."""
@@ -89,7 +89,7 @@ class Found:
 
     def note_unsearched(self, collection: str, version: Version, code: str, expires: datetime | None = None) -> None:
         """Notes that a version couldn't be searched; one that the store itself removes at a time blocks nothing."""
-        self.unsearched.setdefault(collection, set()).add((version.key, version.id))
+        self.unsearched.setdefault(collection, {})[version.key, version.id] = code
         known = self.findings.get((collection, code))
         if expires is None:
             self.note(collection, code)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from connectors.filesystem.threads import Threads
-from connectors.lake.record import Hit
+from connectors.lake.record import Hit, Unreadable
 from connectors.lake.search import Search
 from connectors.objects.bridge import Bridge, Output
 from connectors.objects.find import key_versions
@@ -24,6 +24,8 @@ from connectors.objects.turns import Turns
 from dsrkit.errors import DsrError
 
 _TRIES = 8
+UNREAD = frozenset({"UNREADABLE_OBJECT", "ARCHIVE"})
+"""Codes of what couldn't be read, and so can't be said to be free of somebody's records."""
 
 
 @dataclass
@@ -53,6 +55,8 @@ class Cleaning:
                         return
                 except (Gone, Overtaken):
                     continue
+                except Unreadable:
+                    raise unreadable(self.source) from None
         raise DsrError("SOURCE_BUSY", "An object is being written again and again. Retry.", source=self.source)
 
     async def _round(self) -> bool:
@@ -89,6 +93,8 @@ class Cleaning:
         place = _place(version)
         if place not in self._dirty:
             found = await scan(self.store, self.threads, self.collection, self.search, version, self.digest)
+            if found.unsearched in UNREAD:
+                raise Unreadable(found.unsearched)
             self._dirty[place] = any(self.doomed(p, name) for p, rows in found.rows.items() for name in rows)
         return self._dirty[place]
 
@@ -133,6 +139,17 @@ class Cleaning:
             async for upload in uploads:
                 if upload.key == self.key:
                     await self.store.remove(upload)
+
+
+def unreadable(source: str) -> DsrError:
+    """The answer where an object can't be read any more that held records when the erasure began."""
+    return DsrError(
+        "SOURCE_REJECTED",
+        "An object can't be read any more, or not be written again as it is, since an erasure of its records began. "
+        "Locate says which collection. Mend it, then retry.",
+        source=source,
+        why="UNREADABLE_OBJECT",
+    )
 
 
 def _stems(version: Version, origin: Version, ours: Mapping[str, str]) -> bool:

@@ -78,7 +78,8 @@ def _scan(
             for hit in search.scan(source):
                 _note(found, hit, digest)
     except Unreadable as error:
-        found.unsearched = "ARCHIVE" if isinstance(error, Archive) else "UNREADABLE_OBJECT"
+        # Half of what it holds is never taken for all.
+        return Scanned(unsearched="ARCHIVE" if isinstance(error, Archive) else "UNREADABLE_OBJECT")
     return found
 
 

@@ -459,3 +459,23 @@ async def test_radosgw_locks_for_real(client: Any, radosgw: Mapping[str, str], t
     version = await bucket.put("k", b"", ObjectLockLegalHoldStatus="ON")
     with pytest.raises(ClientError, match="AccessDenied"):
         await client.delete_object(Bucket=bucket.name, Key="k", VersionId=version)
+
+
+async def test_history_that_cannot_be_read_never_stops_a_copy(versioned: Bucket) -> None:
+    """It blocks the erasure, and a finding says so."""
+    seven, eight = {"user": {"id": 7}}, {"user": {"id": 8}}
+    damaged = {
+        "events/a.jsonl": (gzip.compress(lines(seven, eight))[:-6], "UNREADABLE_OBJECT"),
+        "events/b.jsonl": (b"PK\x03\x04" + b"x" * 100, "ARCHIVE"),
+    }
+    for key, (body, _) in damaged.items():
+        await versioned.put(key, body)
+        await versioned.put(key, lines(seven, eight))
+    source = versioned.source(EVENTS)
+    assert await source.counts(customer_number="7") == {"events": 2}
+    assert await source.findings(customer_number="7") == {code: True for _, code in damaged.values()}
+    copied = await source.export(person(customer_number="7"))
+    assert [row["object"] for row in copied["events"]] == list(damaged)
+    assert outcome(await source.erase(person(customer_number="7"))) == "BLOCKED"
+    assert await source.verify(person(customer_number="7")) == {"events": (0, 4)}
+    await source.backend.close()

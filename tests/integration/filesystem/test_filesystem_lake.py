@@ -54,9 +54,9 @@ async def codes(folder: Folder, **identities: str) -> dict[str, bool]:
     return {finding.code: finding.blocks_erasure for finding in located.findings}
 
 
-def parquet(table: pa.Table) -> bytes:
+def parquet(table: pa.Table, **settings: Any) -> bytes:
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", row_group_size=2)
+    pq.write_table(table, buffer, compression="zstd", row_group_size=2, **settings)
     return buffer.getvalue()
 
 
@@ -293,6 +293,63 @@ async def test_archives_are_said_not_to_be_opened(tmp_path: Path, form: str) -> 
         assert await folder.verify(person(customer_number="404")) == {"events": (0, 1)}
         kept = instruct("events", CollectionInstruction.ACTION_RETAIN)
         assert await folder.verify(person(customer_number="404"), kept) == {"events": (1, 0)}
+
+
+FAR = 253_402_214_400_000_000  # 9999-12-31, in microseconds
+MILLENNIUM = pa.array([FAR, FAR], pa.timestamp("us"))
+NO_TEXT = pa.Array.from_buffers(pa.string(), 2, pa.array([b"\xff\xfe", b"b"]).buffers())
+UNREADABLE: Mapping[str, tuple[pa.Table, Mapping[str, Any]]] = {
+    "INT96 beyond 64-bit nanoseconds": (
+        pa.table({"id": [7, 8], "until": MILLENNIUM}),
+        {"use_deprecated_int96_timestamps": True},
+    ),
+    "text that isn't UTF-8": (pa.table({"id": [7, 8], "name": NO_TEXT}), {}),
+    "an identity that isn't UTF-8": (pa.table({"id": NO_TEXT}), {}),
+    "a column twice": (pa.Table.from_arrays([pa.array([7, 8]), pa.array([8, 7])], names=["id", "id"]), {}),
+    "dates after 9999": (pa.table({"id": [7, 8], "day": pa.array([10**8] * 2, pa.date32())}), {}),
+    "times after 9999": (pa.table({"id": [7, 8], "at": pa.array([FAR * 2] * 2, pa.timestamp("us"))}), {}),
+}
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+async def test_parquet_that_cannot_be_shown_or_written_again_is_said_before_anything_goes(
+    tmp_path: Path, what: str
+) -> None:
+    number = {"customer_number": {"field": "id", "value": "either"}}
+    tables = {"lake": "tables/*.parquet", "format": "parquet", "identity": number}
+    avatars = {"pattern": "avatars/{customer_number}.png", "identity": {"customer_number": {}}}
+    folder = Folder(tmp_path, {"avatars": avatars, "tables": tables})
+    table, settings = UNREADABLE[what]
+    file, avatar = folder.put("tables/a.parquet", parquet(table, **settings)), folder.put("avatars/7.png")
+    before = file.read_bytes()
+    assert await codes(folder, customer_number="7") == {"UNREADABLE_OBJECT": True}
+    copied = await folder.export(SEVEN)
+    assert (len(copied["avatars"]), copied["tables"]) == (1, [])
+    assert outcome(await folder.erase(SEVEN)) == "BLOCKED"
+    assert (avatar.exists(), file.read_bytes()) == (True, before)
+    assert (await folder.verify(SEVEN))["tables"] == (0, 1)
+
+
+async def test_a_file_that_becomes_unreadable_after_the_intent_is_not_called_erased(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Folder(tmp_path, EVENTS)
+    file = folder.put("events/a.jsonl", gzip.compress(of(7, 8)))
+    (located,) = await folder.locate(SEVEN)
+    begin = Rewriting.begin
+
+    def damaged(self: Rewriting, etag: str) -> None:
+        file.write_bytes(gzip.compress(of(7, 8))[:-6])
+        begin(self, etag)
+
+    monkeypatch.setattr(Rewriting, "begin", damaged)
+    for attempt in (1, 2):
+        with pytest.raises(DsrError) as error:
+            await folder.erase(SEVEN, expected=located.collections, attempt=attempt)
+        assert (error.value.reason, error.value.metadata["why"]) == ("SOURCE_REJECTED", "UNREADABLE_OBJECT")
+        if attempt == 1:
+            # The second attempt finds no record to go, and yet can't say that there is none.
+            assert await codes(folder, customer_number="7") == {"UNREADABLE_OBJECT": True}
 
 
 async def test_what_is_no_file_stands_in_the_way(tmp_path: Path) -> None:
