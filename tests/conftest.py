@@ -11,6 +11,7 @@ from xdist.scheduler import LoadFileScheduling
 
 from deploy.local.postgres import Cluster
 from tests.support.contract import CONTRACT, Told
+from tests.support.left_out import left_out
 from tests.support.scratch import scratch
 
 # How long one example takes says more about what else the machine does than about the code.
@@ -22,6 +23,12 @@ def pytest_configure() -> None:
     """Processes refuse unknown DSR_* variables, and tests mustn't depend on a developer's shell."""
     for name in [name for name in os.environ if name.startswith("DSR_")]:
         del os.environ[name]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.keyword
+    if line := left_out(whole=whole, marks=config.option.markexpr):
+        terminalreporter.write_line(line, yellow=True)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
