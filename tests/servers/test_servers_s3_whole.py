@@ -222,20 +222,41 @@ async def test_mock_archived_objects_are_not_left_out(mock: Bucket) -> None:
     await source.backend.close()
 
 
-@pytest.mark.policy("P14", "killed in the middle a bucket's destruction goes on, and says what all attempts destroyed")
-async def test_killed_in_the_middle_it_goes_on(versioned: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(40):
+LEFT = {"listed": range(24, 25), "begun": range(24, 25), "middle": range(1, 24), "gone": range(1)}
+"""Versions that a kill at each moment leaves."""
+
+
+@pytest.mark.parametrize("moment", LEFT)
+@pytest.mark.policy("P14", "killed at any moment a bucket's destruction goes on, and says what all attempts destroyed")
+async def test_killed_at_any_moment_it_goes_on(versioned: Bucket, moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(12):
         for body in (b"one", b"two"):
             await versioned.put(f"acme/assets/{number}", body)
     source = versioned.source(ACME)
     caps = caps_of(await source.returned())
-    command = [sys.executable, "-m", "tests.servers.kill_whole", source.saved(), str(caps["assets"]), "10"]
+    command = [sys.executable, "-m", "tests.servers.kill_whole", source.saved(), str(caps["assets"]), "5", moment]
     process = await asyncio.create_subprocess_exec(*command)
     assert await asyncio.wait_for(process.wait(), 60) == -9
-    left = len(await versioned.versions())
-    assert 0 < left < 80
+    assert len(await versioned.versions()) in LEFT[moment]
     monkeypatch.setattr(whole, "_BATCH", 7)
-    assert ended(await source.destroy(caps, attempt=2))[1]["assets"] == (80, 0)
-    assert ended(await source.destroy(caps, attempt=3))[1]["assets"] == (80, 0)
+    for attempt in (2, 3):
+        assert ended(await source.destroy(caps, attempt=attempt))[:2] == (
+            "DESTROYED",
+            {name: (24 if name == "assets" else 0, 0) for name in caps},
+        )
     assert await versioned.versions() == []
+    assert [file.name for file in (versioned.folder / "state").iterdir()] == ["erasures"]
+    await source.backend.close()
+
+
+async def test_names_of_all_sorts_go(bucket: Bucket) -> None:
+    """A request that names many is XML, which has no place for some of them."""
+    names = ["a b", "a+b", "&amp;<b>", "new\nline", "bell\x07", "é", "e\u0301", "..", "a//b", "100%25"]
+    for name in names:
+        await bucket.put(f"acme/assets/{name}", name.encode())
+    source = bucket.source({"assets": ACME["assets"]})
+    returned = await source.returned()
+    assert sorted(content(record).decode() for record in returned["assets"]) == sorted(names)
+    assert ended(await source.destroy(caps_of(returned)))[:2] == ("DESTROYED", {"assets": (len(names), 0)})
+    assert await bucket.versions() == []
     await source.backend.close()

@@ -243,7 +243,7 @@ async def test_killed_in_the_middle_it_goes_on(plain: Container, kind: str) -> N
             await plain.put(f"acme/assets/{number}", body)
     source = plain.source(ACME)
     caps = caps_of(await source.returned())
-    command = [sys.executable, "-m", "tests.servers.kill_whole", source.saved(), str(caps["assets"]), "4"]
+    command = [sys.executable, "-m", "tests.servers.kill_whole", source.saved(), str(caps["assets"]), "4", "middle"]
     process = await asyncio.create_subprocess_exec(*command)
     assert await asyncio.wait_for(process.wait(), 60) == -9
     versions = "&versions=true" if kind == "versioned" else ""
