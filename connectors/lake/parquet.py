@@ -5,6 +5,7 @@ version stay as they were.
 """
 
 import base64
+import io
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 
 from connectors.lake import archive
 from connectors.lake.identity import Wanted
-from connectors.lake.record import Drop, Hit, Sink, Source, Unreadable
+from connectors.lake.record import Drop, Fixed, Hit, Sink, Source, Unreadable
 
 _DAMAGED = "it is not a Parquet file that can be read"
 _BATCH_ROWS = 65_536
@@ -30,17 +31,17 @@ class Parquet:
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
 
-    def scan(self, source: Source) -> Iterator[Hit]:
-        """Records of the people."""
+    def scan(self, source: Source) -> Iterator[Hit | Fixed]:
+        """Records of the people. Before the first: Unreadable for the whole object if they can't be copied exactly."""
         with _translated():
             table = _Table(source, self._wanted)
             checked = False
             for group in range(table.groups):
                 for hit in table.hits(group):
                     if not checked:
-                        # Before anybody is told of a record: what can't be written again can't be erased from, and
-                        # its times can't be copied.
-                        table.check()
+                        table.refuse_overflow()
+                        if not table.rewritable:
+                            yield Fixed()
                         checked = True
                     yield hit
 
@@ -56,7 +57,9 @@ class Parquet:
         """Everything but the records for which `drop` says so. A row group that empties is left out."""
         with _translated():
             table = _Table(source, self._wanted)
-            table.check()
+            table.refuse_overflow()
+            if not table.rewritable:
+                raise Unreadable("its columns would be others when it is written again")
             output = pa.PythonFile(_Output(sink), mode="w")
             with pq.ParquetWriter(output, table.schema, **table.settings) as writer:
                 for group in range(table.groups):
@@ -123,20 +126,25 @@ class _Table:
         """A whole row group."""
         return self._file.read_row_group(group)
 
-    def check(self) -> None:
-        """Unreadable if pyarrow can't write the file as it is, or reads other times than it holds."""
-        if self._int96:
-            coarse = self._open("us")
-            for group in range(self.groups):
-                self._refuse_overflow(group, coarse)
+    @cached_property
+    def rewritable(self) -> bool:
+        """Whether its columns are the same ones when pyarrow writes it: lists have had other shapes."""
+        buffer = io.BytesIO()
+        with pq.ParquetWriter(buffer, self.schema, **self.settings):
+            pass
+        return _leaves(pq.ParquetFile(buffer).schema) == _leaves(self._file.schema)
 
-    def _refuse_overflow(self, group: int, coarse: pq.ParquetFile) -> None:
-        """INT96 holds years that 64-bit nanoseconds don't: they come out as other years."""
-        a = self._file.read_row_group(group, columns=self._int96)
-        b = coarse.read_row_group(group, columns=self._int96)
-        for fine, whole in zip(_timestamps(a.to_struct_array()), _timestamps(b.to_struct_array()), strict=True):
-            if not pc.floor_temporal(fine, unit="microsecond").cast(whole.type).equals(whole):
-                raise Unreadable("it has INT96 timestamps of years that can't be read")
+    def refuse_overflow(self) -> None:
+        """INT96 holds years that 64-bit nanoseconds don't, and that come out as other years: Unreadable."""
+        if not self._int96:
+            return
+        coarse = self._open("us")
+        for group in range(self.groups):
+            a = self._file.read_row_group(group, columns=self._int96)
+            b = coarse.read_row_group(group, columns=self._int96)
+            for fine, whole in zip(_timestamps(a.to_struct_array()), _timestamps(b.to_struct_array()), strict=True):
+                if not pc.floor_temporal(fine, unit="microsecond").cast(whole.type).equals(whole):
+                    raise Unreadable("it has INT96 timestamps of years that can't be read")
 
     def hits(self, group: int, rows: pa.Table | None = None) -> Iterator[Hit]:
         """Records of the people in a row group; `rows` is the group, if it was read already."""
@@ -197,6 +205,8 @@ class _Table:
             "use_deprecated_int96_timestamps": bool(self._int96),
             "store_schema": b"ARROW:schema" in (self._meta.metadata or {}),
             "store_decimal_as_integer": self._decimal_integers,
+            # Elements of lists keep the name that they have in the file.
+            "use_compliant_nested_type": False,
         }
         if not self.groups:
             return settings
@@ -244,6 +254,12 @@ def _refuse_twice(fields: Any) -> None:
             kind = kind.value_type
         if pa.types.is_struct(kind):
             _refuse_twice(kind)
+
+
+def _leaves(schema: Any) -> list[tuple[Any, ...]]:
+    """What tells columns of a file from others."""
+    columns = [schema.column(index) for index in range(len(schema))]
+    return [(c.path, c.physical_type, c.max_definition_level, c.max_repetition_level) for c in columns]
 
 
 def _timestamps(column: pa.ChunkedArray | pa.Array) -> Iterator[Any]:

@@ -38,6 +38,11 @@ class Broken:
     """Those whose identity stands in it as text."""
 
 
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """Told before the records of an object that can be read and copied, and not be written again as it is."""
+
+
 class Source(Protocol):
     """An object's bytes. Line formats read it in order; Parquet seeks."""
 

@@ -8,7 +8,7 @@ from connectors.lake.csvrows import Csv
 from connectors.lake.identity import Wanted
 from connectors.lake.jsonl import JsonLines
 from connectors.lake.parquet import Parquet
-from connectors.lake.record import Broken, Drop, Hit, Sink, Source
+from connectors.lake.record import Broken, Drop, Fixed, Hit, Sink, Source
 
 Format = Literal["jsonl", "csv", "parquet"]
 
@@ -20,7 +20,7 @@ class Search:
         self._parquet = Parquet(wanted) if form == "parquet" else None
         self._lines = JsonLines(wanted) if form == "jsonl" else Csv(wanted, delimiter)
 
-    def scan(self, source: Source) -> Iterator[Hit | Broken]:
+    def scan(self, source: Source) -> Iterator[Hit | Broken | Fixed]:
         """Their records, and records that can't be read. Unreadable if the object as a whole can't."""
         if self._parquet is not None:
             return self._parquet.scan(source)

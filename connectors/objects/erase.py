@@ -1,6 +1,6 @@
 """Erases people from a store: intent, removal, outcome. What a kill interrupts, the next attempt finishes."""
 
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -68,6 +68,7 @@ class Eraser:
             await cleaning.run()
             done += 1
             yield pb.EraseResponse(progress=pb.Progress(records=done))
+        await self._abort_uploads(instructions, people.values())
         for person in people.values():
             entry = self._done(person)
             await self.threads.run(partial(task.write, person.subject_ref, entry))
@@ -132,6 +133,17 @@ class Eraser:
                 await self.store.remove(version)
             except (Gone, Held):
                 person.left.add(digest)
+
+    async def _abort_uploads(self, instructions: Instructions, people: Iterable[Person]) -> None:
+        """Uploads that were given up, in lakes that people are to be erased from: they may hold anybody."""
+        uploads = {
+            (upload.key, upload.id): upload
+            for person in people
+            for name, found in person.found.uploads.items()
+            if name in instructions and instructions[name].action == DELETE
+            for upload in found
+        }
+        await at_once(_REMOVALS, [partial(self.store.remove, upload) for upload in uploads.values()])
 
     def cleanings(
         self, subjects: Sequence[pb.Subject], intents: Mapping[int, tuple[Found, Entry]]

@@ -225,6 +225,11 @@ class Finder:
         work = partial(self._scan_key, name, collection, search, {i: results[i] for i in asked}, watch)
         async with aclosing(self._matching(collection)) as matching:
             await at_once(_SCANS, matching, work)
+        async with aclosing(self.store.uploads(keys.prefix(collection.pattern))) as uploads:
+            async for upload in uploads:
+                if keys.read(collection.pattern, upload.key) is not None:
+                    for index in asked:
+                        results[index].note_upload(name, upload)
 
     async def _scan_key(
         self,
@@ -271,6 +276,8 @@ class Finder:
                     known.counts[digest] = max(number, known.counts.get(digest, 0))
                 known.names |= {(names[rule], value) for rule, value in found.names.get(index, ())}
                 await self._note_obstacle(name, version, result)
+                if found.fixed:
+                    result.note(name, "UNWRITABLE_OBJECT")
                 if self.options.unguarded_rewrites == "block" and not await self.store.guarded(version):
                     result.note(name, "UNGUARDED")
 

@@ -73,6 +73,9 @@ class Found:
     unsearched: dict[str, dict[tuple[str, str], str]] = field(default_factory=dict)
     """Collection to (key, version id) of what may hold records of the person and couldn't be searched, and why."""
 
+    uploads: dict[str, list[Version]] = field(default_factory=dict)
+    """Collection to uploads that were given up: nobody can read them."""
+
     def add(self, collection: str, found: Object) -> bool:
         """Notes an object unless an earlier collection has it."""
         place = (found.version.key, found.version.id)
@@ -95,6 +98,13 @@ class Found:
             self.note(collection, code)
         elif known is None or (not known.blocks_erasure and known.detail < _archived_until(expires)):
             self.note(collection, code, _archived_until(expires), blocks=False)
+
+    def note_upload(self, collection: str, upload: Version) -> None:
+        """Notes what was begun and given up where a lake's objects stand: it blocks nothing, since an erasure aborts
+        it."""
+        self.unsearched.setdefault(collection, {})[upload.key, upload.id] = "INCOMPLETE_UPLOAD"
+        self.uploads.setdefault(collection, []).append(upload)
+        self.note(collection, "INCOMPLETE_UPLOAD", blocks=False)
 
     def note_held(self, collection: str, until: datetime | None) -> None:
         """Notes that a version can't be removed before `until` (None: as long as a legal hold lasts)."""
@@ -169,11 +179,15 @@ DETAILS: Mapping[str, str] = {
     "BROKEN_RECORD": "A record that can't be read holds an identity of the person. Mend or remove it.",
     "BROKEN_RECORDS": "Some records can't be read; none of them holds an identity of the person. They are kept.",
     "UNREADABLE_OBJECT": "An object isn't in the declared format, or is damaged, and was not searched. Mend it.",
+    "UNWRITABLE_OBJECT": "A Parquet object's columns would become others when it is written again without the records. "
+    "Have its writer take them out, or retain the collection.",
     "ARCHIVE": "An archive (zip, tar, 7z, rar and the like) can't be opened and was not searched. Unpack it into the "
     "declared format, or retain the collection.",
     "SYMBOLIC_LINK": "A link stands where a file or folder should; links are not followed. Replace or remove it.",
     "SPECIAL_FILE": "A pipe, socket or device stands where a file should. Remove it.",
     "HARD_LINK": "The file has another name, which would keep the records. Remove that name, or declare it.",
+    "INCOMPLETE_UPLOAD": "An upload was begun and given up: nobody can read whom it holds. An erasure aborts it; until "
+    "then Verify counts it as left. Finish it, or abort it.",
     "ARCHIVED": "An object is archived and was not searched. Restore it, then locate again.",
     "ARCHIVED_OBJECT": "An object is archived: it can be removed; its content can't be copied. Restore it to copy it.",
 }

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 
 from connectors.filesystem.threads import Threads
-from connectors.lake.record import Archive, Broken, Hit, Source, Unreadable
+from connectors.lake.record import Archive, Broken, Fixed, Hit, Source, Unreadable
 from connectors.lake.search import Search
 from connectors.objects.bridge import Bridge, Ranges, Stream
 from connectors.objects.options import Collection
@@ -28,6 +28,8 @@ class Scanned:
     broken: set[int] = field(default_factory=set)
     """People whose identity stands in a record that can't be read."""
     has_broken: bool = False
+    fixed: bool = False
+    """It can't be written again as it is."""
     unsearched: str = ""
     """Code of the finding that says why the version couldn't be searched."""
     expires: datetime | None = None
@@ -83,7 +85,10 @@ def _scan(
     return found
 
 
-def _note(found: Scanned, hit: Hit | Broken, digest: Digest) -> None:
+def _note(found: Scanned, hit: Hit | Broken | Fixed, digest: Digest) -> None:
+    if isinstance(hit, Fixed):
+        found.fixed = True
+        return
     if isinstance(hit, Broken):
         found.broken |= hit.people
         found.has_broken = True

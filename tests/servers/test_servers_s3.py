@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 from connectors.s3 import replace as s3_replace
 from connectors.s3.store import S3Store
 from dsrkit.errors import DsrError
-from tests.servers.objects import NEAR, Objects, content, deleted, outcome, person
+from tests.servers.objects import NEAR, RETAIN, Objects, content, deleted, instruct, outcome, person
 
 pytestmark = pytest.mark.servers
 
@@ -478,4 +478,32 @@ async def test_history_that_cannot_be_read_never_stops_a_copy(versioned: Bucket)
     assert [row["object"] for row in copied["events"]] == list(damaged)
     assert outcome(await source.erase(person(customer_number="7"))) == "BLOCKED"
     assert await source.verify(person(customer_number="7")) == {"events": (0, 4)}
+    await source.backend.close()
+
+
+async def test_uploads_to_a_lake_that_were_given_up_are_told_and_aborted(bucket: Bucket) -> None:
+    """Nobody can read whom they hold."""
+    await bucket.put("events/a.jsonl", lines({"user": {"id": 7}}, {"user": {"id": 8}}))
+    for key in ("events/a.jsonl", "events/other.jsonl", "elsewhere/x.jsonl"):
+        upload = await bucket.client.create_multipart_upload(Bucket=bucket.name, Key=key)
+        await bucket.client.upload_part(
+            Bucket=bucket.name, Key=key, UploadId=upload["UploadId"], PartNumber=1, Body=lines({"user": {"id": 7}})
+        )
+    recent = bucket.source(EVENTS, abandoned_after_hours=24)
+    assert await recent.findings(customer_number="7") == {}
+    await recent.backend.close()
+    source = bucket.source(EVENTS)
+    assert await source.findings(customer_number="7") == {"INCOMPLETE_UPLOAD": False}
+    assert await source.verify(person(customer_number="7")) == {"events": (0, 3)}
+    kept = instruct("events", RETAIN)
+    assert outcome(await source.erase(person(customer_number="7"), instructions=[kept], task="kept")) == "ERASED"
+    assert await source.verify(person(customer_number="7")) == {"events": (0, 3)}
+    assert deleted(await source.erase(person(customer_number="7"))) == {"events": 1}
+    assert await source.verify(person(customer_number="7")) == {}
+    left = await bucket.client.list_multipart_uploads(Bucket=bucket.name)
+    assert [upload["Key"] for upload in left["Uploads"]] == ["elsewhere/x.jsonl"]
+    # Whoever isn't known here at all may be in one as well.
+    await bucket.client.create_multipart_upload(Bucket=bucket.name, Key="events/third.jsonl")
+    assert outcome(await source.erase(person(customer_number="404"), task="nobody")) == "ERASED"
+    assert await source.verify(person(customer_number="404")) == {}
     await source.backend.close()
