@@ -11,7 +11,7 @@ import orjson
 from connectors.lake.identity import Wanted
 from connectors.lake.jsonl import Mentions
 from connectors.lake.lines import LONGEST, Block, cut
-from connectors.lake.prefilter import for_csv
+from connectors.lake.prefilter import for_csv, is_utf8
 from connectors.lake.record import Broken, Drop, Hit, Sink, Unreadable
 
 _BOM = b"\xef\xbb\xbf"
@@ -89,9 +89,13 @@ class Csv:
             raise Unreadable("it has no header")
 
     def _picked(self, data: bytes, starts: list[int]) -> Iterator[int]:
-        """Indices of the records to read, ascending, each once."""
+        """Indices of the records to read, ascending, each once: those that may name somebody, or aren't UTF-8."""
         last = -1
-        for offset in self._filter.offsets(data):
+        offsets: Iterable[int] = self._filter.offsets(data)
+        if not is_utf8(data):
+            illegible = [start for start, stop in pairwise([*starts, len(data)]) if not is_utf8(data[start:stop])]
+            offsets = sorted({*offsets, *illegible})
+        for offset in offsets:
             index = bisect_right(starts, offset) - 1
             if index > last:
                 last = index
@@ -111,11 +115,11 @@ class Csv:
         if values == []:
             return None
         if values is None or len(values) != len(header):
-            return Broken(number, self._filter.mentioned(record))
+            return Broken(number, self._filter.mentioned(record) | self._filter.undecodable(record))
         row = dict(zip(header, values, strict=True))
         owners = self._wanted.owners(row, untyped=True)
         if owners is None:
-            return None
+            return None if is_utf8(record) else Broken(number, self._filter.undecodable(record))
         shown = {name: _shown(value) for name, value in row.items()}
         return Hit(number, owners.people, owners.shared, owners.names, orjson.dumps(shown))
 

@@ -8,10 +8,11 @@ import orjson
 
 from connectors.lake.identity import Wanted
 from connectors.lake.lines import Block, cut
-from connectors.lake.prefilter import Prefilter, for_json
+from connectors.lake.prefilter import Prefilter, for_json, is_utf8
 from connectors.lake.record import Broken, Drop, Hit, Sink
 
 _BOM = b"\xef\xbb\xbf"
+_NOT_ASCII = bytes(range(0x80, 0x100))
 _FAST_DIGITS = 15
 """orjson reads integers beyond 64 bits as floats; identities of more digits than these are read exactly instead."""
 
@@ -84,7 +85,7 @@ class JsonLines:
         except (ValueError, RecursionError):
             record = None
         if not isinstance(record, dict):
-            return Broken(number, self._filter.mentioned(line))
+            return Broken(number, self._filter.mentioned(line) | self._filter.undecodable(line))
         owners = self._wanted.owners(record)
         return Hit(number, owners.people, owners.shared, owners.names, line) if owners else None
 
@@ -100,7 +101,8 @@ class Mentions:
 
     def piece(self, data: bytes, number: int) -> Broken:
         """What one piece says; every piece of a record is reported under the record's number."""
-        people = self._filter.mentioned(self._tail + data)
+        # A letter may be cut in two at either end.
+        people = self._filter.mentioned(self._tail + data) | self._filter.undecodable(data.strip(_NOT_ASCII))
         self._tail = b"" if data.endswith(b"\n") else data[-self._OVERLAP :]
         return Broken(number, people)
 
@@ -120,16 +122,17 @@ def _spans(data: bytes, prefilter: Prefilter, suspects: list[int]) -> Iterator[t
 
 
 def suspicious(data: bytes) -> list[int]:
-    """Offsets of lines that don't look like objects: half a line is reported even if it names nobody."""
+    """Offsets of lines that don't look like objects, or aren't UTF-8: they are reported even if they name nobody."""
     lines = data.count(b"\n")
     closed = data.count(b"}\n") + data.count(b"}\r\n")
     opened = data.count(b"\n{") + data.startswith(b"{")
-    if lines == closed == opened and data.endswith(b"\n"):
+    legible = is_utf8(data)
+    if legible and lines == closed == opened and data.endswith(b"\n"):
         return []
     suspects, offset = [], 0
     for line in data.split(b"\n"):
         body = line.strip(b" \t\r").removeprefix(_BOM)
-        if body and not (body.startswith(b"{") and body.endswith(b"}")):
+        if body and not (body.startswith(b"{") and body.endswith(b"}") and (legible or is_utf8(line))):
             suspects.append(offset)
         offset += len(line) + 1
     return suspects

@@ -47,6 +47,24 @@ class Prefilter:
                 people |= owners
         return frozenset(people)
 
+    def undecodable(self, data: bytes) -> frozenset[int]:
+        """People whose identity has letters beyond ASCII, if `data` isn't UTF-8: any of them may be meant there."""
+        if is_utf8(data):
+            return frozenset()
+        found = (item for index in self._wanted.index for item in index.items())
+        return frozenset(p for parts, people in found if not "".join(parts).isascii() for p in people)
+
+
+def is_utf8(data: bytes) -> bool:
+    """Whether bytes are text as every format here wants it."""
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
 
 def for_json(wanted: Wanted) -> Prefilter:
     """Picks lines of JSON."""

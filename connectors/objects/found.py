@@ -176,7 +176,8 @@ DETAILS: Mapping[str, str] = {
     "them; or stop the writers and say unguarded_rewrites: allow.",
     "FOREIGN_SEGMENTS": "A large object consists of segments that don't bear its name, and may be others'. Remove it "
     "by hand, or retain the collection.",
-    "BROKEN_RECORD": "A record that can't be read holds an identity of the person. Mend or remove it.",
+    "BROKEN_RECORD": "A record that can't be read holds an identity of the person, or may, since it isn't UTF-8. Mend "
+    "or remove it.",
     "BROKEN_RECORDS": "Some records can't be read; none of them holds an identity of the person. They are kept.",
     "UNREADABLE_OBJECT": "An object isn't in the declared format, or is damaged, and was not searched. Mend it.",
     "UNWRITABLE_OBJECT": "A Parquet object's columns would become others when it is written again without the records. "

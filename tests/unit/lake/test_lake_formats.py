@@ -53,7 +53,7 @@ def test_blank_and_broken_lines_stay_as_they_are() -> None:
     body = b'\n{"id": 7}\r\n  \n{"id": 8}\n{"id": 9'
     assert rewritten("jsonl", body, "7") == b'\n  \n{"id": 8}\n{"id": 9'
     found = list(search("jsonl", "9").scan(io.BytesIO(body)))
-    assert [(type(item), item.people) for item in found if isinstance(item, Broken)] == [(Broken, frozenset({0}))]
+    assert [(type(item), item.people) for item in found if not isinstance(item, Fixed)] == [(Broken, frozenset({0}))]
 
 
 def test_an_id_may_stand_in_a_list_and_beside_a_null_struct() -> None:
@@ -105,6 +105,27 @@ def test_gzip_stays_gzip_and_half_of_it_is_not_taken_for_all() -> None:
     assert gzip.decompress(rewritten("jsonl", body, "7")) == lines({"id": 8})
     with pytest.raises(Unreadable):
         list(search("jsonl", "7").scan(io.BytesIO(body[:-4])))
+
+
+@pytest.mark.parametrize(
+    ("form", "head", "line"),
+    [("jsonl", b"", b'{"id": "%s", "city": "%s"}\n'), ("csv", b"id,city\r\n", b"%s,%s\r\n")],
+)
+def test_text_that_is_not_utf8_hides_nobody(form: Format, head: bytes, line: bytes) -> None:
+    """It can't be told whom letters beyond ASCII name, so everybody whose identity has some may be meant."""
+    jose = "José"
+    ours, others = line % (jose.encode(), "Köln".encode()), line % (b"8", "Köln".encode("latin-1"))
+    theirs = line % (jose.encode("latin-1"), b"Bonn")
+    for body in (head + ours + others, head + others + ours, head + ours + theirs, head + theirs * 3 + ours):
+        found = [item for item in search(form, jose).scan(io.BytesIO(body)) if not isinstance(item, Fixed)]
+        assert [item.people for item in found if isinstance(item, Hit)] == [{0}]
+        broken = [item.people for item in found if isinstance(item, Broken)]
+        assert broken == [{0}] * (body.count(b"\xe9") + body.count(b"\xf6"))
+        # What can't be read is kept as it is.
+        assert rewritten(form, body, jose) == body.replace(ours, b"")
+    # Whoever is named in ASCII is found all the same, and told that something couldn't be read.
+    found = [item for item in search(form, "9").scan(io.BytesIO(head + others + ours)) if not isinstance(item, Fixed)]
+    assert [(type(item), item.people) for item in found] == [(Broken, frozenset())]
 
 
 def test_csv_keeps_quotes_and_line_ends_within_fields() -> None:
