@@ -8,6 +8,9 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from dsr.v1 import request_pb2
+
+from dsrkit.errors import invalid
 from dsrkit.requests.model import Candidate, Dossier, Found, Known
 
 MAX_ROUNDS = 5
@@ -92,11 +95,38 @@ def _candidates(dossier: Dossier, results: Sequence[SourceResult]) -> tuple[Cand
 
 def _candidate(result: SourceResult, collection: str, person: str) -> Candidate:
     named = [f for f in result.found.located.identities if f.collection == collection and f.person == person]
+    names = [Known(f.identity.type, f.identity.value, result.source, collection, 1, False) for f in named]
+    return newcomer(result.source, collection, person, names)
+
+
+def newcomer(source: str, collection: str, person: str, names: Sequence[Known]) -> Candidate:
+    """A candidate that nobody has decided on."""
     return Candidate(
         # Random, since a digest of a person's key could be undone by trying keys. It is remembered with the candidate.
-        candidate=f"{result.source.split('/')[-1]}-{secrets.token_hex(8)}",
-        source=result.source,
+        candidate=f"{source.split('/')[-1]}-{secrets.token_hex(8)}",
+        source=source,
         collection=collection,
         person=person,
-        identities=tuple(Known(f.identity.type, f.identity.value, result.source, collection, 1, False) for f in named),
+        identities=tuple(names),
     )
+
+
+def decide(
+    candidates: Sequence[Candidate], decisions: Sequence[request_pb2.CandidateDecision]
+) -> tuple[Candidate, ...]:
+    """The candidates with the controller's decisions. FIELD_INVALID unless there is one for each open candidate."""
+    names = {request_pb2.Candidate.DECISION_ACCEPT: "ACCEPT", request_pb2.Candidate.DECISION_REJECT: "REJECT"}
+    chosen: dict[str, str] = {}
+    waiting = {c.candidate for c in candidates if not c.decision}
+    for index, decision in enumerate(decisions):
+        if decision.candidate not in waiting:
+            raise invalid(f"decisions[{index}].candidate", "is not an open candidate of this request")
+        if decision.candidate in chosen:
+            raise invalid(f"decisions[{index}].candidate", "is decided twice")
+        if decision.decision not in names:
+            raise invalid(f"decisions[{index}].decision", "must be ACCEPT or REJECT")
+        chosen[decision.candidate] = names[decision.decision]
+    missing = waiting - chosen.keys()
+    if missing:
+        raise invalid("decisions", f"lacks a decision on {len(missing)} open candidate(s)")
+    return tuple(replace(c, decision=chosen.get(c.candidate, c.decision)) for c in candidates)

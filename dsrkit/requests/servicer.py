@@ -25,7 +25,8 @@ from dsrkit.requests import view
 from dsrkit.requests.authority import Authority
 from dsrkit.requests.flow import Flow, new_id
 from dsrkit.requests.locate import after_decision
-from dsrkit.requests.model import TERMINAL, Candidate, Dossier, Move, Request, Right
+from dsrkit.requests.model import TERMINAL, Dossier, Move, Request, Right
+from dsrkit.requests.resolution import decide
 from dsrkit.requests.store import RequestStore
 from dsrkit.requests.watch import EventHub
 from dsrkit.tasks import Task
@@ -198,7 +199,7 @@ class RequestRpcs:
             if request.state != "AWAITING_CONTROLLER":
                 raise conflict(request, "AWAITING_CONTROLLER")
             dossier = await self.parts.flow.dossier(request)
-            decided = replace(dossier, candidates=_decide(dossier.candidates, message.decisions))
+            decided = replace(dossier, candidates=decide(dossier.candidates, message.decisions))
             tasks = await self.parts.store.tasks.of_owner(connection, request.id)
             await self.parts.store.add_event(connection, request, "identities.resolved")
             await self.parts.flow.make(connection, request, after_decision(request, decided, tasks))
@@ -277,26 +278,6 @@ def conflict(request: Request, allowed: str) -> DsrError:
     """STATE_CONFLICT."""
     text = f"The request is {request.state}; this needs {allowed}."
     return DsrError("STATE_CONFLICT", text, state=request.state, allowed=allowed)
-
-
-def _decide(
-    candidates: Sequence[Candidate], decisions: Sequence[request_pb2.CandidateDecision]
-) -> tuple[Candidate, ...]:
-    names = {request_pb2.Candidate.DECISION_ACCEPT: "ACCEPT", request_pb2.Candidate.DECISION_REJECT: "REJECT"}
-    chosen: dict[str, str] = {}
-    waiting = {c.candidate for c in candidates if not c.decision}
-    for index, decision in enumerate(decisions):
-        if decision.candidate not in waiting:
-            raise invalid(f"decisions[{index}].candidate", "is not an open candidate of this request")
-        if decision.candidate in chosen:
-            raise invalid(f"decisions[{index}].candidate", "is decided twice")
-        if decision.decision not in names:
-            raise invalid(f"decisions[{index}].decision", "must be ACCEPT or REJECT")
-        chosen[decision.candidate] = names[decision.decision]
-    missing = waiting - chosen.keys()
-    if missing:
-        raise invalid("decisions", f"lacks a decision on {len(missing)} open candidate(s)")
-    return tuple(replace(c, decision=chosen.get(c.candidate, c.decision)) for c in candidates)
 
 
 def _event(row: asyncpg.Record) -> request_pb2.RequestEvent:

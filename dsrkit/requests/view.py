@@ -145,14 +145,7 @@ def fill(message: Any, right: Right, request: Request, dossier: Dossier | None, 
         message.sources.append(progress(task))
     if dossier is not None:
         message.identities.extend(identity(known) for known in dossier.identities)
-        for candidate in dossier.candidates:
-            message.candidates.add(
-                candidate=candidate.candidate,
-                source=candidate.source,
-                collection=candidate.collection,
-                identities=[identity(known) for known in candidate.identities],
-                decision=request_pb2.Candidate.Decision.Value(f"DECISION_{candidate.decision or 'UNSPECIFIED'}"),
-            )
+        message.candidates.extend(candidates(dossier))
 
 
 def _shown(tasks: Sequence[Task]) -> list[Task]:
@@ -177,6 +170,20 @@ def progress(task: Task) -> request_pb2.SourceProgress:
         message.waiting_reason = reason_value(task.waiting_reason)
         message.next_attempt_time.FromDatetime(task.due_time)
     return message
+
+
+def candidates(dossier: Dossier) -> list[request_pb2.Candidate]:
+    """People of the same names, by what a source knows them by; never by their keys there."""
+    return [
+        request_pb2.Candidate(
+            candidate=candidate.candidate,
+            source=candidate.source,
+            collection=candidate.collection,
+            identities=[identity(known) for known in candidate.identities],
+            decision=request_pb2.Candidate.Decision.Value(f"DECISION_{candidate.decision or 'UNSPECIFIED'}"),
+        )
+        for candidate in dossier.candidates
+    ]
 
 
 def identity(known: Known) -> request_pb2.ResolvedIdentity:

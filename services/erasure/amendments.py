@@ -3,6 +3,7 @@
 Neither person nor values are kept here: they come with an order's grant and go with the call.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -61,6 +62,7 @@ class Amendments:
             await self._work(order, report)
         except _Obstacle as found:
             report.obstacle = found.obstacle
+            report.candidates.extend(found.people)
         except Exception as error:
             known = map_error(error)
             if known.reason in _NOTHING_TO_REPORT:
@@ -91,8 +93,11 @@ class Amendments:
         report.attempt = told.attempt
         if not capable or not told.HasField("grant"):
             raise _Obstacle(_O.OBSTACLE_NOT_CAPABLE)
-        subject = connector_pb2.Subject(subject_ref=reference, identities=names)
-        found = _one_person(await self._connectors.locate(connector, subject, with_anchors=False))
+        subject = _subject(told, reference, order.source, names)
+        found = await self._connectors.locate(connector, subject, with_anchors=False)
+        if not any(count.records for count in found.located.collections):
+            raise _Obstacle(_O.OBSTACLE_NOT_FOUND)
+        _check_one(found, order.source, subject)
         person = await self._person(order.request, names, found)
         if not order.preview and person != told.person_digest:
             report.exceeded = True
@@ -122,10 +127,10 @@ class Amendments:
         for _ in range(_ROUNDS):
             fresh: set[tuple[str, str]] = set()
             for place in told.identity_sources:
-                subject = connector_pb2.Subject(subject_ref=reference, identities=_identities(names))
                 connector = Connector.of(place.data_source.name, place.data_source)
+                subject = _subject(told, reference, connector.source, _identities(names))
                 found = await self._connectors.locate(connector, subject, with_anchors=False)
-                _check_one(found)
+                _check_one(found, connector.source, subject)
                 known = (f.identity for f in found.located.identities if f.unique)
                 fresh |= {(i.type, i.value) for i in known if i.type in place.types}
             if fresh <= names:
@@ -165,19 +170,31 @@ class _Obstacle(Exception):
     """People have to do it."""
 
     obstacle: "_O.Obstacle.ValueType"
+    people: Sequence[authority_pb2.FoundPerson] = ()
+    """Whom the controller may choose from."""
 
 
-def _one_person(found: Found) -> Found:
-    if not any(count.records for count in found.located.collections):
-        raise _Obstacle(_O.OBSTACLE_NOT_FOUND)
-    _check_one(found)
-    return found
+def _subject(
+    told: authority_pb2.IssueAmendmentGrantResponse, reference: str, source: str, names: Sequence[Identity]
+) -> connector_pb2.Subject:
+    """The person as one source is asked about them, with the controller's choice."""
+    choice = [people for chosen in told.chosen if chosen.source == source for people in chosen.people]
+    return connector_pb2.Subject(subject_ref=reference, identities=names, people=choice)
 
 
-def _check_one(found: Found) -> None:
-    collections = [person.collection for person in found.located.people]
-    if len(set(collections)) < len(collections):
-        raise _Obstacle(_O.OBSTACLE_AMBIGUOUS)
+def _check_one(found: Found, source: str, subject: connector_pb2.Subject) -> None:
+    """Several people in one collection are one only by the controller's word."""
+    one = {(choice.collection, person) for choice in subject.people for person in choice.people}
+    people = {(person.collection, person.person) for person in found.located.people}
+    crowded = {collection for collection, number in Counter(c for c, _ in people).items() if number > 1}
+    unknown = sorted((c, person) for c, person in people - one if c in crowded)
+    if unknown:
+        raise _Obstacle(_O.OBSTACLE_AMBIGUOUS, [_found(found, source, *key) for key in unknown])
+
+
+def _found(found: Found, source: str, collection: str, person: str) -> authority_pb2.FoundPerson:
+    named = [f.identity for f in found.located.identities if (f.collection, f.person) == (collection, person)]
+    return authority_pb2.FoundPerson(source=source, collection=collection, person=person, identities=named)
 
 
 def _identities(names: Iterable[tuple[str, str]]) -> list[Identity]:

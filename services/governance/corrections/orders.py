@@ -16,7 +16,7 @@ from dsrkit.requests.view import parse_partner
 from dsrkit.vault import KeyGone
 from services.governance import messages
 from services.governance.backups import serving
-from services.governance.corrections import amendments, view
+from services.governance.corrections import amendments, candidates, view
 from services.governance.corrections.closing import settle
 from services.governance.corrections.reports import AmendmentReports
 from services.governance.digests import hold_digests, identity_digests
@@ -72,6 +72,7 @@ class AmendmentRpcs(AmendmentReports):
                 raise DsrError("STATE_CONFLICT", text, state=task["state"] or row["state"], allowed="APPROVED")
             source = await self._amended_source(connection, request.source)
             demand = await self._demand(partner, row)
+            choice = candidates.chosen(await candidates.load(self._tools, row))
             current = await self._store.row(connection, "data_map", 0)
             data_map = messages.data_map(current) if current else governance_pb2.DataMap()
             names = [(i.type, i.value) for i in (*demand.identities, *request.identities)]
@@ -91,7 +92,11 @@ class AmendmentRpcs(AmendmentReports):
         if stop is not None:
             raise stop  # after the transaction: the task's new state stays
         told = pb.IssueAmendmentGrantResponse(
-            data_source=source, identities=demand.identities, attempt=numbered["attempt"], identity_sources=resolving
+            data_source=source,
+            identities=demand.identities,
+            attempt=numbered["attempt"],
+            identity_sources=resolving,
+            chosen=choice,
         )
         if task["state"] == "APPROVED":
             told.person_digest = task["person_digest"]

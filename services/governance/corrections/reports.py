@@ -18,7 +18,7 @@ from dsrkit.requests.connector import FROM_CONNECTORS
 from dsrkit.requests.view import known_enum, parse_partner
 from dsrkit.tasks.worker import backoff
 from services.governance import messages
-from services.governance.corrections import amendments, view
+from services.governance.corrections import amendments, candidates, view
 from services.governance.corrections.closing import complete_task
 from services.governance.keeping import keep
 from services.governance.notifications.outbox import notify
@@ -61,7 +61,9 @@ class AmendmentReports(AuthorityServiceServicer):
             if over or request.attempt != task["attempt"] or task["state"] not in ("PREVIEWING", "APPROVED"):
                 return pb.ReportAmendmentResponse()
             now = self._tools.clock()
-            if request.obstacle:
+            if request.candidates and await self._choose(connection, row, task, request, now):
+                pass
+            elif request.obstacle:
                 field = request.field if amendments.knows(task["changes"], request.field) else ""
                 await self._set_amendment(connection, task, "BY_HAND", [], obstacle=request.obstacle, field=field)
                 await self._record_amendment(connection, request, "amend", _REASONS[request.obstacle], 0, now)
@@ -84,6 +86,29 @@ class AmendmentReports(AuthorityServiceServicer):
         if gone:
             await self._tools.vault.destroy(partner, view.KEY.format(row["id"]))
         return pb.ReportAmendmentResponse()
+
+    async def _choose(
+        self,
+        connection: Connection,
+        row: asyncpg.Record,
+        task: asyncpg.Record,
+        request: pb.ReportAmendmentRequest,
+        now: datetime,
+    ) -> bool:
+        """Has the controller choose among people of the same names; False where there is nothing to choose."""
+        before = await candidates.load(self._tools, row)
+        merged = candidates.merge(before, request.candidates)
+        if merged is None:
+            return False
+        await candidates.save(self._tools, connection, row, merged)
+        await self._set_amendment(connection, task, "AWAITING_CONTROLLER", [])
+        await self._record_amendment(connection, request, "locate", "STATE_CONFLICT", 0, now)
+        fresh = [c.candidate for c in candidates.still_open(merged.candidates) if c not in before.candidates]
+        if fresh:
+            people = str(len(candidates.still_open(merged.candidates)))
+            kind = "correction.ambiguous"
+            await notify(self._store, connection, now, kind, request.request, " ".join(fresh), people=people)
+        return True
 
     async def _amendment_previewed(
         self,

@@ -1,6 +1,7 @@
 """CorrectionService: messages in and out."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -16,10 +17,13 @@ from dsrkit.calendar import due
 from dsrkit.db import Connection, partner_snapshot
 from dsrkit.errors import DsrError, invalid, not_found
 from dsrkit.grants import LIFETIME
+from dsrkit.requests.model import Dossier
+from dsrkit.requests.resolution import decide
+from dsrkit.requests.view import candidates as candidate_messages
 from dsrkit.requests.view import known_enum, parse_input, parse_time, parse_uuid4
 from dsrkit.vault import KeyGone
 from services.governance import messages
-from services.governance.corrections import domain, view
+from services.governance.corrections import candidates, domain, view
 from services.governance.corrections.closing import complete_task, end, tell
 from services.governance.corrections.lifting import check_unmarked, lift, release
 from services.governance.digests import hold_digests
@@ -196,6 +200,21 @@ class CorrectionServicer(CorrectionServiceServicer):
 
         return await self._mutate(request, "ApproveCorrectionTask", change)
 
+    async def ResolveCorrectionRequestIdentities(
+        self, request: pb.ResolveCorrectionRequestIdentitiesRequest, context: Any
+    ) -> pb.CorrectionRequest:
+        async def change(connection: Connection, row: asyncpg.Record, now: datetime) -> None:
+            _need(row, "OPEN", "LIFTING")
+            dossier = await candidates.load(self._tools, row)
+            if not candidates.still_open(dossier.candidates):
+                text = "There is nobody to choose from."
+                raise DsrError("STATE_CONFLICT", text, state=row["state"], allowed="a task that is AWAITING_CONTROLLER")
+            decided = replace(dossier, candidates=decide(dossier.candidates, request.decisions))
+            await candidates.save(self._tools, connection, row, decided)
+            await self._store.row(connection, "corrections.decided", row["id"])
+
+        return await self._mutate(request, "ResolveCorrectionRequestIdentities", change)
+
     async def LiftRestriction(self, request: pb.LiftRestrictionRequest, context: Any) -> pb.CorrectionRequest:
         told = parse_time(request.subject_told_time, "subject_told_time")
 
@@ -230,7 +249,7 @@ class CorrectionServicer(CorrectionServiceServicer):
             row = await self._store.need(connection, "corrections.get", "resource", _id(name))
             tasks = await self._store.rows(connection, "corrections.tasks", row["id"])
             officer = await contacts.partner_dpo(self._tools, connection, partner)
-        opened = None
+        opened, dossier = None, Dossier()
         if row["sealed"] is None:
             # Over: what the committed row no longer needs is destroyed, by whoever reads it first after a crash too.
             await self._tools.vault.destroy(partner, view.KEY.format(row["id"]))
@@ -238,9 +257,11 @@ class CorrectionServicer(CorrectionServiceServicer):
             try:
                 key = await self._tools.vault.get(partner, view.KEY.format(row["id"]))
                 opened = key.open(row["sealed"], view.context(partner, row["id"]))
+                dossier = await candidates.load(self._tools, row)
             except KeyGone:
                 pass  # ended between the two reads
         found = view.message(row, tasks, opened, self._tools.dpo_contact)
+        found.candidates.extend(candidate_messages(dossier))
         found.partner_dpo = officer
         return found
 

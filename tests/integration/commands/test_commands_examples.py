@@ -239,6 +239,8 @@ async def test_corrections_and_whom_to_tell(desk: Desk) -> None:
     await desk.does("alice", "correction create", "correction get", "correction list", "correction extend")
     # Neither source declares a flag: there is no preview to approve.
     await desk.does("bob", "correction approve-task", refused="STATE_CONFLICT")
+    made = desk.names["correctionRequests"]
+    await desk.json("alice", "correction", "resolve", made, "--accept", "a", refused="STATE_CONFLICT")
     await desk.does("alice", "correction complete-task", "correction lift-restriction")
     await desk.does("alice", "correction create", "correction cancel")
     stored = await desk.json("adam", "datamap", "get")

@@ -109,7 +109,6 @@ async def test_a_rectification_from_preview_to_read_back(world: World) -> None:
 
 
 OBSTACLES: dict[str, tuple[dict[str, Any], Any, str]] = {
-    "two people": ({"identities": (("email", "twin@example.com"),)}, A.OBSTACLE_AMBIGUOUS, ""),
     "nobody": ({"identities": (("email", "nobody@example.com"),)}, A.OBSTACLE_NOT_FOUND, ""),
     "a name": ({"field": "email"}, A.OBSTACLE_NOT_AMENDABLE, "people.email"),
     "too long": ({"value": "x" * 41}, A.OBSTACLE_VALUE_UNFIT, "people.name"),

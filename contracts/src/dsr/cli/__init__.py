@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from dsr.cli import calls, connectors, governance, ledger, panels, requests, snapshots
+from dsr.cli import calls, connectors, corrections, governance, ledger, panels, requests, snapshots
 from dsr.cli.commands import NOUNS
 from dsr.cli.terminal import CommandError, Terminal
 from dsr.credentials import PLATFORM_AUDIENCE
@@ -55,6 +55,7 @@ def build(terminal: Terminal, wanted: Collection[str] | None = None) -> typer.Ty
     groups["datamap"].command("get")(governance.get_data_map)
     groups["connector"].command("propose")(connectors.propose)
     groups["hold"].command("place")(governance.place_hold)
+    groups["correction"].command("resolve")(requests.resolving("correctionRequests", corrections.resolve))
     groups["snapshot"].command("scan")(snapshots.scan)
     ledger.add_to(groups["ledger"])
     calls.add_to({noun: group for noun, group in groups.items() if wanted is None or noun in wanted})

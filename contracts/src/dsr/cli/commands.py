@@ -110,6 +110,7 @@ COMMANDS: Mapping[str, Command] = {
     "CompleteCorrectionTask": Command("{correctionRequests} --source shop --evidence TICKET-7"),
     "ApproveCorrectionTask": Command(f"{{correctionRequests}} --source shop --plan-digest {_DIGEST}"),
     "LiftRestriction": Command("{correctionRequests} --subject-told-at now"),
+    "ResolveCorrectionRequestIdentities": Command(words="correction resolve"),
     "CreateSubjectRefusal": Command(
         "--right A15 --reason eu-gdpr:JustificationA12ManifestlyUnfounded --received-at 2026-01-31T12:00Z "
         "--subject-told-at now --remedy complaint --remedy judicial",

@@ -8,7 +8,7 @@ import typer
 from google.protobuf import json_format
 
 from dsr.cli import documents, erasure, output, subjects
-from dsr.cli.rights import ERASURE, PORTABILITY, RIGHTS, Right
+from dsr.cli.rights import ERASURE, PORTABILITY, RIGHTS, Resolve, Right
 from dsr.cli.terminal import CommandError, Terminal
 from dsr.client import TERMINAL, UNDECIDED
 from dsr.v1 import portability_pb2, request_pb2
@@ -35,7 +35,7 @@ def group(right: Right, *, empty: bool = False) -> typer.Typer:
     app.command("watch")(_watch(right))
     app.command("cancel")(_cancel(right))
     app.command("extend")(_extend(right))
-    app.command("resolve")(_resolve(right))
+    app.command("resolve")(resolving(right.collection, right.resolve))
     app.command("download")(_download(right))
     if right is ERASURE:
         erasure.add_to(app)
@@ -191,7 +191,9 @@ def _extend(right: Right) -> Any:
     return extend
 
 
-def _resolve(right: Right) -> Any:
+def resolving(collection: str, call: Resolve) -> Any:
+    """The command by which the controller chooses among people of the same names."""
+
     def resolve(
         context: typer.Context,
         name: Name,
@@ -210,9 +212,7 @@ def _resolve(right: Right) -> Any:
         if not decisions:
             raise CommandError("No candidate was decided on.", "Use --accept and --reject; `get` shows the candidates.")
         chosen = request_id or str(uuid.uuid4())
-        terminal.show(
-            terminal.run(lambda p: right.resolve(p, terminal.name(right.collection, name), decisions, chosen))
-        )
+        terminal.show(terminal.run(lambda p: call(p, terminal.name(collection, name), decisions, chosen)))
 
     return resolve
 

@@ -7,6 +7,9 @@ from typing import Any
 from dsr.client import Platform, Request
 from dsr.v1 import access_pb2, erasure_pb2, portability_pb2, request_pb2
 
+Resolve = Callable[[Platform, str, Sequence[request_pb2.CandidateDecision], str], Awaitable[Any]]
+"""Given the request's name, the decisions and the request id; the request."""
+
 
 @dataclass(frozen=True)
 class Right:
@@ -20,7 +23,7 @@ class Right:
     """Given the parent, the request and the request id."""
     cancel: Callable[[Platform, str, str], Awaitable[Request]]
     extend: Callable[[Platform, str, request_pb2.Extension, str], Awaitable[Request]]
-    resolve: Callable[[Platform, str, Sequence[request_pb2.CandidateDecision], str], Awaitable[Request]]
+    resolve: Resolve
     page: Callable[[Platform, dict[str, Any]], Awaitable[tuple[list[Any], str]]]
     """Given the fields of the List request; the requests and the next page's token."""
 

@@ -352,6 +352,8 @@ class CorrectionRequest(_message.Message):
             """Set, and read back."""
             STATE_BY_HAND: CorrectionRequest.Amendment._State.ValueType  # 5
             """People have to do it; `obstacle` says why."""
+            STATE_AWAITING_CONTROLLER: CorrectionRequest.Amendment._State.ValueType  # 6
+            """Several people are found by these names: `candidates` of the request. The controller decides with `:resolveIdentities`."""
             STATE_KEPT: CorrectionRequest.Amendment._State.ValueType  # 7
             """Another restriction of the person is in force: its mark stays. Looked at again when a restriction ends."""
             STATE_WITHDRAWN: CorrectionRequest.Amendment._State.ValueType  # 8
@@ -372,6 +374,8 @@ class CorrectionRequest(_message.Message):
         """Set, and read back."""
         STATE_BY_HAND: CorrectionRequest.Amendment.State.ValueType  # 5
         """People have to do it; `obstacle` says why."""
+        STATE_AWAITING_CONTROLLER: CorrectionRequest.Amendment.State.ValueType  # 6
+        """Several people are found by these names: `candidates` of the request. The controller decides with `:resolveIdentities`."""
         STATE_KEPT: CorrectionRequest.Amendment.State.ValueType  # 7
         """Another restriction of the person is in force: its mark stays. Looked at again when a restriction ends."""
         STATE_WITHDRAWN: CorrectionRequest.Amendment.State.ValueType  # 8
@@ -392,7 +396,9 @@ class CorrectionRequest(_message.Message):
             by an earlier release.
             """
             OBSTACLE_AMBIGUOUS: CorrectionRequest.Amendment._Obstacle.ValueType  # 3
-            """Several people are found by these names. Cancel the request and make one that names the person more precisely."""
+            """More people than one can choose from (100) are found by these names, or the source can't be asked for one of them. Cancel
+            the request and make one that names the person more precisely.
+            """
             OBSTACLE_NOT_AMENDABLE: CorrectionRequest.Amendment._Obstacle.ValueType  # 4
             """A field, which `field` names, isn't declared amendable."""
             OBSTACLE_VALUE_UNFIT: CorrectionRequest.Amendment._Obstacle.ValueType  # 5
@@ -418,7 +424,9 @@ class CorrectionRequest(_message.Message):
         by an earlier release.
         """
         OBSTACLE_AMBIGUOUS: CorrectionRequest.Amendment.Obstacle.ValueType  # 3
-        """Several people are found by these names. Cancel the request and make one that names the person more precisely."""
+        """More people than one can choose from (100) are found by these names, or the source can't be asked for one of them. Cancel
+        the request and make one that names the person more precisely.
+        """
         OBSTACLE_NOT_AMENDABLE: CorrectionRequest.Amendment.Obstacle.ValueType  # 4
         """A field, which `field` names, isn't declared amendable."""
         OBSTACLE_VALUE_UNFIT: CorrectionRequest.Amendment.Obstacle.ValueType  # 5
@@ -559,6 +567,7 @@ class CorrectionRequest(_message.Message):
     COMPLETE_TIME_FIELD_NUMBER: _builtins.int
     DATA_MAP_REVISION_FIELD_NUMBER: _builtins.int
     CONTACT_FIELD_NUMBER: _builtins.int
+    CANDIDATES_FIELD_NUMBER: _builtins.int
     PARTNER_DPO_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Identifier. `partners/{partner}/correctionRequests/{id}`; the id is a UUID."""
@@ -632,6 +641,10 @@ class CorrectionRequest(_message.Message):
     def complete_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. When it was over."""
 
+    @_builtins.property
+    def candidates(self) -> _containers.RepeatedCompositeFieldContainer[_request_pb2.Candidate]:
+        """Output only. People that sources know by the same names, and what was decided on them; shown as `identities` are."""
+
     def __init__(
         self,
         *,
@@ -655,11 +668,12 @@ class CorrectionRequest(_message.Message):
         complete_time: _timestamp_pb2.Timestamp | None = ...,
         data_map_revision: _builtins.int = ...,
         contact: _builtins.str = ...,
+        candidates: _abc.Iterable[_request_pb2.Candidate] | None = ...,
         partner_dpo: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "complete_time", b"complete_time", "create_time", b"create_time", "restriction", b"restriction", "subject", b"subject", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "changes", b"changes", "clock", b"clock", "complete_time", b"complete_time", "contact", b"contact", "create_time", b"create_time", "creator", b"creator", "data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "direct_marketing", b"direct_marketing", "effects", b"effects", "identities", b"identities", "kind", b"kind", "name", b"name", "partner_dpo", b"partner_dpo", "purposes", b"purposes", "restriction", b"restriction", "state", b"state", "subject", b"subject", "tasks", b"tasks", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "capacity", b"capacity", "changes", b"changes", "clock", b"clock", "complete_time", b"complete_time", "contact", b"contact", "create_time", b"create_time", "creator", b"creator", "data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "direct_marketing", b"direct_marketing", "effects", b"effects", "identities", b"identities", "kind", b"kind", "name", b"name", "partner_dpo", b"partner_dpo", "purposes", b"purposes", "restriction", b"restriction", "state", b"state", "subject", b"subject", "tasks", b"tasks", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -916,6 +930,38 @@ class ApproveCorrectionTaskRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ApproveCorrectionTaskRequest: _TypeAlias = ApproveCorrectionTaskRequest  # noqa: Y015
+
+@_typing.final
+class ResolveCorrectionRequestIdentitiesRequest(_message.Message):
+    """Request of ResolveCorrectionRequestIdentities."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Required. `partners/{partner}/correctionRequests/{id}`."""
+    request_id: _builtins.str
+    """Required. A UUID4 made by the caller."""
+    @_builtins.property
+    def decisions(self) -> _containers.RepeatedCompositeFieldContainer[_request_pb2.CandidateDecision]:
+        """Required. One decision for each open candidate. Where all are rejected, nobody is found there."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        decisions: _abc.Iterable[_request_pb2.CandidateDecision] | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveCorrectionRequestIdentitiesRequest: _TypeAlias = ResolveCorrectionRequestIdentitiesRequest  # noqa: Y015
 
 @_typing.final
 class LiftRestrictionRequest(_message.Message):

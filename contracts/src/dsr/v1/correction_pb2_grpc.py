@@ -72,6 +72,11 @@ class CorrectionServiceStub(object):
                 request_serializer=dsr_dot_v1_dot_correction__pb2.ApproveCorrectionTaskRequest.SerializeToString,
                 response_deserializer=dsr_dot_v1_dot_correction__pb2.CorrectionRequest.FromString,
                 _registered_method=True)
+        self.ResolveCorrectionRequestIdentities = channel.unary_unary(
+                '/dsr.v1.CorrectionService/ResolveCorrectionRequestIdentities',
+                request_serializer=dsr_dot_v1_dot_correction__pb2.ResolveCorrectionRequestIdentitiesRequest.SerializeToString,
+                response_deserializer=dsr_dot_v1_dot_correction__pb2.CorrectionRequest.FromString,
+                _registered_method=True)
         self.LiftRestriction = channel.unary_unary(
                 '/dsr.v1.CorrectionService/LiftRestriction',
                 request_serializer=dsr_dot_v1_dot_correction__pb2.LiftRestrictionRequest.SerializeToString,
@@ -144,6 +149,15 @@ class CorrectionServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ResolveCorrectionRequestIdentities(self, request, context):
+        """Records the controller's decision on every open candidate, where names of the request are those of several people. Tasks that
+        wait for it are previewed then, for the person who was chosen, and approved as any other. Errors: NOT_FOUND, STATE_CONFLICT,
+        FIELD_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def LiftRestriction(self, request, context):
         """Lifts a restriction, after the person was told (Art. 18(3)). It ends with this call; then the request is LIFTING until its
         marks are cleared at every source, by tasks that go like those that set them: preview, a second person's approval, read-back;
@@ -190,6 +204,11 @@ def add_CorrectionServiceServicer_to_server(servicer, server):
             'ApproveCorrectionTask': grpc.unary_unary_rpc_method_handler(
                     servicer.ApproveCorrectionTask,
                     request_deserializer=dsr_dot_v1_dot_correction__pb2.ApproveCorrectionTaskRequest.FromString,
+                    response_serializer=dsr_dot_v1_dot_correction__pb2.CorrectionRequest.SerializeToString,
+            ),
+            'ResolveCorrectionRequestIdentities': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveCorrectionRequestIdentities,
+                    request_deserializer=dsr_dot_v1_dot_correction__pb2.ResolveCorrectionRequestIdentitiesRequest.FromString,
                     response_serializer=dsr_dot_v1_dot_correction__pb2.CorrectionRequest.SerializeToString,
             ),
             'LiftRestriction': grpc.unary_unary_rpc_method_handler(
@@ -389,6 +408,33 @@ class CorrectionService(object):
             target,
             '/dsr.v1.CorrectionService/ApproveCorrectionTask',
             dsr_dot_v1_dot_correction__pb2.ApproveCorrectionTaskRequest.SerializeToString,
+            dsr_dot_v1_dot_correction__pb2.CorrectionRequest.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveCorrectionRequestIdentities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dsr.v1.CorrectionService/ResolveCorrectionRequestIdentities',
+            dsr_dot_v1_dot_correction__pb2.ResolveCorrectionRequestIdentitiesRequest.SerializeToString,
             dsr_dot_v1_dot_correction__pb2.CorrectionRequest.FromString,
             options,
             channel_credentials,

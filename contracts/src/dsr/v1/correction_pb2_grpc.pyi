@@ -65,6 +65,11 @@ class CorrectionServiceStub:
     is read back, and the task is done. Approving what is approved returns the request.
     Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT, PLAN_STALE, FOUR_EYES.
     """
+    ResolveCorrectionRequestIdentities: _grpc.UnaryUnaryMultiCallable[_correction_pb2.ResolveCorrectionRequestIdentitiesRequest, _correction_pb2.CorrectionRequest]
+    """Records the controller's decision on every open candidate, where names of the request are those of several people. Tasks that
+    wait for it are previewed then, for the person who was chosen, and approved as any other. Errors: NOT_FOUND, STATE_CONFLICT,
+    FIELD_INVALID.
+    """
     LiftRestriction: _grpc.UnaryUnaryMultiCallable[_correction_pb2.LiftRestrictionRequest, _correction_pb2.CorrectionRequest]
     """Lifts a restriction, after the person was told (Art. 18(3)). It ends with this call; then the request is LIFTING until its
     marks are cleared at every source, by tasks that go like those that set them: preview, a second person's approval, read-back;
@@ -108,6 +113,11 @@ class CorrectionServiceAsyncStub(CorrectionServiceStub):
     and than who lifted the restriction, to whom two others granted the approver's role. The connector then sets it, what was set
     is read back, and the task is done. Approving what is approved returns the request.
     Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT, PLAN_STALE, FOUR_EYES.
+    """
+    ResolveCorrectionRequestIdentities: _aio.UnaryUnaryMultiCallable[_correction_pb2.ResolveCorrectionRequestIdentitiesRequest, _correction_pb2.CorrectionRequest]  # type: ignore[assignment]
+    """Records the controller's decision on every open candidate, where names of the request are those of several people. Tasks that
+    wait for it are previewed then, for the person who was chosen, and approved as any other. Errors: NOT_FOUND, STATE_CONFLICT,
+    FIELD_INVALID.
     """
     LiftRestriction: _aio.UnaryUnaryMultiCallable[_correction_pb2.LiftRestrictionRequest, _correction_pb2.CorrectionRequest]  # type: ignore[assignment]
     """Lifts a restriction, after the person was told (Art. 18(3)). It ends with this call; then the request is LIFTING until its
@@ -191,6 +201,17 @@ class CorrectionServiceServicer(metaclass=_abc_1.ABCMeta):
         and than who lifted the restriction, to whom two others granted the approver's role. The connector then sets it, what was set
         is read back, and the task is done. Approving what is approved returns the request.
         Errors: NOT_FOUND, FIELD_INVALID, STATE_CONFLICT, PLAN_STALE, FOUR_EYES.
+        """
+
+    @_abc_1.abstractmethod
+    def ResolveCorrectionRequestIdentities(
+        self,
+        request: _correction_pb2.ResolveCorrectionRequestIdentitiesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_correction_pb2.CorrectionRequest, _abc.Awaitable[_correction_pb2.CorrectionRequest]]:
+        """Records the controller's decision on every open candidate, where names of the request are those of several people. Tasks that
+        wait for it are previewed then, for the person who was chosen, and approved as any other. Errors: NOT_FOUND, STATE_CONFLICT,
+        FIELD_INVALID.
         """
 
     @_abc_1.abstractmethod

@@ -26,7 +26,8 @@ SELECT * FROM correction_task WHERE correction = $1 ORDER BY source, clears
 -- name: end
 -- Of a restriction in force the names stay: its marks are to be cleared one day.
 UPDATE correction SET state = $2, update_time = $3, complete_time = $3,
-  sealed = CASE WHEN $2 = 'COMPLETED' AND kind = 'RESTRICTION' AND lift_time IS NULL THEN sealed END
+  sealed = CASE WHEN $2 = 'COMPLETED' AND kind = 'RESTRICTION' AND lift_time IS NULL THEN sealed END,
+  candidates = CASE WHEN $2 = 'COMPLETED' AND kind = 'RESTRICTION' AND lift_time IS NULL THEN candidates END
 WHERE id = $1
 RETURNING *
 
@@ -69,6 +70,12 @@ WHERE correction = $1 AND source = $2 AND clears = $3
 -- name: wait
 UPDATE correction_task SET tries = tries + 1, waiting = $4, waiting_source = $5, next_time = $6
 WHERE correction = $1 AND source = $2 AND clears = $3
+
+-- name: set_candidates
+UPDATE correction SET candidates = $2 WHERE id = $1
+
+-- name: decided
+UPDATE correction_task SET state = 'PREVIEWING' WHERE correction = $1 AND state = 'AWAITING_CONTROLLER'
 
 -- name: restrict
 INSERT INTO restricted_identity (partner, digest, correction)

@@ -2447,6 +2447,7 @@ class IssueAmendmentGrantResponse(_message.Message):
     ATTEMPT_FIELD_NUMBER: _builtins.int
     IDENTITY_SOURCES_FIELD_NUMBER: _builtins.int
     PERSON_DIGEST_FIELD_NUMBER: _builtins.int
+    CHOSEN_FIELD_NUMBER: _builtins.int
     attempt: _builtins.int
     """The attempt; reports name it."""
     person_digest: _builtins.str
@@ -2471,6 +2472,10 @@ class IssueAmendmentGrantResponse(_message.Message):
     def identity_sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___IdentitySource]:
         """Data sources that say which further names are the person's, each for some types."""
 
+    @_builtins.property
+    def chosen(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChosenPeople]:
+        """Whom the controller chose, where several people have the same names."""
+
     def __init__(
         self,
         *,
@@ -2481,14 +2486,79 @@ class IssueAmendmentGrantResponse(_message.Message):
         attempt: _builtins.int = ...,
         identity_sources: _abc.Iterable[Global___IdentitySource] | None = ...,
         person_digest: _builtins.str = ...,
+        chosen: _abc.Iterable[Global___ChosenPeople] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["data_source", b"data_source", "grant", b"grant", "read_back", b"read_back"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "data_source", b"data_source", "grant", b"grant", "identities", b"identities", "identity_sources", b"identity_sources", "person_digest", b"person_digest", "read_back", b"read_back"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "chosen", b"chosen", "data_source", b"data_source", "grant", b"grant", "identities", b"identities", "identity_sources", b"identity_sources", "person_digest", b"person_digest", "read_back", b"read_back"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___IssueAmendmentGrantResponse: _TypeAlias = IssueAmendmentGrantResponse  # noqa: Y015
+
+@_typing.final
+class ChosenPeople(_message.Message):
+    """Which records of a data source are the person, and no others."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    PEOPLE_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """The data source."""
+    @_builtins.property
+    def people(self) -> _containers.RepeatedCompositeFieldContainer[_connector_pb2.PersonChoice]:
+        """Collection by collection."""
+
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        people: _abc.Iterable[_connector_pb2.PersonChoice] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["people", b"people", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChosenPeople: _TypeAlias = ChosenPeople  # noqa: Y015
+
+@_typing.final
+class FoundPerson(_message.Message):
+    """One of several people whom a data source knows by the same names."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    PERSON_FIELD_NUMBER: _builtins.int
+    IDENTITIES_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """Required. The data source."""
+    collection: _builtins.str
+    """Required. The collection of people."""
+    person: _builtins.str
+    """Required. The record, as the connector names it."""
+    @_builtins.property
+    def identities(self) -> _containers.RepeatedCompositeFieldContainer[_subject_pb2.Identity]:
+        """Optional. What the source knows this person by."""
+
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        collection: _builtins.str = ...,
+        person: _builtins.str = ...,
+        identities: _abc.Iterable[_subject_pb2.Identity] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "identities", b"identities", "person", b"person", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FoundPerson: _TypeAlias = FoundPerson  # noqa: Y015
 
 @_typing.final
 class IdentitySource(_message.Message):
@@ -2536,6 +2606,7 @@ class ReportAmendmentRequest(_message.Message):
     PERSON_DIGEST_FIELD_NUMBER: _builtins.int
     WAITING_REASON_FIELD_NUMBER: _builtins.int
     WAITING_SOURCE_FIELD_NUMBER: _builtins.int
+    CANDIDATES_FIELD_NUMBER: _builtins.int
     request: _builtins.str
     """Required. The request."""
     source: _builtins.str
@@ -2558,6 +2629,10 @@ class ReportAmendmentRequest(_message.Message):
     def collections(self) -> _containers.RepeatedCompositeFieldContainer[_connector_pb2.AmendedCollection]:
         """Optional. What was counted, or set and read back, in every collection of the grant."""
 
+    @_builtins.property
+    def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___FoundPerson]:
+        """Optional. AMBIGUOUS: who was found."""
+
     def __init__(
         self,
         *,
@@ -2571,10 +2646,11 @@ class ReportAmendmentRequest(_message.Message):
         person_digest: _builtins.str = ...,
         waiting_reason: _error_reason_pb2.ErrorReason.ValueType = ...,
         waiting_source: _builtins.str = ...,
+        candidates: _abc.Iterable[Global___FoundPerson] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "collections", b"collections", "exceeded", b"exceeded", "field", b"field", "obstacle", b"obstacle", "person_digest", b"person_digest", "request", b"request", "source", b"source", "waiting_reason", b"waiting_reason", "waiting_source", b"waiting_source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "candidates", b"candidates", "collections", b"collections", "exceeded", b"exceeded", "field", b"field", "obstacle", b"obstacle", "person_digest", b"person_digest", "request", b"request", "source", b"source", "waiting_reason", b"waiting_reason", "waiting_source", b"waiting_source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
