@@ -108,10 +108,20 @@ def test_counts_are_of_what_was_asked(told: Any, expected: Any) -> None:
 
 
 def test_every_part_of_a_preview_is_approved() -> None:
-    task = {"source": "s", "clears": False, "changes": [{"collection": "c", "amended": 1}], "holds": ["h"]}
-    others = {"source": "s2", "clears": True, "changes": [{"collection": "c", "amended": 2}], "holds": []}
+    task: dict[str, Any] = {
+        "source": "s",
+        "clears": False,
+        "changes": [{"collection": "c", "amended": 1}],
+        "holds": ["h"],
+    }
+    others: dict[str, Any] = {
+        "source": "s2",
+        "clears": True,
+        "changes": [{"collection": "c", "amended": 2}],
+        "holds": [],
+    }
     whole: list[Any] = ["r", task, "p", b"sealed"]
-    spoiled = [["r2", task, "p", b"sealed"], ["r", task, "p2", b"sealed"], ["r", task, "p", b"other"]]
+    spoiled: list[list[Any]] = [["r2", task, "p", b"sealed"], ["r", task, "p2", b"sealed"], ["r", task, "p", b"other"]]
     spoiled += [["r", {**task, name: other}, "p", b"sealed"] for name, other in others.items()]
     assert len({amendments.digest(*parts) for parts in (whole, *spoiled)}) == 8
 
