@@ -1,5 +1,6 @@
 """What follows the end of a restriction: its marks are cleared, unless another restriction of the person keeps them."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import asyncpg
@@ -50,13 +51,13 @@ async def release(tools: Tools, connection: Connection, row: asyncpg.Record, now
         await tools.store.row(connection, "notifications.track", name, kept["state"], True, when, now)
 
 
-def check_unmarked(row: asyncpg.Record, tasks: list[asyncpg.Record]) -> None:
+def check_unmarked(tasks: Sequence[asyncpg.Record]) -> None:
     """STATE_CONFLICT for a restriction that was marked somewhere, or may be: it can't be cancelled."""
     marked = [
         task["source"]
         for task in tasks
         if task["complete_time"] is not None or task["state"] == "APPROVED" or task["obstacle"] == _INCONSISTENT
     ]
-    if row["kind"] == "RESTRICTION" and marked:
+    if marked:
         text = f"The restriction is marked at {', '.join(marked)}. Tell the person, then lift it (Art. 18(3))."
         raise DsrError("STATE_CONFLICT", text, state="MARKED", allowed="LiftRestriction")

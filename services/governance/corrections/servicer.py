@@ -126,8 +126,9 @@ class CorrectionServicer(CorrectionServiceServicer):
             if row["state"] == "CANCELLED":
                 return
             _need(row, "OPEN")
-            check_unmarked(row, await self._store.rows(connection, "corrections.tasks", row["id"]))
-            await release(self._tools, connection, row, now)
+            if row["kind"] == "RESTRICTION":
+                check_unmarked(await self._store.rows(connection, "corrections.tasks", row["id"]))
+                await release(self._tools, connection, row, now)
             await end(self._tools, connection, row["id"], request.name, "CANCELLED", now)
 
         return await self._mutate(request, "CancelCorrectionRequest", change, ends_restriction=True)
