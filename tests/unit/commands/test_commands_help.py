@@ -19,7 +19,7 @@ from dsr.speaker import Speaker
 from dsr.v1 import options_pb2, request_pb2, retention_pb2
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 
-BY_HAND = {"datamap put", "datamap get", "connector propose", "hold place"}
+BY_HAND = {"datamap put", "datamap get", "connector propose", "hold place", "correction resolve"}
 ROOT = Path(__file__).parents[3]
 PAGES = [
     page for page in (ROOT / "contracts" / "README.md", *(ROOT / "docs").rglob("*.md")) if "dsr " in page.read_text()
