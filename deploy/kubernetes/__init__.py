@@ -1,6 +1,7 @@
 """Renders the manifests as `kubectl kustomize` does, for what of Kustomize they use, where there is no kubectl: in
 tests and for `make deploy-test`. A test compares the two wherever kubectl is to be had."""
 
+import copy
 import hashlib
 import json
 import re
@@ -87,12 +88,14 @@ def _is_target(manifest: Manifest, target: dict[str, str]) -> bool:
 
 
 def _apply(manifest: Manifest, operation: dict[str, Any]) -> None:
-    """One operation of a JSON patch (RFC 6902) on objects."""
+    """One operation of a JSON patch (RFC 6902) on objects; of lists, at their end."""
     *path, last = operation["path"].lstrip("/").split("/")
     node: Any = manifest
     for key in path:
-        node = node[key]
+        node = node[int(key) if isinstance(node, list) else key]
     match operation["op"]:
+        case "add" if isinstance(node, list) and last == "-":
+            node.append(copy.deepcopy(operation["value"]))
         case "add":
             node[last] = operation["value"]
         case "replace" if last in node:

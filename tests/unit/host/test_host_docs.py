@@ -14,6 +14,7 @@ from dsrkit.config import ConfigError
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGES = sorted(path.name for path in (DOCS / "connectors").glob("*.md"))
+DOCUMENTS = ("connector-spec.md", "operating.md", "kubernetes.md", *(f"connectors/{page}" for page in PAGES))
 SOURCE = "partners/acme/dataSources/shop"
 
 
@@ -51,7 +52,9 @@ def test_every_kind_has_a_page_with_an_example_and_its_limits() -> None:
         assert page == "remote.md" or "\n## Limits\n" in text, page
 
 
-@pytest.mark.parametrize("document", ["connector-spec.md", "operating.md", *(f"connectors/{page}" for page in PAGES)])
+@pytest.mark.parametrize(
+    "document", ["connector-spec.md", "operating.md", "kubernetes.md", *(f"connectors/{page}" for page in PAGES)]
+)
 def test_examples_of_sources_are_valid(document: str, tmp_path: Path) -> None:
     found = list(sources(document))
     assert found or document == "connectors/remote.md"
