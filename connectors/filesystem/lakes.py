@@ -10,6 +10,7 @@ from connectors.objects.erase import Eraser
 from connectors.objects.export import Exporter
 from connectors.objects.find import Finder
 from connectors.objects.found import Digests
+from connectors.objects.turns import Turns
 
 
 @dataclass(frozen=True)
@@ -32,5 +33,5 @@ class Lakes:
         return cls(
             Finder(store, lakes, digests, threads, source),
             Exporter(store, lakes, digests, threads, source),
-            Eraser(store, lakes, digests, journal, threads, source),
+            Eraser(store, lakes, digests, journal, threads, source, Turns(source)),
         )

@@ -1,7 +1,7 @@
 """The contract's RPCs over any object store."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import ExitStack, aclosing
+from contextlib import ExitStack, aclosing, nullcontext
 from datetime import UTC, datetime
 
 from dsr.connector.v1 import connector_pb2 as pb
@@ -23,6 +23,7 @@ from connectors.objects.inactive import list_inactive
 from connectors.objects.options import Options
 from connectors.objects.reading import Reader
 from connectors.objects.store import Held, WholeStore
+from connectors.objects.turns import Turns
 from connectors.progress import with_signs_of_life
 from connectors.searching import with_progress
 
@@ -43,7 +44,8 @@ class ObjectsBackend:
         every = (store, options, config.source, self._digests)
         self._give_back = GiveBack(*every, self._threads, config.state_dir)
         self._destroyer = Destroyer(*every, self._journal, self._threads, config.state_dir)
-        self._eraser = Eraser(store, options, self._digests, self._journal, self._threads, config.source)
+        self._turns = Turns(config.source)
+        self._eraser = Eraser(store, options, self._digests, self._journal, self._threads, config.source, self._turns)
 
     async def describe(self) -> pb.DescribeResponse:
         """What the options declare. Asks the store for nothing."""
@@ -137,9 +139,10 @@ class ObjectsBackend:
         """Removes every version of every collection's objects, and uploads that were begun."""
         export.check_instructions(self._options, grant)
         done = self._destroyer.run(grant, count_only=request.count_only)
-        async with aclosing(with_signs_of_life(done, pb.DestroyResponse(progress=pb.Progress()))) as messages:
-            async for message in messages:
-                yield message
+        with nullcontext() if request.count_only else self._turns.whole():
+            async with aclosing(with_signs_of_life(done, pb.DestroyResponse(progress=pb.Progress()))) as messages:
+                async for message in messages:
+                    yield message
 
     async def close(self) -> None:
         """Ends connections and threads."""

@@ -46,7 +46,7 @@ class Eraser:
     journal: Journal
     threads: Threads
     source: str
-    turns: Turns = field(default_factory=Turns)
+    turns: Turns
 
     async def run(
         self, request: pb.EraseRequest, grant: Grant, found: Sequence[Found], task: TaskJournal

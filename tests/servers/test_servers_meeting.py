@@ -12,7 +12,7 @@ from connectors.swift import replace as swift_replace
 from dsrkit.errors import DsrError
 from tests.servers import test_servers_s3 as s3
 from tests.servers import test_servers_swift as swift_tests
-from tests.servers.objects import Objects, deleted, outcome, person
+from tests.servers.objects import Objects, deleted, ended, outcome, person
 
 pytestmark = pytest.mark.servers
 
@@ -108,4 +108,29 @@ async def test_one_that_was_killed_does_not_hide_the_next_persons(
     assert of(2) not in await place.bytes_of_all()
     assert await erase(source, 1, located[0], attempt=2) == "RECONSTRUCTED"
     assert await place.bytes_of_all() == of(3)
+    await source.backend.close()
+
+
+async def test_a_destruction_waits_for_what_is_being_written(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would come back otherwise."""
+    await place.put(KEY, of(1, 2, 3))
+    source = place.source(s3.EVENTS)
+    located = await source.locate(person(customer_number="1"))
+    rewriting = REWRITING[type(place)]
+    commit, sending, go = rewriting.commit, asyncio.Event(), asyncio.Event()
+
+    async def slow(self: Any) -> None:
+        sending.set()
+        await go.wait()
+        await commit(self)
+
+    monkeypatch.setattr(rewriting, "commit", slow)
+    erasure = asyncio.create_task(erase(source, 1, located))
+    await asyncio.wait_for(sending.wait(), 20)
+    with pytest.raises(DsrError) as error:
+        await source.destroy({"events": 5})
+    assert error.value.reason == "SOURCE_BUSY"
+    go.set()
+    assert await erasure == "ERASED"
+    assert ended(await source.destroy({"events": 5}))[:2] == ("DESTROYED", {"events": (1, 0)})
     await source.backend.close()
