@@ -4,9 +4,15 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
+from dsr.authority.v1 import authority_pb2
+from dsr.authority.v1.authority_pb2_grpc import AuthorityServiceStub
+from dsr.credentials import AUTHORITY_AUDIENCE, Credential
 from dsr.v1 import correction_pb2 as pb
 from dsr.v1 import governance_pb2
+from dsr.v1.error_reason_pb2 import ErrorReason
+from dsr.v1.subject_pb2 import Identity
 
 from tests.integration.rights.test_rights_amendments import (
     approve,
@@ -115,10 +121,12 @@ async def test_another_restriction_keeps_the_mark(world: World) -> None:
     await lift(world, made.name)
     await cleared(world, made.name, A.STATE_KEPT)
     assert flags(world) == ["1"]
+    assert not await watched(world, made.name)  # nobody is warned of what nobody may do
     gone = await lift(world, other.name)
     assert R.State.Name(gone.state) == "STATE_COMPLETED"
     assert {t.amendment.state for t in gone.tasks} == {A.STATE_WITHDRAWN}
     assert await refused(complete(world, other.name, CRM)) == "STATE_CONFLICT"
+    assert await watched(world, made.name)
     await confirm(world, await cleared(world, made.name, A.STATE_PREVIEWED))
     done = await cleared(world, made.name, A.STATE_AMENDED)
     assert R.State.Name(done.state) == "STATE_COMPLETED"
@@ -138,6 +146,56 @@ async def test_who_lifts_does_not_approve_and_what_is_marked_is_not_cancelled(wo
     assert task(shown, SHOP).amendment.state == A.STATE_WITHDRAWN
     assert R.State.Name((await complete(world, made.name, CRM)).state) == "STATE_COMPLETED"
     assert flags(world) == ["1"]
+
+
+@pytest.mark.long
+@pytest.mark.policy("P11", "a mark that is about to be cleared is no mark of a restriction that comes meanwhile")
+async def test_a_restriction_that_comes_while_a_mark_is_cleared_waits(world: World) -> None:
+    declare(world)
+    made = await marked(world)
+    await lift(world, made.name)
+    shown = await cleared(world, made.name, A.STATE_PREVIEWED)
+    await world.stop("erasure")
+    key = Credential.load(world.folder / "erasure.json")
+    token = key.token(AUTHORITY_AUDIENCE, subject="erasure", roles=["ROLE_SERVICE"])
+    stub, sender = AuthorityServiceStub(world.channel("governance")), (("authorization", f"Bearer {token}"),)
+    flag = authority_pb2.DeclaredFlag(collection="people", flag="restriction", field="held")
+    ann = [Identity(type=kind, value=value) for kind, value in EMAIL]
+
+    async def grant(name: str) -> Any:
+        message = authority_pb2.IssueAmendmentGrantRequest(request=name, source=CRM, flags=[flag], identities=ann)
+        return await stub.IssueAmendmentGrant(message, metadata=sender)
+
+    try:
+        await confirm(world, shown)
+        assert (await grant(made.name)).HasField("read_back")  # in somebody's hands, from before the other came
+        other = await restrict(world)
+        report = authority_pb2.ReportAmendmentRequest(request=other.name, source=CRM)
+        report.attempt = (await grant(other.name)).attempt
+        report.collections.add(collection="people", unchanged=1)
+        await stub.ReportAmendment(report, metadata=sender)
+        found = task(await get(world, other.name, "ROLE_READER")).amendment
+        assert found.state == A.STATE_PREVIEWING
+        assert ErrorReason.Name(found.waiting_reason) == "ERROR_REASON_SOURCE_BUSY"
+        # Whoever asks from now on gets nothing.
+        assert await refused(grant(made.name)) == "STATE_CONFLICT"
+        assert clearing(await get(world, made.name, "ROLE_READER")).amendment.state == A.STATE_KEPT
+    finally:
+        await world.start("erasure")
+    left = task(await reach(world, other.name, A.STATE_BY_HAND)).amendment
+    assert left.obstacle == A.OBSTACLE_NOTHING_TO_SET
+    assert flags(world) == ["1"]
+
+
+async def watched(world: World, name: str) -> bool:
+    """Whether the request's deadline is warned of."""
+    connection = await asyncpg.connect(world.dsn("governance"))
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT set_config('dsr.partner', $1, true)", PARTNER)
+            return bool(await connection.fetchval("SELECT open FROM governance.deadline WHERE request = $1", name))
+    finally:
+        await connection.close()
 
 
 async def hold(world: World) -> str:
