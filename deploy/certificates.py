@@ -44,6 +44,11 @@ class Authority:
         self.path = certificate
         self.certificate = x509.load_pem_x509_certificate(certificate.read_bytes())
 
+    @property
+    def pem(self) -> bytes:
+        """Its certificate."""
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
+
     def issue(self, folder: Path, uri: str, hosts: Sequence[str] = (), days: int = 30) -> TlsFiles:
         """Writes (again) a certificate for whom `uri` names, good for both sides of a connection, under `hosts`."""
         return self.issue_all(folder, [uri], hosts, days)
@@ -55,7 +60,7 @@ class Authority:
         signed = _sign(uris[0], key.public_key(), self.certificate, self._key, days, names)
         _write_key(folder / "tls.key", key)
         for name, content in (("tls.crt", signed), ("ca.crt", self.certificate)):
-            _replace(folder / name, content.public_bytes(serialization.Encoding.PEM))
+            replace(folder / name, content.public_bytes(serialization.Encoding.PEM))
         return TlsFiles(folder / "tls.crt", folder / "tls.key", folder / "ca.crt")
 
 
@@ -105,10 +110,10 @@ def _sign(
 def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     plain = serialization.NoEncryption()
-    _replace(path, key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
+    replace(path, key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace(path: Path, content: bytes) -> None:
     """Whole or not at all, and readable by its owner alone."""
     part = path.with_suffix(".part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -127,7 +132,7 @@ def make(folder: Path, partners: Sequence[str] = (), hosts: Sequence[str] = ()) 
     outsiders = {folder / "partners" / partner: f"urn:dsr:partner:{partner}" for partner in partners}
     for place, uri in {**outsiders, folder / "staff": STAFF}.items():
         outside.issue(place, uri)
-        _replace(place / "ca.crt", platform.path.read_bytes())
+        replace(place / "ca.crt", platform.path.read_bytes())
 
 
 def main() -> None:

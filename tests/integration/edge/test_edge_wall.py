@@ -16,7 +16,7 @@ from dsr.v1.governance_pb2_grpc import GovernanceServiceStub
 from dsr.v1.portability_pb2 import GetPortabilityRequestRequest
 from dsr.v1.portability_pb2_grpc import PortabilityServiceStub
 
-from deploy.certificates import Authority
+from deploy.certificates import Authority, replace
 from deploy.edge import write_issuers
 from dsrkit.errors import from_rpc_error
 from dsrkit.issuer import TrustFile
@@ -249,6 +249,33 @@ def _serial(edge: Edge) -> bytes:
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{edge.port}", "-tls1_2", "-showcerts"]
     command += ["-cert", str(who.certificate), "-key", str(who.key)]
     return subprocess.run(command, input=b"", capture_output=True, timeout=20, check=False).stdout.split(b"-----")[2]
+
+
+@pytest.mark.policy("P9", "the partners' authority is replaced by way of both, without a restart of the edge")
+async def test_the_partners_authority_is_replaced_without_a_restart(edge: Edge) -> None:
+    bundle, old = edge.pki / "partners" / "ca.crt", edge.certificate()
+    authority = Authority(edge.folder / "authority", "partners, the next")
+    new = authority.issue(edge.folder / "authority" / "acme", "urn:dsr:partner:acme")
+    before, after = Authority(edge.pki / "partners", "partners").pem, authority.pem
+
+    async def let_in(who: TlsFiles) -> bool:
+        async with edge.http(who, edge.token()) as http:
+            try:
+                return (await http.get(URL)).status_code == 200
+            except httpx.TransportError:
+                return False
+
+    try:
+        assert not await let_in(new)
+        replace(bundle, before + after)
+        await _until(lambda: let_in(new), True)
+        assert await let_in(old)
+        replace(bundle, after)
+        await _until(lambda: let_in(old), False)
+        assert await let_in(new)
+    finally:
+        replace(bundle, before)
+        await _until(lambda: let_in(old), True)
 
 
 async def test_the_configuration_as_deployed_is_valid(edge: Edge, tmp_path: Path) -> None:
