@@ -3,11 +3,12 @@
 import asyncio
 import re
 import secrets
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 
 from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
@@ -16,6 +17,7 @@ from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 from dsr.connector.v1 import connector_pb2 as pb
 
 from connectors.objects.store import Changed, Facts, Gone, Held, Overtaken, Version
+from connectors.objects.together import at_once
 from connectors.s3 import kept, probe
 from connectors.s3.errors import code, translated
 from connectors.s3.kept import REWRITES
@@ -26,8 +28,10 @@ from dsrkit.errors import DsrError
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _CHUNK = 1 << 20
 _EXPIRY = re.compile(r'expiry-date="([^"]+)"')
-_MANY = 1_000
-"""Versions that one DeleteObjects names at most."""
+_REQUESTS = 8
+_SOME, _MANY = 64, 1_000
+"""Versions that one DeleteObjects names: a few, since some stores remove them one after the other; at most as many as
+it may, for those of one key stay in order."""
 _HELD = frozenset({"AccessDenied", "403", "ObjectLocked", "InvalidRequest"})
 
 
@@ -222,23 +226,23 @@ class S3Store:
                 raise
 
     async def clear(self, versions: Sequence[Version]) -> None:
-        """By DeleteObjects; what that doesn't take, one by one."""
-        client = await self.client()
+        """By DeleteObjects, several at once; what that doesn't take, one by one."""
         # A request in XML has no place for control characters.
         many = [v for v in versions if v.state != "INCOMPLETE_UPLOAD" and v.key.isprintable()]
         rest = [v for v in versions if v.state == "INCOMPLETE_UPLOAD" or not v.key.isprintable()]
-        for start in range(0, len(many), _MANY):
-            chunk = many[start : start + _MANY]
-            objects = [{"Key": version.key, "VersionId": version.id} for version in chunk]
-            with translated(self.source):
-                answer = await client.delete_objects(
-                    Bucket=self.options.bucket, Delete={"Objects": objects, "Quiet": True}
-                )
-            failed = {(error.get("Key"), error.get("VersionId") or "null") for error in answer.get("Errors", ())}
-            rest += [version for version in chunk if (version.key, version.id) in failed]
+        await at_once(_REQUESTS, [partial(self._clear, chunk, rest) for chunk in _chunks(many)])
         for version in rest:
             with suppress(Gone, Held):
                 await self.remove(version)
+
+    async def _clear(self, versions: Sequence[Version], rest: list[Version]) -> None:
+        """One request. What it doesn't take joins the rest."""
+        client = await self.client()
+        objects = [{"Key": version.key, "VersionId": version.id} for version in versions]
+        with translated(self.source):
+            answer = await client.delete_objects(Bucket=self.options.bucket, Delete={"Objects": objects, "Quiet": True})
+        failed = {(error.get("Key"), error.get("VersionId") or "null") for error in answer.get("Errors", ())}
+        rest += [version for version in versions if (version.key, version.id) in failed]
 
     async def _is_still(self, version: Version) -> bool:
         """False if nothing is there any more; Gone if something else is. Only unversioned objects need to be asked."""
@@ -338,6 +342,16 @@ def _version(entry: Any) -> Version:
         modified=entry["LastModified"].astimezone(UTC),
         archived=entry.get("StorageClass") in _ARCHIVES,
     )
+
+
+def _chunks(versions: Sequence[Version]) -> Iterator[Sequence[Version]]:
+    """Pieces of `_SOME` or more, cut where a key ends."""
+    start = 0
+    for stop in range(1, len(versions) + 1):
+        whole = stop == len(versions) or versions[stop].key != versions[stop - 1].key
+        if stop == len(versions) or stop - start == _MANY or (whole and stop - start >= _SOME):
+            yield versions[start:stop]
+            start = stop
 
 
 def _newest_first(entries: Sequence[tuple[datetime, bool, Version]]) -> list[Version]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from dsr.connector.v1.grant_pb2 import CollectionInstruction, Grant
 
 from connectors.objects import listed
 from connectors.objects.destroy import Survey, _findings, _refusal
+from connectors.objects.store import Version
 from connectors.objects.together import in_order
+from connectors.s3.store import _chunks
 from connectors.swift import segments
 from dsrkit.errors import DsrError
 
@@ -139,3 +142,16 @@ def test_what_stays_keeps_nothing_else_from_going() -> None:
         "NOT_RETURNED": True,
         "UNDECLARED_OBJECT": False,
     }
+
+
+def test_a_keys_versions_go_in_one_request() -> None:
+    time = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def versions(key: str, number: int) -> list[Version]:
+        return [Version(key, str(n), "NONCURRENT", "", 1, time) for n in range(number)]
+
+    every = [*versions("a", 60), *versions("b", 10), *versions("c", 63), *versions("d", 2_100), *versions("e", 1)]
+    chunks = list(_chunks(every))
+    assert [version for chunk in chunks for version in chunk] == every
+    assert [len(chunk) for chunk in chunks] == [70, 1_000, 1_000, 163, 1]
+    assert list(_chunks([])) == []
