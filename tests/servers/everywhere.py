@@ -1,5 +1,6 @@
 """The same four people in every kind of store, and what each store itself says it holds."""
 
+import csv
 import gzip
 import io
 import json
@@ -28,6 +29,8 @@ PEOPLE = {
 }
 """Name to e-mail and number. In the lake the ids are numbers, but for `shouting`, whose id is the text "7"."""
 _LAKE_IDS: Mapping[str, Any] = {"ann": 7, "joann": 70, "australian": "007", "shouting": "7"}
+_QUOTED_IDS = {person: number for person, (_, number) in PEOPLE.items()} | {"shouting": '"7"'}
+"""Where everything is text: an id that has the quotes in it."""
 NUMBER = {"customer_number": {"unique": True}}
 OBJECTS: dict[str, Any] = {
     "documents": {"objects": "documents/{customer_number}/**/*", "identity": NUMBER},
@@ -38,6 +41,11 @@ OBJECTS: dict[str, Any] = {
             "customer_number": {"field": "user.id", "value": "number", "unique": True},
             "email": {"field": "user.email"},
         },
+    },
+    "visits": {
+        "lake": "visits/*.csv",
+        "format": "csv",
+        "identity": {"customer_number": {"field": "id", "unique": True}},
     },
     "purchases": {"lake": "purchases/*.parquet", "format": "parquet", "identity": {"email": {}, **NUMBER}},
 }
@@ -122,7 +130,7 @@ async def redis(server: RedisServer) -> Place:
         for person, (email, number) in PEOPLE.items():
             await client.hset(f"user:{number}", mapping={"about": mark(person)})
             await client.set(f"session:{person}", json.dumps({"email": email, "about": mark(person)}), ex=9_999)
-            await client.hset("carts", number, mark(person))
+            await client.hset("carts", _QUOTED_IDS[person], mark(person))
 
     async def read() -> Records:
         records: Records = Counter()
@@ -145,16 +153,22 @@ async def redis(server: RedisServer) -> Place:
 
 
 async def files(folder: Path) -> Place:
-    for person, (_, number) in PEOPLE.items():
-        for path in (f"letters/{number}/a.txt", f"letters/{number}/deep/b.txt"):
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_text(mark(person))
+    """Folders that are somebody's, and a lake beside them."""
+    written = {key: content for key, content in contents().items() if not key.startswith("documents/")}
+    for person, number in _QUOTED_IDS.items():
+        written |= {f"letters/{number}/{name}": mark(person).encode() for name in ("a.txt", "deep/b.txt")}
+    for key, content in written.items():
+        (folder / key).parent.mkdir(parents=True, exist_ok=True)
+        (folder / key).write_bytes(content)
 
     async def read() -> Records:
-        found = [path for path in folder.rglob("*") if path.is_file()]  # noqa: ASYNC240 - nothing else runs
-        return Counter(f"{path.relative_to(folder)} {path.read_text()}" for path in found)
+        records: Records = Counter()
+        for path in (path for path in folder.rglob("*") if path.is_file()):  # noqa: ASYNC240 - nothing else runs
+            records += records_of(str(path.relative_to(folder)), path.read_bytes())
+        return records
 
-    collections = {"letters": {"pattern": "letters/{customer_number}/**/*", "identity": NUMBER}}
+    lakes = {name: declared for name, declared in OBJECTS.items() if "lake" in declared}
+    collections = {"letters": {"pattern": "letters/{customer_number}/**/*", "identity": NUMBER}, **lakes}
     return Place("files", "filesystem", {"root": str(folder), "collections": collections}, read)
 
 
@@ -167,6 +181,9 @@ def contents() -> dict[str, bytes]:
     ]
     lines = "".join(f"{json.dumps(row)}\n" for row in rows * 3)
     result["events/2025/a.jsonl.gz"] = gzip.compress(lines.encode())
+    visits = io.StringIO()
+    csv.writer(visits).writerows([("id", "about"), *((_QUOTED_IDS[person], mark(person)) for person in PEOPLE)])
+    result["visits/2025.csv"] = visits.getvalue().encode()
     table = [
         {"customer_number": number, "email": email, "about": mark(person)} for person, (email, number) in PEOPLE.items()
     ]
@@ -180,6 +197,8 @@ def records_of(key: str, content: bytes) -> Records:
     """An object's bytes as records: of a lake each by itself, and the bytes between them must not hold more."""
     if key.endswith(".gz"):
         return Counter(f"{key} {line}" for line in gzip.decompress(content).decode().splitlines())
+    if key.endswith(".csv"):
+        return Counter(f"{key} {line}" for line in content.decode().splitlines())
     if key.endswith(".parquet"):
         rows = pq.read_table(io.BytesIO(content)).to_pylist()
         told = {str(row["about"]) for row in rows}

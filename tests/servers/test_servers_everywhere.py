@@ -167,5 +167,6 @@ async def test_where_case_does_not_count_the_same_request_stops_and_asks(opening
         created = await world.create("erasure")
         asked = await world.until("erasure", created.name, "AWAITING_CONTROLLER")
         assert state(asked) == "AWAITING_CONTROLLER"
+        assert len(asked.candidates) == 2  # ann@ and ANN@, and neither of the other two
         assert not asked.HasField("plan")
         assert await _read(places) == before
