@@ -1,5 +1,6 @@
 """Files that hold many people's records. What is left is read from the files themselves."""
 
+import asyncio
 import bz2
 import gzip
 import io
@@ -24,6 +25,8 @@ from dsr.connector.v1.grant_pb2 import CollectionInstruction
 
 from connectors.filesystem import lease
 from connectors.filesystem.replace import Rewriting
+from connectors.objects import rewrite
+from connectors.objects.bridge import Bridge
 from dsrkit.errors import DsrError
 from tests.integration.filesystem.folder import Folder, deleted, instruct, person
 
@@ -199,6 +202,42 @@ async def test_a_writer_who_puts_another_file_in_place_loses_nothing(
     assert deleted(await folder.erase(SEVEN)) == {"events": 1}
     assert file.read_bytes() == of(8, 9)
     assert folder.tree() == ["events", "events/a.jsonl"]
+
+
+async def test_an_erasure_that_is_stopped_ends_and_leaves_the_file_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Folder(tmp_path, EVENTS)
+    file = folder.put("events/a.jsonl", body := of(*range(100)) * 500)
+    (located,) = await folder.locate(SEVEN)
+    loop, begun, bridges, writes = asyncio.get_running_loop(), asyncio.Event(), list[Bridge](), list[int]()
+    local = Rewriting.local
+
+    class Noted(Bridge):
+        def __init__(self) -> None:
+            super().__init__()
+            bridges.append(self)
+
+    def slow(self: Rewriting, data: bytes) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        assert bridges[-1].cancelled.wait(10)
+        writes.append(len(data))
+        local(self, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rewrite, "Bridge", Noted)
+        patch.setattr(Rewriting, "local", slow)
+        erasure = asyncio.create_task(folder.erase(SEVEN, expected=located.collections))
+        await asyncio.wait_for(begun.wait(), 10)
+        erasure.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await erasure
+    # What was being written when it was stopped is the last.
+    assert len(writes) == 1
+    assert (file.read_bytes() == body, folder.tree()) == (True, ["events", "events/a.jsonl"])
+    erased = await folder.erase(SEVEN, expected=located.collections, attempt=2)
+    assert (outcome(erased), deleted(erased)) == ("RECONSTRUCTED", {"events": 500})
+    assert file.read_bytes() == of(*(number for number in range(100) if number != 7)) * 500
 
 
 async def test_where_writers_cannot_be_noticed_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
