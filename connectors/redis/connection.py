@@ -85,7 +85,7 @@ class Server:
                 finally:
                     await watching.command("DISCARD")
         except DsrError as error:
-            if error.metadata.get("why") == "PERMISSION":
+            if error.reason == "SOURCE_REJECTED":  # by its permissions, or the server has no such command
                 return False
             raise
         return True

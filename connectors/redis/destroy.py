@@ -10,6 +10,7 @@ from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.resources import files
+from typing import Any
 
 from dsr.connector.v1 import connector_pb2 as pb
 from dsr.connector.v1.grant_pb2 import CollectionInstruction, Grant
@@ -95,8 +96,7 @@ class Destroyer:
             if wrong:
                 counted.findings.append(_blocking(name, "WRONG_TYPE", DETAILS["WRONG_TYPE"]))
             key = keys.data(keys.example(self.everything.options.collections[name].pattern, secrets.token_hex(16)))
-            words = ("EVAL", DESTROY, 1, key, "key", 1), ("UNLINK", key)
-            if not await self.everything.server.permits(key, *words):
+            if not await self.everything.server.permits(key, *destroys(key)):
                 detail = "The connector's user may not remove these keys. Give it the permission."
                 counted.findings.append(_blocking(name, "NOT_PERMITTED", detail))
         counted.findings += [f async for f in describe.undeclared(self.everything.options, self.everything.server)]
@@ -144,6 +144,11 @@ class Destroyer:
                 return
         why = "Keys change all the time while they are to be removed. Stop what writes there; it goes on then."
         raise DsrError("SOURCE_BUSY", why, source=self.everything.source)
+
+
+def destroys(key: bytes) -> list[tuple[Any, ...]]:
+    """What the user must be permitted to do with a key."""
+    return [("EVAL", DESTROY, 1, key, "key", 1), ("UNLINK", key)]
 
 
 def _blocking(collection: str, code: str, detail: str) -> pb.Finding:

@@ -56,11 +56,14 @@ class Everything:
     state_dir: Path
     source: str
 
-    async def pages(self, name: str) -> AsyncGenerator[list[bytes], None]:
-        """A collection's keys, `KEYS` at most at a time; one may come twice. Text in a pattern is never a glob."""
+    async def pages(self, name: str, variable: str = "", value: str = "") -> AsyncGenerator[list[bytes], None]:
+        """A collection's keys, `KEYS` at most at a time; one may come twice. Text in a pattern is never a glob.
+
+        `value`: one person's, where keys say whose they are; a single key then comes whether it is there or not.
+        """
         pattern = self.options.collections[name].pattern
-        fixed = keys.fixed(pattern)
-        pages = self.server.keys(keys.glob(pattern)) if fixed is None else _one(keys.data(fixed))
+        fixed = keys.name(pattern, variable, value) if variable in pattern.variables else keys.fixed(pattern)
+        pages = self.server.keys(keys.glob(pattern, variable, value)) if fixed is None else _one(keys.data(fixed))
         async for page in pages:
             mine = [key for key in page if self.options.owner(keys.text(key)) == name]
             for start in range(0, len(mine), KEYS):

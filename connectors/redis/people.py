@@ -72,7 +72,7 @@ class People:
                     if only is None or person == only:
                         add(person, used)
 
-            await self._read(wanted.collection, variable, note, noted, uses=bool(wanted.field))
+            await self._read(wanted.collection, variable, note, noted, uses=bool(wanted.field), only=only or "")
 
         found = tally.list_inactive(
             request, wanted, read, everything.state_dir, everything.threads.run, everything.source
@@ -103,10 +103,14 @@ class People:
             return None if written is None else written[0]
         return value.casefold() if _folds(collection, variable) else value
 
-    async def _read(self, name: str, variable: str, note: _Note, noted: Pass, *, uses: bool = False) -> None:
-        """Every record of a collection. One that is read twice changes nothing."""
+    async def _read(
+        self, name: str, variable: str, note: _Note, noted: Pass, *, uses: bool = False, only: str = ""
+    ) -> None:
+        """Every record of a collection; of one person, those keys alone. One that is read twice changes nothing."""
         collection = self.everything.options.collections[name]
-        async with aclosing(self.everything.pages(name)) as pages:
+        # What is known of a single key isn't that it is there: it must be looked into.
+        narrowed = (variable, only) if only and uses and not _folds(collection, variable) else ()
+        async with aclosing(self.everything.pages(name, *narrowed)) as pages:
             async for page in pages:
                 noted.seen += len(page)
                 if collection.each != "key":

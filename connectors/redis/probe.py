@@ -9,6 +9,7 @@ from dsr.connector.v1 import connector_pb2 as pb
 
 from connectors.redis import content, keys
 from connectors.redis.connection import Server
+from connectors.redis.destroy import destroys
 from connectors.redis.erase import REMOVE_FIELD
 from connectors.redis.options import Collection, Options
 from dsrkit.errors import DsrError
@@ -32,10 +33,13 @@ async def probe(options: Options, server: Server) -> pb.ProbeResponse:
         response.encryption_at_rest = yes if options.encrypted_at_rest else no
     response.backend_time.FromDatetime(await server.now())
     for name, collection in options.collections.items():
-        if collection.no_personal_data:
-            continue
         nobody = secrets.token_hex(16).encode()
         key = keys.data(keys.example(collection.pattern, nobody.decode()))
+        for operation, asks in (("return", _returns(collection, key)), ("destroy", destroys(key))):
+            allowed = await server.permits(key, *asks)
+            response.permissions.append(pb.ProbeResponse.Permission(operation=f"{name}: {operation}", allowed=allowed))
+        if collection.no_personal_data:
+            continue
         kind = await content.kind_of(server.command, key)
         reads = [await _allowed(server, words) for words in _reads(collection, key, nobody, kind)]
         deletes = [await _allowed(server, words) for words in _deletes(collection, key, nobody, kind)]
@@ -44,6 +48,11 @@ async def probe(options: Options, server: Server) -> pb.ProbeResponse:
         for operation, allowed in (("read", all(reads)), ("delete", all(deletes))):
             response.permissions.append(pb.ProbeResponse.Permission(operation=f"{name}: {operation}", allowed=allowed))
     return response
+
+
+def _returns(collection: Collection, key: bytes) -> list[tuple[Any, ...]]:
+    asks = [content.at_once(key, kind) for kind in content.KINDS[collection.each]]
+    return [("SCAN", 0, "COUNT", 1), ("MEMORY", "USAGE", key), ("PEXPIRETIME", key), *asks]
 
 
 def _reads(collection: Collection, key: bytes, nobody: bytes, kind: str) -> list[tuple[Any, ...]]:

@@ -330,6 +330,8 @@ async def test_users_permissions_are_known_before_they_are_needed(
     source = _source(shop.options, tmp_path, url=f"redis://reader:secret@{where}")
     permissions = {p.operation: p.allowed for p in (await source.backend.probe()).permissions}
     assert permissions["profiles: read"]
+    assert not permissions["profiles: return"]
+    assert not permissions["profiles: destroy"], "it may not EVAL"
     assert permissions["profiles: delete"]
     assert permissions["flags: read"]
     assert not permissions["flags: delete"]

@@ -148,6 +148,19 @@ async def test_people_of_several_collections_are_counted_once(client: Any, open_
     assert await count(more) == (counts, 3_001, False)
 
 
+async def test_one_person_is_looked_at_without_a_scan(client: Any, open_source: Open) -> None:
+    """A sweep asks again right before it erases somebody: what that costs doesn't depend on the others."""
+    for who, uses in USES.items():
+        await client.hset(f"user:{who}", "seen", uses[0].isoformat() if uses[0] else "")
+    users = {"key": "user:{id}", "identity": {"id": {"unique": True}}, "last_use": {"field": "seen"}}
+    source: Any = open_source({"users": users}).backend
+    await client.config_resetstat()
+    for who, number in (("old", 1), ("new", 0), ("gone", 0), ("old:x", 0), ("*", 0)):
+        found = await ask(source, "users", "last_use", identity_type="id", value=who, count_only=True)
+        assert found == ([], number, 0)
+    assert "cmdstat_scan" not in await client.info("commandstats")
+
+
 @pytest.mark.parametrize(
     ("collections", "capabilities"),
     [
