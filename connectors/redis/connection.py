@@ -37,13 +37,13 @@ class Server:
         with self.translated():
             return await cast(Awaitable[Any], client.execute_command(*words))  # type: ignore[no-untyped-call]
 
-    async def commands(self, commands: Sequence[Sequence[Any]], *, at_one_instant: bool = False) -> list[Any]:
+    async def commands(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         """The answers of several commands in one round trip; the first error is raised."""
         if not commands:
             return []
         client = self._open()
         with self.translated():
-            async with client.pipeline(transaction=at_one_instant) as pipeline:
+            async with client.pipeline(transaction=False) as pipeline:
                 for words in commands:
                     pipeline.execute_command(*words)
                 # The driver would put words of its own before the error's code.

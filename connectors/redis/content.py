@@ -23,14 +23,6 @@ _SCANS = {HASH: ("HSCAN", 2), SET: ("SSCAN", 1), ZSET: ("ZSCAN", 2)}
 
 
 _PAGE_BYTES = 1 << 20
-_AT_ONCE: dict[str, tuple[Any, ...]] = {
-    STRING: ("GET",),
-    HASH: ("HGETALL",),
-    SET: ("SMEMBERS",),
-    ZSET: ("ZRANGE", 0, -1, "WITHSCORES"),
-    LIST: ("LRANGE", 0, -1),
-    STREAM: ("XRANGE", "-", "+"),
-}
 
 
 async def kind_of(ask: Ask, key: bytes) -> str:
@@ -87,14 +79,8 @@ class _Pace:
         return page
 
 
-def at_once(key: bytes, kind: str) -> tuple[Any, ...]:
-    """The command that brings all that a key holds. For what is known to be little."""
-    word, *rest = _AT_ONCE.get(kind, ("DUMP",))
-    return (word, key, *rest)
-
-
 def parts_of(kind: str, answer: Any) -> list[Part]:
-    """The elements in the answer to `at_once`."""
+    """The elements in the answer to a command that brings all of them: GET, HGETALL, ZRANGE with scores …"""
     if kind == LIST:
         return [(str(index).encode(), element) for index, element in enumerate(answer)]
     if kind == STREAM:

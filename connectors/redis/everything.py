@@ -80,6 +80,8 @@ class Everything:
     async def numbers(self, name: str, page: Sequence[bytes]) -> list[int | None]:
         """How many records each key is, or holds. None: there is no such key. WRONG_TYPE: it can't hold any."""
         each = self.options.collections[name].each
+        if each == "key" and int(await self.server.command("EXISTS", *page)) == len(page):
+            return [1] * len(page)
         kinds = [answer.decode() for answer in await self.server.commands([("TYPE", key) for key in page])]
         if each == "key":
             return [None if kind == "none" else 1 for kind in kinds]

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
+from importlib.resources import files
 from typing import Any
 
 import orjson
@@ -23,6 +24,7 @@ from connectors.redis.export import fields, identities
 from connectors.redis.options import LAST_USE, Collection
 from dsrkit.errors import DsrError
 
+READ_SMALL = files("connectors.redis").joinpath("read_small.lua").read_text()
 _SMALL = 1 << 16
 """Bytes of a key that is read together with others."""
 _TOGETHER = 100
@@ -52,40 +54,22 @@ class Returner:
             async for page in pages:
                 for start in range(0, len(page), _TOGETHER):
                     some = page[start : start + _TOGETHER]
-                    asked = [ask for key in some for ask in (("TYPE", key), ("MEMORY", "USAGE", key))]
-                    answers = await self.everything.server.commands(asked)
-                    sizes = zip(some, answers[::2], answers[1::2], strict=True)
-                    there = [(key, kind.decode(), size) for key, kind, size in sizes if size is not None]
-                    small = [(key, kind) for key, kind, size in there if size <= _SMALL]
-                    for line in await self._small(collection, small):
-                        yield line
-                    for key, _, size in there:
-                        if size > _SMALL:
+                    words = ("EVAL", READ_SMALL, len(some), *some, _SMALL)
+                    for key, answer in zip(some, await self.everything.server.command(*words), strict=True):
+                        kind, expires, held = answer[0].decode(), int(answer[1]), answer[2]
+                        if kind != "none" and held is not None:
+                            yield self._small(collection, key, kind, content.parts_of(kind, held), expires)
+                        elif kind != "none":
                             async with aclosing(self._large(collection, key)) as pieces:
                                 async for piece in pieces:
                                     yield piece
 
-    async def _small(self, collection: Collection, some: Sequence[tuple[bytes, str]]) -> list[bytes]:
-        """Lines of keys that are read in one step."""
-        asked = [ask for key, kind in some for ask in (content.at_once(key, kind), ("PEXPIRETIME", key))]
-        try:
-            answers = await self.everything.server.commands(asked, at_one_instant=True)
-        except DsrError as error:
-            if error.metadata.get("why") == "WRONGTYPE":
-                raise self._changed() from None
-            raise
-        lines = []
-        for (key, kind), answer, expires in zip(some, answers[::2], answers[1::2], strict=True):
-            if int(expires) == _GONE:
-                continue
-            parts = content.parts_of(kind, answer)
-            if collection.each != "key":
-                lines += self._entries(collection, key, kind, parts, int(expires))
-                continue
-            document = who.key_document(collection, kind, parts)
-            facts = _about(collection, key, kind, document, int(expires), parts[-1:])
-            lines.append(_line({**facts, "value": content.value(kind, parts)}))
-        return lines
+    def _small(self, collection: Collection, key: bytes, kind: str, parts: Sequence[Part], expires: int) -> bytes:
+        """The lines of one key."""
+        if collection.each != "key":
+            return b"".join(self._entries(collection, key, kind, parts, expires))
+        facts = _about(collection, key, kind, who.key_document(collection, kind, parts), expires, parts[-1:])
+        return _line({**facts, "value": content.value(kind, parts)})
 
     async def _large(self, collection: Collection, key: bytes) -> AsyncGenerator[bytes, None]:
         """Lines of one key, in pieces. SOURCE_BUSY if it changes meanwhile, for what was sent can't be taken back."""

@@ -11,6 +11,7 @@ from connectors.redis import content, keys
 from connectors.redis.connection import Server
 from connectors.redis.destroy import destroys
 from connectors.redis.erase import REMOVE_FIELD
+from connectors.redis.giveback import READ_SMALL
 from connectors.redis.options import Collection, Options
 from dsrkit.errors import DsrError
 
@@ -51,8 +52,17 @@ async def probe(options: Options, server: Server) -> pb.ProbeResponse:
 
 
 def _returns(collection: Collection, key: bytes) -> list[tuple[Any, ...]]:
-    asks = [content.at_once(key, kind) for kind in content.KINDS[collection.each]]
-    return [("SCAN", 0, "COUNT", 1), ("MEMORY", "USAGE", key), ("PEXPIRETIME", key), *asks]
+    by_kind: dict[str, tuple[Any, ...]] = {
+        content.STRING: ("GET", key),
+        content.HASH: ("HGETALL", key),
+        content.SET: ("SMEMBERS", key),
+        content.ZSET: ("ZRANGE", key, 0, -1),
+        content.LIST: ("LRANGE", key, 0, -1),
+        content.STREAM: ("XRANGE", key, "-", "+"),
+    }
+    asks = [by_kind[kind] for kind in content.KINDS[collection.each]]
+    more = [("SCAN", 0, "COUNT", 1), ("EVAL", READ_SMALL, 1, key, 0), ("MEMORY", "USAGE", key), ("PEXPIRETIME", key)]
+    return [*more, *asks]
 
 
 def _reads(collection: Collection, key: bytes, nobody: bytes, kind: str) -> list[tuple[Any, ...]]:
