@@ -159,6 +159,8 @@ async def test_a_breach_and_what_is_told_of_it(setting: Setting, who: str) -> No
 
         await eventually(told)
         await world.governance.DeleteWebhook(pb.DeleteWebhookRequest(name=hooked.name), metadata=admin)
+        # Messages on their way arrive before the receiver goes.
+        await eventually(lambda: not world.servers["governance"].in_hand)
     assert {json.loads(body)["data"].get("sandbox", "") for _, body in got} == {mark}
     listed = await world.breaches.ListBreaches(breach_pb2.ListBreachesRequest(parent=partner), metadata=admin)
     assert (made.sandbox, [one.sandbox for one in listed.breaches]) == (mark, [mark])
