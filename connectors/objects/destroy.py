@@ -114,7 +114,7 @@ class Destroyer:
                     yield found
 
     async def _survey(self, intent: listed.Listed | None, draft: listed.Listed | None) -> Survey:
-        """Lists everything. `draft`: notes it there, and compares it with what was returned."""
+        """Lists everything, and notes it in `draft`. Without an intent yet, compares it with what was returned."""
         survey, looks = Survey(), await self.store.has_obstacles()
         listing = Listing(self.store, self.options, survey.undeclared)
         with listed.opened(self.state_dir / RETURNED, self.source) as returned:
@@ -127,9 +127,10 @@ class Destroyer:
                         survey.marks.update(n for n, v in batch if _mark(v) and self.digests.same(v) not in known)
                     if draft is not None:
                         await self.threads.run(partial(draft.add, [(n, self.digests.same(v)) for n, v in batch]))
-                    if draft is not None and returned is not None:
+                    if intent is None and returned is not None:
                         known = await self._known(returned, batch)
-                        survey.new |= {name for name, version in batch if self.digests.same(version) not in known}
+                        strange = [(n, v) for n, v in batch if self.digests.same(v) not in known]
+                        await at_once(_REQUESTS, [partial(self._look_at_new, survey, n, v) for n, v in strange])
                     work = [partial(self._look, survey, name, version) for name, version in batch if looks]
                     await at_once(_REQUESTS, work)
                     survey.links |= {name for name, version in batch if version.obstacle}
@@ -151,6 +152,18 @@ class Destroyer:
             survey.held[name] = max(until, survey.held.get(name, until))
         if facts.foreign_parts:
             survey.foreign.add(name)
+
+    async def _look_at_new(self, survey: Survey, name: str, version: Version) -> None:
+        """Notes a version that wasn't returned, unless an erasure wrote it: that only took something out."""
+        if name in survey.new:
+            return
+        if version.state in ("CURRENT", "NONCURRENT") and not version.obstacle:
+            try:
+                if (await self.store.facts(version)).rewrites:
+                    return
+            except Gone:
+                return
+        survey.new.add(name)
 
     def _counted(self, survey: Survey, intent: listed.Listed | None) -> pb.Destroyed:
         result = pb.Destroyed(findings=_findings(survey))

@@ -130,7 +130,9 @@ class GiveBack:
         values: dict[str, str | None] = dict(keys.read(collection.pattern, version.key) or {})
         for name in collection.tagged:
             identity = collection.identity[name]
-            values[name] = (tags or {}).get(identity.tag) if identity.tag else facts.metadata.get(identity.metadata)
+            values[name] = (
+                (tags or {}).get(identity.tag) if identity.tag else facts.metadata.get(identity.metadata.lower())
+            )
         beside = {"metadata": dict(facts.metadata), "tags": dict(tags or {})} if readable else {}
         fetched = Fetched(version, {**told(version, facts, values), **beside}, readable, None)
         if not readable or fetched.facts["size"] > _SMALL:

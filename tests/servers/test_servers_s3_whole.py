@@ -12,7 +12,7 @@ import pytest
 from connectors.objects import whole
 from connectors.s3.store import S3Store
 from dsrkit.errors import DsrError
-from tests.servers.objects import caps_of, content, ended
+from tests.servers.objects import caps_of, content, ended, person
 from tests.servers.test_servers_s3 import EVENTS, Bucket, bucket, client, lines, make, versioned
 from tests.servers.test_servers_s3_kinds import mock, real
 
@@ -107,6 +107,7 @@ async def test_what_was_not_returned_is_not_destroyed(bucket: Bucket) -> None:
     # As many as before, though one was written since: without versions it took another's place.
     late = await bucket.put("acme/letters/7/2024/bé .txt", b"since")
     roomy = {**caps, "letters": 5}
+    assert ended(await source.destroy(roomy, task="3", count_only=True))[::2] == ("COUNTED", ["NOT_RETURNED"])
     assert ended(await source.destroy(roomy, task="3"))[::2] == ("BLOCKED", ["NOT_RETURNED"])
     assert ended(await source.destroy(caps, task="4"))[0] == ("BLOCKED" if late == "null" else "CAP_EXCEEDED")
     assert len(await bucket.versions()) == len(before) + (late != "null")
@@ -116,6 +117,20 @@ async def test_what_was_not_returned_is_not_destroyed(bucket: Bucket) -> None:
     await bucket.put("acme/avatars/readme.txt", b"no pattern's")
     assert ended(await source.destroy(again, task="5"))[::2] == ("DESTROYED", ["UNDECLARED_OBJECT"])
     assert {key for key, _ in await bucket.versions()} == {*THEIRS, "acme/avatars/readme.txt"}
+    await source.backend.close()
+
+
+async def test_what_an_erasure_wrote_since_was_returned(versioned: Bucket) -> None:
+    await versioned.put("acme/events/a.jsonl", lines({"user": {"id": 7}}, {"user": {"id": 8}}))
+    await versioned.put("acme/calls/a", b"call", Metadata={"Customer-Mail": "ann@example.com"})
+    calls = {"objects": "acme/calls/*", "identity": {"email": {"metadata": "Customer-Mail"}}}
+    source = versioned.source({"events": ACME["events"], "calls": calls})
+    returned = await source.returned()
+    assert returned["calls"][0]["email"] == "ann@example.com"
+    await source.erase(person(customer_number="7"))
+    assert await versioned.get("acme/events/a.jsonl") == lines({"user": {"id": 8}})
+    assert ended(await source.destroy(caps_of(returned)))[0] == "DESTROYED"
+    assert await versioned.versions() == []
     await source.backend.close()
 
 
