@@ -247,14 +247,19 @@ class SwiftStore:
         await at_once(_REMOVALS, [partial(self._clear, of_one) for of_one in by_key.values()])
 
     async def _told_apart(self, versions: Sequence[Version]) -> tuple[list[Version], list[Version]]:
-        """Objects of one piece, and large ones. What is gone, or another one by now, is in neither."""
+        """Objects of one piece, and large ones. What is another one by now is in neither."""
         small: list[Version] = []
         large: list[Version] = []
 
         async def look(version: Version) -> None:
-            with suppress(Gone):
+            headers: Mapping[str, str] = {}
+            try:
                 headers = await self.head(version)
-                (large if segments.static(headers) or segments.dynamic(headers) else small).append(version)
+            except Changed:
+                return
+            except Gone:
+                pass  # one that has expired stays in listings until it is deleted
+            (large if segments.static(headers) or segments.dynamic(headers) else small).append(version)
 
         await at_once(_REMOVALS, [partial(look, version) for version in versions])
         return small, large

@@ -12,6 +12,7 @@ from connectors.swift.store import SwiftStore
 from dsrkit.errors import DsrError
 from tests.servers.objects import caps_of, content, ended, outcome, person
 from tests.servers.test_servers_swift import Container, plain
+from tests.support.services import eventually
 
 __all__ = ["plain"]  # fixture
 pytestmark = pytest.mark.servers
@@ -169,6 +170,23 @@ async def test_a_large_object_whose_segments_change_while_it_is_read_is_not_torn
     assert caught.value.reason == "SOURCE_BUSY"
     (record,) = (await source.returned("again"))["assets"]
     assert content(record) == b"partPART"
+    await source.backend.close()
+
+
+async def test_what_has_expired_is_told_and_goes_out_of_the_listing(plain: Container) -> None:
+    await plain.put("acme/assets/a", b"a", X_Delete_After="1")
+    await plain.put("acme/assets/b", b"b")
+
+    async def expired() -> bool:
+        return (await plain.client.head(f"{plain.name}/acme/assets/a")).status_code == 404
+
+    await eventually(expired)
+    source = plain.source({"assets": ACME["assets"]})
+    returned = await source.returned()
+    told = [(record["path"], record["state"], record["content"]) for record in returned["assets"]]
+    assert told == [("acme/assets/a", "EXPIRED", None), ("acme/assets/b", "CURRENT", "Yg==")]
+    assert ended(await source.destroy(caps_of(returned)))[:2] == ("DESTROYED", {"assets": (2, 0)})
+    assert await plain.keys() == []
     await source.backend.close()
 
 
