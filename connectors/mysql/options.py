@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
+from connectors import secret
 from connectors.relational.declaration import RelationalOptions
 from dsrkit.errors import DsrError, invalid
 from dsrkit.server import is_loopback_host
@@ -25,8 +26,7 @@ class MysqlOptions(RelationalOptions):
 
     @model_validator(mode="after")
     def _one_address(self) -> Self:
-        if (self.dsn is None) == (self.dsn_file is None):
-            raise ValueError("give exactly one of dsn and dsn_file")
+        secret.check_one("dsn", self.dsn, self.dsn_file)
         return self
 
 
@@ -46,7 +46,7 @@ class Address:
 def address(options: MysqlOptions, source: str) -> Address:
     """The server's address. BACKEND_UNENCRYPTED unless the connection is verified or stays on this machine."""
     try:
-        parts = urlsplit(_dsn(options))
+        parts = urlsplit(secret.read("dsn", options.dsn, options.dsn_file).get_secret_value())
         query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
         port = parts.port or 3306
     except ValueError:
@@ -81,12 +81,3 @@ def _tls(options: MysqlOptions, query: dict[str, str], *, here: bool, source: st
     if "ssl-cert" in query:
         context.load_cert_chain(query["ssl-cert"], query.get("ssl-key"))
     return context
-
-
-def _dsn(options: MysqlOptions) -> str:
-    if options.dsn is not None:
-        return options.dsn.get_secret_value()
-    try:
-        return (options.dsn_file or Path()).read_text().strip()
-    except (OSError, UnicodeDecodeError):
-        raise invalid("options.dsn_file", "it can't be read; see its path and permissions") from None

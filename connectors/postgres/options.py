@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
+from connectors import secret
 from connectors.relational.declaration import RelationalOptions
 from dsrkit.errors import DsrError, invalid
 from dsrkit.server import is_loopback_host
@@ -23,8 +24,7 @@ class PostgresOptions(RelationalOptions):
 
     @model_validator(mode="after")
     def _one_address(self) -> Self:
-        if (self.dsn is None) == (self.dsn_file is None):
-            raise ValueError("give exactly one of dsn and dsn_file")
+        secret.check_one("dsn", self.dsn, self.dsn_file)
         return self
 
 
@@ -39,7 +39,7 @@ class Address:
 
 def address(options: PostgresOptions, source: str) -> Address:
     """The server's address. BACKEND_UNENCRYPTED unless the connection is verified or stays on this machine."""
-    dsn = _dsn(options)
+    dsn = secret.read("dsn", options.dsn, options.dsn_file)
     try:
         parts = urlsplit(dsn.get_secret_value())
         query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
@@ -62,15 +62,6 @@ def address(options: PostgresOptions, source: str) -> Address:
     if "sslcert" in query:
         context.load_cert_chain(query["sslcert"], query.get("sslkey"))
     return Address(dsn, tls=context, verified=True)
-
-
-def _dsn(options: PostgresOptions) -> SecretStr:
-    if options.dsn is not None:
-        return options.dsn
-    try:
-        return SecretStr((options.dsn_file or Path()).read_text().strip())
-    except (OSError, UnicodeDecodeError):
-        raise invalid("options.dsn_file", "it can't be read; see its path and permissions") from None
 
 
 def _hosts(netloc: str) -> list[str]:

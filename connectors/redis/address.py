@@ -1,7 +1,6 @@
 """How the server is reached: encrypted and verified, or on this machine."""
 
 import ssl
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -9,6 +8,7 @@ from redis.asyncio import BlockingConnectionPool, Connection, SSLConnection, Uni
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
+from connectors import secret
 from connectors.redis.options import Options
 from dsrkit.errors import DsrError, invalid
 from dsrkit.server import is_loopback_host
@@ -19,7 +19,7 @@ _CONNECTIONS = 8
 def pool(options: Options, source: str) -> BlockingConnectionPool:
     """The connections, none open yet. BACKEND_UNENCRYPTED unless they are verified or stay on this machine."""
     try:
-        parts = urlsplit(_url(options))
+        parts = urlsplit(secret.read("url", options.url, options.url_file).get_secret_value())
         port, database = parts.port or 6379, int(parts.path.strip("/") or 0) if parts.scheme != "unix" else 0
     except ValueError:
         raise invalid("options.url", "it is not a URL like rediss://user@host:6379/0") from None
@@ -58,12 +58,3 @@ def pool(options: Options, source: str) -> BlockingConnectionPool:
         ssl_ciphers="ECDHE+AES256GCM:ECDHE+CHACHA20",
         **shared,
     )
-
-
-def _url(options: Options) -> str:
-    if options.url is not None:
-        return options.url.get_secret_value()
-    try:
-        return (options.url_file or Path()).read_text().strip()
-    except (OSError, UnicodeDecodeError):
-        raise invalid("options.url_file", "it can't be read; see its path and permissions") from None

@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from connectors import secret
 from connectors.filesystem.pattern import Pattern
 from connectors.lake.identity import Kind, Rule, parse_path
 from connectors.redis import keys
@@ -193,8 +194,7 @@ class Options(_Strict):
 
     @model_validator(mode="after")
     def _one_address(self) -> Self:
-        if (self.url is None) == (self.url_file is None):
-            raise ValueError("give exactly one of url and url_file")
+        secret.check_one("url", self.url, self.url_file)
         return self
 
     def owner(self, key: str) -> str | None:
