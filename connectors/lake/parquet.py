@@ -6,7 +6,7 @@ version stay as they were.
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import cached_property
@@ -49,6 +49,7 @@ class Parquet:
         """Every record, as far as the rules look at it."""
         with _translated():
             table = _Table(source, self._wanted)
+            table.refuse_overflow(read={path[0] for rule in self._wanted.rules for path in rule.paths})
             for group in range(table.groups):
                 for batch in table.batches(group):
                     yield from _listed(batch)
@@ -134,14 +135,14 @@ class _Table:
             pass
         return _leaves(pq.ParquetFile(buffer).schema) == _leaves(self._file.schema)
 
-    def refuse_overflow(self) -> None:
-        """INT96 holds years that 64-bit nanoseconds don't, and that come out as other years: Unreadable."""
-        if not self._int96:
-            return
-        coarse = self._open("us")
-        for group in range(self.groups):
-            a = self._file.read_row_group(group, columns=self._int96)
-            b = coarse.read_row_group(group, columns=self._int96)
+    def refuse_overflow(self, *, read: Container[str] | None = None) -> None:
+        """INT96 holds years that 64-bit nanoseconds don't, and that come out as other years: Unreadable. `read`: the
+        columns that are looked at, if not all."""
+        columns = [path for path in self._int96 if read is None or path.partition(".")[0] in read]
+        coarse = self._open("us") if columns else self._file
+        for group in range(self.groups if columns else 0):
+            a = self._file.read_row_group(group, columns=columns)
+            b = coarse.read_row_group(group, columns=columns)
             for fine, whole in zip(_timestamps(a.to_struct_array()), _timestamps(b.to_struct_array()), strict=True):
                 if not pc.floor_temporal(fine, unit="microsecond").cast(whole.type).equals(whole):
                     raise Unreadable("it has INT96 timestamps of years that can't be read")

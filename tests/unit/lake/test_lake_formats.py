@@ -4,12 +4,14 @@ import gzip
 import io
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from connectors.lake.everybody import records
 from connectors.lake.identity import Kind, Rule, Wanted, parse_path
 from connectors.lake.record import Broken, Fixed, Hit, Unreadable
 from connectors.lake.search import Format, Search
@@ -193,6 +195,28 @@ def test_parquet_keeps_int96_and_null_structs() -> None:
     assert after.read().cast(table.schema).equals(table.slice(1))
     at = next(after.schema.column(n) for n in range(2) if after.schema.column(n).name == "at")
     assert at.physical_type == "INT96"
+
+
+def test_the_year_9999_in_int96_is_no_other_year() -> None:
+    """64-bit nanoseconds end in 2262, and begin again in 1677. Where nobody asks for the column, nothing is wrong."""
+    far = pa.array([253_402_214_400_000_000] * 2, pa.timestamp("us"))
+    lists = pa.ListArray.from_arrays([0, 1, 2], far)
+    structs = pa.StructArray.from_arrays([lists], ["until"])
+    near = pa.array([-1_000_000_000_000_000_001, 1_600_000_000_123_456_789], pa.timestamp("ns"))
+    cases = {"far": far, "list": lists, "deep": structs, "near": near}
+    for name, column in cases.items():
+        table = pa.table({"id": [7, 8], name: column})
+        body = parquet(table, use_deprecated_int96_timestamps=True)
+        seen = [rule("id"), rule(name)]
+        if name == "near":
+            assert len(list(search("parquet", "7").scan(io.BytesIO(body)))) == 1
+            assert len(list(records("parquet", seen, io.BytesIO(body)))) == 2
+            continue
+        for ask in (search("parquet", "7").scan, partial(records, "parquet", seen)):
+            with pytest.raises(Unreadable):
+                list(ask(io.BytesIO(body)))
+        assert list(search("parquet", "404").scan(io.BytesIO(body))) == []
+        assert len(list(records("parquet", [rule("id")], io.BytesIO(body)))) == 2
 
 
 def test_nanoseconds_in_nested_fields_can_be_read() -> None:
