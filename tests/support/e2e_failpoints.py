@@ -12,24 +12,35 @@ import asyncpg
 from tests.support.e2e import DATABASE, World, until
 
 RIGHTS = ("access", "portability", "erasure")
+_SAID = 4_000
+"""Characters of a process's log."""
 
 
 @dataclass
 class Failpoint:
-    """An armed point, in the database at `dsn`."""
+    """An armed point."""
 
-    dsn: str
+    world: World = field(repr=False)
     point: str
     key: int
     _holder: asyncpg.Connection = field(repr=False)
 
     async def reached(self) -> None:
-        """Waits until somebody waits here."""
+        """Waits until somebody waits here. If nobody comes, the error says what the process did instead."""
 
         async def somebody() -> bool:
             return bool(await self._holder.fetchval(_sql()["reached"], self.key))
 
-        await until(somebody, f"{self.point} is reached")
+        try:
+            await until(somebody, f"{self.point} is reached")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; last it said:\n{self.world.log(self.process)[-_SAID:]}") from None
+
+    @property
+    def process(self) -> str:
+        """Who comes to it: a service, or the shop's host."""
+        service, _, step = self.point.partition(" ")
+        return service if step else "shop"
 
     async def clear(self) -> None:
         """Undoes what waits here: the connections of a process that was killed outlive it, in the database's eyes."""
@@ -49,7 +60,7 @@ async def failpoint(world: World, point: str) -> AsyncIterator[Failpoint]:
     holder = await asyncpg.connect(dsn)
     key = await holder.fetchval(_sql()["arm"], point)
     await holder.fetchval(_sql()["hold"], key)
-    armed = Failpoint(dsn, point, key, holder)
+    armed = Failpoint(world, point, key, holder)
     try:
         yield armed
     finally:
