@@ -375,7 +375,7 @@ class ErasureRequest(_message.Message):
         DPO_CONTACT_FIELD_NUMBER: _builtins.int
         PARTNER_DPO_FIELD_NUMBER: _builtins.int
         bundles_ended: _builtins.int
-        """Output only. Bundles of earlier access and portability requests that this erasure ended."""
+        """Output only. Bundles of earlier access and portability requests that this erasure ended, and packages of whole data sources."""
         sandbox: _builtins.str
         """Output only. Of a sandbox: that the people are made up and this proves nothing. Empty for everybody else."""
         operator: _builtins.str

@@ -139,7 +139,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_ERASURE_IN_PROGRESS: _ErrorReason.ValueType  # 39
     """Not an error of a call: the waiting reason of an erasure while another erasure of the same person runs."""
     ERROR_REASON_BUNDLES_ENDING: _ErrorReason.ValueType  # 40
-    """Not an error of a call: the waiting reason of an erasure until older bundles have ended."""
+    """Not an error of a call: the waiting reason of an erasure until older bundles have ended, and packages of whole data sources
+    that hold the person.
+    """
     ERROR_REASON_CERTIFICATE_MISMATCH: _ErrorReason.ValueType  # 41
     """PERMISSION_DENIED. The token is another partner's than the certificate of the connection, or a service's own.
     Said by the edge. Use credential and certificate of the same partner.
@@ -319,7 +321,9 @@ ERROR_REASON_COPY_IN_PROGRESS: ErrorReason.ValueType  # 38
 ERROR_REASON_ERASURE_IN_PROGRESS: ErrorReason.ValueType  # 39
 """Not an error of a call: the waiting reason of an erasure while another erasure of the same person runs."""
 ERROR_REASON_BUNDLES_ENDING: ErrorReason.ValueType  # 40
-"""Not an error of a call: the waiting reason of an erasure until older bundles have ended."""
+"""Not an error of a call: the waiting reason of an erasure until older bundles have ended, and packages of whole data sources
+that hold the person.
+"""
 ERROR_REASON_CERTIFICATE_MISMATCH: ErrorReason.ValueType  # 41
 """PERMISSION_DENIED. The token is another partner's than the certificate of the connection, or a service's own.
 Said by the edge. Use credential and certificate of the same partner.
