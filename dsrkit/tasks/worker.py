@@ -118,7 +118,7 @@ class Worker:
         """Works until stopped. A lost database connection is waited out."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._forever(self._reconcile))
-            group.create_task(self._forever(self._consume))
+            group.create_task(self._consume(group))
             for seconds, chore in self._chores:
                 group.create_task(self._repeat(seconds, chore))
 
@@ -136,18 +136,31 @@ class Worker:
         manager.entrypoint(_ENTRYPOINT)(self._run_job)
         return manager
 
-    async def _consume(self) -> None:
-        # A new one each time: a driver that lost the connection it listens on never listens again.
-        self._manager = self._new_manager()
-        if self._stopping.is_set():
-            return
-        await self._manager.run(
-            dequeue_timeout=timedelta(seconds=5),
-            batch_size=4,
-            max_concurrent_tasks=16,
-            heartbeat_timeout=self._heartbeat_timeout,
-            shutdown_on_listener_failure=True,
-        )
+    async def _consume(self, group: asyncio.TaskGroup) -> None:
+        """Takes tasks.
+
+        Who can't listen any more takes no more and ends what it has in hand, for hours maybe; nobody waits for it.
+        """
+        while not self._stopping.is_set():
+            # A new one each time: a driver that lost the connection it listens on never listens again.
+            self._manager = manager = self._new_manager()
+            group.create_task(self._take(manager))
+            await manager.shutdown.wait()
+            await self._sleep(1.0)
+
+    async def _take(self, manager: QueueManager) -> None:
+        try:
+            await manager.run(
+                dequeue_timeout=timedelta(seconds=5),
+                batch_size=4,
+                max_concurrent_tasks=16,
+                heartbeat_timeout=self._heartbeat_timeout,
+                shutdown_on_listener_failure=True,
+            )
+        except Exception as error:
+            log.get_logger().warning("worker.interrupted", error=error)
+        finally:
+            manager.shutdown.set()
 
     async def _reconcile(self) -> None:
         """Enqueues due tasks that have no job: at start, when told of new ones, when one falls due."""
