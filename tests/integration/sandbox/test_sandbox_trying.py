@@ -123,12 +123,14 @@ async def test_a_request_comes_to_what_the_table_says(desk: Desk, who: str, righ
 
 @pytest.mark.parametrize(("who", "right"), CORRECTIONS)
 async def test_a_correction_comes_to_what_the_table_says(desk: Desk, who: str, right: str) -> None:
-    name, wanted = desk.names[who, right], TRIGGERS[who]["outcomes"][right]["obstacle"]
-    shown = await until_amended(desk.world, name, A.STATE_PREVIEWED, A.STATE_BY_HAND)
+    name, wanted = desk.names[who, right], TRIGGERS[who]["outcomes"][right]
+    stopped = A.STATE_BY_HAND, A.STATE_AWAITING_CONTROLLER
+    shown = await until_amended(desk.world, name, A.STATE_PREVIEWED, *stopped)
     if shown.state == A.STATE_PREVIEWED:
         await approve_amendment(desk.world, name, shown)
         shown = await until_amended(desk.world, name, A.STATE_AMENDED, A.STATE_BY_HAND)
-    assert A.Obstacle.Name(shown.obstacle) == f"OBSTACLE_{wanted}"
+    assert A.State.Name(shown.state) == f"STATE_{wanted.get('state', 'BY_HAND')}"
+    assert A.Obstacle.Name(shown.obstacle) == f"OBSTACLE_{wanted.get('obstacle', 'UNSPECIFIED')}"
 
 
 async def test_a_correction_is_set_and_one_that_does_not_fit_is_not(desk: Desk) -> None:
