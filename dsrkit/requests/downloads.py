@@ -95,11 +95,27 @@ async def serve_bytes(
     yield response(info=info)
     pieces = read(info.offset, info.length)
     expire_time = current_caller().expire_time
+    async for piece in _apart(pieces if info.length else iter(())):
+        for start in range(0, len(piece), PIECE):
+            yield response(data=piece[start : start + PIECE])
+        if draining.is_set() or time.time() > expire_time + 3600:
+            raise stream_ended()
+
+
+async def _apart(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Pieces that are read in threads; closed in the end, also when whoever asked is gone in the middle of one."""
+    reading: asyncio.Task[bytes | None] | None = None
     try:
-        while info.length and (piece := await asyncio.to_thread(next, pieces, None)):
-            for start in range(0, len(piece), PIECE):
-                yield response(data=piece[start : start + PIECE])
-            if draining.is_set() or time.time() > expire_time + 3600:
-                raise stream_ended()
+        while True:
+            reading = asyncio.create_task(asyncio.to_thread(next, pieces, None))
+            piece = await asyncio.shield(reading)
+            if not piece:
+                return
+            yield piece
     finally:
+        if reading is not None:
+            # A thread can't be stopped, and what it reads from can't be closed before it is done.
+            await asyncio.wait({reading})
+            if not reading.cancelled():
+                reading.exception()  # retrieved: it has been raised above, or nobody is left to hear of it
         await asyncio.to_thread(getattr(pieces, "close", lambda: None))
