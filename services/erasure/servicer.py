@@ -125,12 +125,22 @@ class ErasureServicer(ErasureServiceServicer):
             row = await self._parts.store.get(connection, identifier)
         certified = row.facts.get("certificate", {})
         if "proof" not in certified:
-            # "Not yet" where a report is there: the step goes on by itself.
-            raise conflict(row, "certified" if "report" in row.facts else "COMPLETED or PARTIALLY_ERASED")
+            raise await self._uncertified(row)
         whole = Certificate(certified["document"].encode(), certified["proof"]).dump()
         filename, response = f"erasure-{identifier}.certificate", pb.DownloadErasureCertificateResponse
         async for part in serve_document(whole, filename, CERTIFICATE, request, response):
             yield part
+
+    async def _uncertified(self, row: Request) -> DsrError:
+        if "report" not in row.facts:
+            return conflict(row, "COMPLETED or PARTIALLY_ERASED")
+        async with partner_transaction(self._parts.store.pool, row.partner) as connection:
+            tasks = await self._parts.store.tasks.of_owner(connection, row.id)
+        if any(task.step == "certify" for task in tasks):
+            text = "The report isn't certified yet; the platform goes on by itself. Try again later."
+            return DsrError("STATE_CONFLICT", text, state=row.state, allowed="certified")
+        text = "This erasure was over before reports were certified; download its report."
+        return DsrError("STATE_CONFLICT", text, state=row.state, allowed="an erasure that ended since")
 
     async def _document(self, request: Request) -> bytes:
         resource = pb.ErasureRequest()

@@ -26,31 +26,42 @@ class Witness:
         return self.folder / f"{self.key.verifier.id.hex()}.checkpoint"
 
     def seen(self) -> Checkpoint | None:
-        """The last checkpoint that was signed; None before the first. LedgerError when the file was damaged."""
+        """The last checkpoint that was signed; None before the first. ValueError when the file was damaged."""
         try:
             note = self._path.read_text()
         except FileNotFoundError:
             return None
         return Checkpoint.verify(note, self.key.verifier)
 
-    def see(self, note: str) -> None:
-        """Keeps a checkpoint, unless a later one is kept. On disk when this returns."""
+    def see(self, note: str, after: Checkpoint | None) -> bool:
+        """Keeps a checkpoint in the place of `after`; False when another one is kept there by now.
+
+        On disk when this returns.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         with _locked(self._path.with_suffix(".lock")):
             before = self.seen()
-            if before is not None and before.size >= Checkpoint.verify(note, self.key.verifier).size:
-                return
+            if before == Checkpoint.verify(note, self.key.verifier):
+                return True
+            if before != after:
+                return False
             fresh = self._path.with_suffix(".new")
             with fresh.open("w") as file:
                 file.write(note)
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(self._path)
-            folder = os.open(self.folder, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            for folder in (self.folder, self.folder.parent):
+                _sync(folder)
+        return True
+
+
+def _sync(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 @contextmanager

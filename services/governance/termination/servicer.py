@@ -59,8 +59,10 @@ class TerminationServicer(TerminationServiceServicer):
             row = await self._store.need(connection, "termination.get", "resource", identifier)
             entry = await self._store.row(connection, "ledger.certified", request.name)
         if entry is None:
-            text = "The termination isn't certified."
-            raise DsrError("STATE_CONFLICT", text, state=row["state"], allowed="CERTIFIED")
+            before = row["state"] == "CERTIFIED"
+            text = "It was over before there was a ledger." if before else "It isn't certified yet."
+            allowed = "a termination that ended since" if before else "CERTIFIED"
+            raise DsrError("STATE_CONFLICT", text, state=row["state"], allowed=allowed)
         proof = await self._tools.ledger.prove(entry["number"], entry["salt"], self._tools.real_time())
         whole = Certificate(row["certificate"].encode(), proof).dump()
         filename, response = f"termination-{identifier}.certificate", pb.DownloadTerminationCertificateResponse

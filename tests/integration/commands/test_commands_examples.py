@@ -21,6 +21,8 @@ import pytest
 import structlog
 from dsr import cli
 from dsr.cli import calls, commands
+from dsr.credentials import Credential
+from dsr.ledger import SigningKey
 from dsr.services import descriptors
 from dsr.speaker import Speaker
 
@@ -184,7 +186,12 @@ async def _is_proved(desk: Desk, certificate: str, name: str) -> None:
     kept = folder / "ledger.checkpoint"
     assert (await desk.json("rita", "ledger", "check", str(kept), *key))["added"] == 1
     assert (await desk.json("rita", "ledger", "check", str(kept), *key))["added"] == 0
-    kept.write_text(kept.read_text().replace("\n1\n", "\n2\n"))
+    # A ledger that had more entries once: signed by the operator, and kept.
+    credential = Credential.load(folder / "ledger.json")
+    kept.write_text(SigningKey(credential.issuer, credential.private_key).sign(2, bytes(32)))
+    told = await desk.run("rita", "ledger", "check", str(kept), *key)
+    assert (told.status, "it has 1 entries, and had 2" in told.err) == (1, True), told.err
+    kept.write_text(kept.read_text().replace("\n2\n", "\n1\n"))
     told = await desk.run("rita", "ledger", "check", str(kept), *key)
     assert (told.status, "can't be trusted" in told.err) == (1, True), told.err
     await desk.does("rita", "ledger get", "ledger prove")

@@ -131,7 +131,7 @@ async def test_the_ledger_only_grows(world: World) -> None:
     verify_consistency(before.size, before.root, after.size, after.root, answer.hashes)
     with pytest.raises(LedgerError):
         verify_consistency(before.size, bytes(32), after.size, after.root, answer.hashes)
-    # Proofs stay good, however much was added.
+    # Proofs stay good, and the same, however much was added.
     assert Certificate.parse(await download(world, first.name)).verify(key(world)).size == 1
     for size in (0, 4, -1):
         wrong = ledger_pb2.ProveLedgerConsistencyRequest(from_size=size)
@@ -187,7 +187,7 @@ async def test_an_older_database_is_noticed_and_nothing_is_signed(
         await owner.close()
     assert await refused(certify(world, f"{PARTNER}/erasureRequests/{uuid.uuid4()}", b"1" * 32)) == "LEDGER_BEHIND"
     assert await refused(now(world)) == "LEDGER_BEHIND"
-    with pytest.raises(DsrError, match="older backup, or tampered with"):
+    with pytest.raises(DsrError, match="restored from an older backup"):
         await opened.checkpoint(moment)
     # And governance doesn't start on it.
     await world.stop("governance")
@@ -230,12 +230,51 @@ async def test_the_service_can_add_and_change_nothing(world: World) -> None:
         await own.close()
 
 
-async def test_a_damaged_witness_is_noticed(world: World, ledger: tuple[Ledger, GovernanceStore]) -> None:
+async def test_a_damaged_or_lost_witness_is_noticed(world: World, ledger: tuple[Ledger, GovernanceStore]) -> None:
     await certify(world, f"{PARTNER}/erasureRequests/{uuid.uuid4()}", b"1" * 32)
     (kept,) = (world.folder / "keys" / "governance" / "_ledger").glob("*.checkpoint")
-    kept.write_text(kept.read_text().replace("1", "0", 1))
-    with pytest.raises(DsrError, match="was damaged"):
-        await ledger[0].check()
+    whole = kept.read_bytes()
+    for damaged in (whole.replace(b"1", b"0", 1), b"\xff"):
+        kept.write_bytes(damaged)
+        with pytest.raises(DsrError, match="was damaged"):
+            await ledger[0].check()
+    kept.unlink()
+    with pytest.raises(DsrError, match="is missing"):
+        await ledger[0].checkpoint(datetime.now(UTC))
+    kept.write_bytes(whole)
+    await ledger[0].check()
+
+
+async def test_who_signs_at_once_signs_one_history(world: World, ledger: tuple[Ledger, GovernanceStore]) -> None:
+    opened, _ = ledger
+    await certify(world, f"{PARTNER}/erasureRequests/{uuid.uuid4()}", b"1" * 32)
+    seen = opened.witness.seen()
+    key = opened.witness.key
+    assert opened.witness.see(key.sign(2, b"a" * 32), seen), "somebody signs, with another database"
+    assert not opened.witness.see(key.sign(3, b"b" * 32), seen), "whoever looked before that, doesn't"
+    assert not opened.witness.see(key.sign(2, b"b" * 32), seen)
+    assert opened.witness.see(key.sign(2, b"a" * 32), seen), "the same may be kept twice"
+
+
+async def test_what_is_signed_while_somebody_looks_is_no_older_database(
+    world: World, ledger: tuple[Ledger, GovernanceStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between a look at the witness and one at the tree, another process adds entries and signs."""
+    opened, _ = ledger
+    await certify(world, f"{PARTNER}/erasureRequests/{uuid.uuid4()}", b"1" * 32)
+    size, looks = GovernanceStore.need, iter(range(1_000))
+
+    async def slowly(store: GovernanceStore, connection: Any, statement: str, resource: str, *args: Any) -> Any:
+        found = await size(store, connection, statement, resource, *args)
+        if statement == "ledger.size" and store is opened.store and next(looks) == 0:
+            await certify(world, f"{PARTNER}/erasureRequests/{uuid.uuid4()}", b"1" * 32)
+        return found
+
+    monkeypatch.setattr(GovernanceStore, "need", slowly)
+    signed = await opened.checkpoint(datetime.now(UTC))
+    assert signed is not None
+    assert signed.size == 2
+    await opened.check()
 
 
 async def test_a_report_waits_for_its_ledger(world: World) -> None:

@@ -12,6 +12,8 @@ from dsr.cli import output
 from dsr.cli.rights import ERASURE
 from dsr.cli.terminal import CommandError, Terminal
 from dsr.client import TERMINAL, UNDECIDED, Platform
+from dsr.downloads import Progress
+from dsr.errors import DsrRpcError
 from dsr.v1 import erasure_pb2
 
 _SECONDS, _PAUSE = 60.0, 0.5
@@ -74,21 +76,19 @@ def certificate(
     """Downloads the certificate, waiting until the erasure is over and certified. `dsr ledger verify` checks it."""
     terminal: Terminal = context.obj
     full = terminal.name(ERASURE.collection, name)
-    terminal.run(lambda p: _certified(p, full))
-    terminal.receive(lambda p, tell: p.certificate(full, to, on_progress=tell))
+    terminal.receive(lambda p, tell: _certificate(p, full, to, tell))
 
 
-async def _certified(platform: Platform, name: str) -> None:
-    request: Any = await platform.wait(name, TERMINAL)
-    if not request.HasField("report"):
-        state = erasure_pb2.ErasureRequest.DESCRIPTOR.fields_by_name["state"]
-        raise CommandError(f"Nothing is certified: the request is {output.cell(state, request.state)}.")
+async def _certificate(platform: Platform, name: str, to: Path, tell: Progress) -> Path:
+    await platform.wait(name, TERMINAL)
     for _ in range(int(_SECONDS / _PAUSE)):
-        if request.HasField("certificate"):
-            return
+        try:
+            return await platform.certificate(name, to, on_progress=tell)
+        except DsrRpcError as error:
+            if error.metadata.get("allowed") != "certified":
+                raise
         await asyncio.sleep(_PAUSE)
-        request = await platform.get(name)
-    raise CommandError("The report isn't certified yet.", "Try again later; the platform goes on by itself.")
+    return await platform.certificate(name, to, on_progress=tell)
 
 
 async def _planned(platform: Platform, name: str) -> Any:

@@ -66,7 +66,10 @@ def check(
             f"The ledger can't be trusted: {error}.", f"Keep {state} and ask the operator and the authority."
         ) from None
     if note:
-        state.write_text(note)
+        # Whole or not at all: half a checkpoint would accuse the operator next time.
+        fresh = state.with_name(f".{state.name}.new")
+        fresh.write_text(note)
+        fresh.replace(state)
     grown = now.size - (before.size if before else 0)
     if terminal.as_json:
         terminal.print_json({"ledger": now.origin, "size": now.size, "added": grown})
@@ -76,11 +79,12 @@ def check(
 
 
 async def _grown(platform: Platform, before: Checkpoint | None, key: VerifierKey) -> tuple[Checkpoint, str]:
+    ledger = await platform.ledger.GetLedger(ledger_pb2.GetLedgerRequest())
+    now = Checkpoint.verify(ledger.checkpoint, key) if ledger.checkpoint else Checkpoint(key.name, 0, b"")
     if before is None or before.size == 0:
-        ledger = await platform.ledger.GetLedger(ledger_pb2.GetLedgerRequest())
-        if not ledger.checkpoint:
-            return Checkpoint(key.name, 0, b""), ""
-        return Checkpoint.verify(ledger.checkpoint, key), ledger.checkpoint
+        return now, ledger.checkpoint
+    if now.size < before.size:
+        raise LedgerError(f"it has {now.size} entries, and had {before.size}")
     answer = await platform.ledger.ProveLedgerConsistency(
         ledger_pb2.ProveLedgerConsistencyRequest(from_size=before.size)
     )

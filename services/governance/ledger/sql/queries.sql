@@ -23,3 +23,6 @@ SELECT size, note, sign_time FROM ledger_checkpoint WHERE origin = $1 ORDER BY s
 
 -- name: sign
 INSERT INTO ledger_checkpoint (origin, size, note, sign_time) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
+
+-- name: covering
+SELECT size, note FROM ledger_checkpoint WHERE origin = $1 AND size > $2 ORDER BY size LIMIT 1
