@@ -82,6 +82,7 @@ class GovernanceServicer(GovernanceServiceServicer):
             if standing == "GOOD" and await self._store.row(connection, "termination.confirmed") is not None:
                 text = "The partner's contract has ended, and its data is being destroyed."
                 raise DsrError("STATE_CONFLICT", text, state="SUSPENDED", allowed="a partner without termination")
+            await self._store.row(connection, "termination.standing_decided", standing)
             row = await self._store.need(connection, "set_standing", "resource", standing)
             await self._tools.record(connection)
             return messages.partner(row)
@@ -106,6 +107,12 @@ class GovernanceServicer(GovernanceServiceServicer):
         tools = self._tools
 
         async def make(connection: Connection, _: UUID) -> str:
+            await self._store.need(connection, "lock_partner", "resource")
+            if await self._store.row(connection, "termination.confirmed") is not None:
+                text = (
+                    "The receipt of all of the partner's data was confirmed; what comes after it is returned to nobody."
+                )
+                raise DsrError("STATE_CONFLICT", text, state="DESTROYING", allowed="a partner whose contract goes on")
             check_same_sort(messages.partner(await self._store.need(connection, "partner", "resource")), wanted)
             known = await ground(tools, connection)
             refusal = unregistered(wanted, known) or misplaced(wanted, known)

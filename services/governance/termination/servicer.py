@@ -94,6 +94,9 @@ class TerminationServicer(TerminationServiceServicer):
             if known.row["return_only"]:
                 text = "Only a return was asked for; nothing is destroyed. Create a termination without return_only."
                 raise DsrError("STATE_CONFLICT", text, state="RETURNING", allowed="a termination without return_only")
+            # A data source that is being registered is waited for; from here on none is.
+            await self._store.need(connection, "lock_partner", "resource")
+            known = await state.load(self._store, connection, known.row["id"], now)
             missing = domain.unreturned(known.items)
             if missing:
                 text = f"{len(missing)} data sources have not been returned yet."
@@ -138,6 +141,10 @@ class TerminationServicer(TerminationServiceServicer):
             if known.lapsed:
                 text = "The role of whoever confirmed the receipt was revoked since; somebody else has to confirm it."
                 raise DsrError("FOUR_EYES", text, why="ROLE_NOT_GRANTED")
+            if now < known.row["effective_time"]:
+                when = known.row["effective_time"].isoformat()
+                text = f"The confirmation takes effect at {when}; before that nothing may be destroyed."
+                raise DsrError("STATE_CONFLICT", text, state="DESTROYING", allowed="a confirmation in effect")
             state.need_unheld(known, request.source)
             args = (known.row["id"], request.source, now, request.evidence.strip(), current_caller().principal)
             await self._store.row(connection, "termination.destroyed", *args)

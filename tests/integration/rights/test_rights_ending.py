@@ -19,6 +19,7 @@ from tests.support.services import APPROVER, CRM, PARTNER, SHOP, World, eventual
 
 T = pb.Termination
 EFFECTIVE = timedelta(minutes=6)
+FRANK = "urn:dsr:partner:acme#frank"
 
 
 async def returned(world: World) -> Any:
@@ -78,6 +79,22 @@ def ask_for_grant(world: World, name: str, source: str) -> Any:
     return stub.IssueDestructionGrant(message, metadata=metadata)
 
 
+async def cancel(world: World, name: str) -> Any:
+    message = pb.CancelTerminationRequest(name=name, request_id=str(uuid.uuid4()))
+    return await world.terminations.CancelTermination(message, metadata=admin(world))
+
+
+async def add_source(world: World) -> Any:
+    source = governance_pb2.DataSource(
+        name=f"{PARTNER}/dataSources/late",
+        display_name="Late",
+        custody=governance_pb2.DataSource.CUSTODY_PARTNER,
+        location=governance_pb2.Location(provider="Acme", site="Dublin", country="IE"),
+    )
+    message = governance_pb2.CreateDataSourceRequest(parent=PARTNER, data_source=source, request_id=str(uuid.uuid4()))
+    return await world.governance.CreateDataSource(message, metadata=admin(world))
+
+
 async def standing(world: World) -> int:
     partner = await world.governance.GetPartner(governance_pb2.GetPartnerRequest(name=PARTNER), metadata=admin(world))
     return int(partner.standing)
@@ -122,6 +139,19 @@ async def test_a_hold_and_a_revoked_confirmer_stop_what_is_left(world: World) ->
         await make_approver(world, "frank")
         assert await refused(confirm(world, name, "0" * 64, "frank")) == "PLAN_STALE"
         await confirm(world, name, there.manifest_digest, "frank")
+        assert await refused(destroy(world, name, SHOP)) == "STATE_CONFLICT"  # within five minutes it may lapse
+
+        # What a first confirmation destroyed isn't there to be returned: a second that lapses in time undoes nothing.
+        await revoke(world, FRANK)
+        assert await refused(destroy(world, name, SHOP)) == "FOUR_EYES"
+        stopped = await get(world, name)
+        assert (stopped.state, stopped.manifest_digest) == (T.STATE_DESTROYING, there.manifest_digest)
+        assert await refused(cancel(world, name)) == "STATE_CONFLICT"
+        assert await standing(world) == governance_pb2.Partner.STANDING_SUSPENDED
+        assert await refused(add_source(world)) == "STATE_CONFLICT"  # it could never be returned
+
+        await make_approver(world, "grace")
+        await confirm(world, name, there.manifest_digest, "grace")
         await let_pass(EFFECTIVE)
         await eventually(lambda: destroyed(SHOP))
         assert not world.shop.tables["orders"].rows
@@ -145,9 +175,16 @@ async def test_a_confirmation_that_lapses_in_time_changes_nothing(world: World) 
     assert (after.confirmer, after.manifest_digest) == ("", there.manifest_digest)
     assert [f for f in ("confirm_time", "effective_time") if after.HasField(f)] == []
     assert await standing(world) == governance_pb2.Partner.STANDING_GOOD
-    message = pb.CancelTerminationRequest(name=name, request_id=str(uuid.uuid4()))
-    cancelled = await world.terminations.CancelTermination(message, metadata=admin(world))
-    assert cancelled.state == T.STATE_CANCELLED
+
+    # What staff decided meanwhile, for whatever reason, stands.
+    await make_approver(world, "frank")
+    await confirm(world, name, there.manifest_digest, "frank")
+    suspend = governance_pb2.SetPartnerStandingRequest(name=PARTNER, standing=governance_pb2.Partner.STANDING_SUSPENDED)
+    await world.governance.SetPartnerStanding(suspend, metadata=world.operator())
+    await revoke(world, FRANK)
+    await eventually(undone)
+    assert await standing(world) == governance_pb2.Partner.STANDING_SUSPENDED
+    assert (await cancel(world, name)).state == T.STATE_CANCELLED
 
 
 @pytest.mark.policy("P2", "an erasure ends packages of whole sources that hold the person; they are made anew without")

@@ -163,7 +163,9 @@ class GovernanceServiceServicer(object):
         the partner agreed to, and neither that nor a sub-processor may be in a country outside the EEA without an adequacy
         decision. A sub-processor must be in use by the register. A sandbox has sandboxes as sources and nobody else has any.
         A connector that the partner runs is not named here but by ConnectorChangeService, which needs a second person.
-        Errors: FIELD_INVALID, ALREADY_EXISTS, REQUEST_ID_REUSED, ADDRESS_FORBIDDEN, INSTRUCTION_REFUSED, SANDBOX_MISMATCH.
+        Refused once the receipt was confirmed at the end of the contract: it could not be returned any more (STATE_CONFLICT).
+        Errors: FIELD_INVALID, ALREADY_EXISTS, REQUEST_ID_REUSED, ADDRESS_FORBIDDEN, INSTRUCTION_REFUSED, SANDBOX_MISMATCH,
+        STATE_CONFLICT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

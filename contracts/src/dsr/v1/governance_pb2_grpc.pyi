@@ -46,7 +46,9 @@ class GovernanceServiceStub:
     the partner agreed to, and neither that nor a sub-processor may be in a country outside the EEA without an adequacy
     decision. A sub-processor must be in use by the register. A sandbox has sandboxes as sources and nobody else has any.
     A connector that the partner runs is not named here but by ConnectorChangeService, which needs a second person.
-    Errors: FIELD_INVALID, ALREADY_EXISTS, REQUEST_ID_REUSED, ADDRESS_FORBIDDEN, INSTRUCTION_REFUSED, SANDBOX_MISMATCH.
+    Refused once the receipt was confirmed at the end of the contract: it could not be returned any more (STATE_CONFLICT).
+    Errors: FIELD_INVALID, ALREADY_EXISTS, REQUEST_ID_REUSED, ADDRESS_FORBIDDEN, INSTRUCTION_REFUSED, SANDBOX_MISMATCH,
+    STATE_CONFLICT.
     """
     GetDataSource: _grpc.UnaryUnaryMultiCallable[_governance_pb2.GetDataSourceRequest, _governance_pb2.DataSource]
     """Returns a data source. Errors: NOT_FOUND."""
@@ -103,7 +105,9 @@ class GovernanceServiceAsyncStub(GovernanceServiceStub):
     the partner agreed to, and neither that nor a sub-processor may be in a country outside the EEA without an adequacy
     decision. A sub-processor must be in use by the register. A sandbox has sandboxes as sources and nobody else has any.
     A connector that the partner runs is not named here but by ConnectorChangeService, which needs a second person.
-    Errors: FIELD_INVALID, ALREADY_EXISTS, REQUEST_ID_REUSED, ADDRESS_FORBIDDEN, INSTRUCTION_REFUSED, SANDBOX_MISMATCH.
+    Refused once the receipt was confirmed at the end of the contract: it could not be returned any more (STATE_CONFLICT).
+    Errors: FIELD_INVALID, ALREADY_EXISTS, REQUEST_ID_REUSED, ADDRESS_FORBIDDEN, INSTRUCTION_REFUSED, SANDBOX_MISMATCH,
+    STATE_CONFLICT.
     """
     GetDataSource: _aio.UnaryUnaryMultiCallable[_governance_pb2.GetDataSourceRequest, _governance_pb2.DataSource]  # type: ignore[assignment]
     """Returns a data source. Errors: NOT_FOUND."""
@@ -181,7 +185,9 @@ class GovernanceServiceServicer(metaclass=_abc_1.ABCMeta):
         the partner agreed to, and neither that nor a sub-processor may be in a country outside the EEA without an adequacy
         decision. A sub-processor must be in use by the register. A sandbox has sandboxes as sources and nobody else has any.
         A connector that the partner runs is not named here but by ConnectorChangeService, which needs a second person.
-        Errors: FIELD_INVALID, ALREADY_EXISTS, REQUEST_ID_REUSED, ADDRESS_FORBIDDEN, INSTRUCTION_REFUSED, SANDBOX_MISMATCH.
+        Refused once the receipt was confirmed at the end of the contract: it could not be returned any more (STATE_CONFLICT).
+        Errors: FIELD_INVALID, ALREADY_EXISTS, REQUEST_ID_REUSED, ADDRESS_FORBIDDEN, INSTRUCTION_REFUSED, SANDBOX_MISMATCH,
+        STATE_CONFLICT.
         """
 
     @_abc_1.abstractmethod

@@ -143,8 +143,8 @@ class TerminationServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RecordDestruction(self, request, context):
-        """Records, as the operator, that a data source was destroyed, and on which evidence. Only after the receipt was confirmed, and
-        never of what the partner keeps itself, nor of a source on which a hold is in force (STATE_CONFLICT). Errors: NOT_FOUND,
+        """Records, as the operator, that a data source was destroyed, and on which evidence. Only once the confirmation of the receipt
+        took effect, and never of what the partner keeps itself, nor of a source on which a hold is in force (STATE_CONFLICT). Errors: NOT_FOUND,
         FIELD_INVALID, STATE_CONFLICT, FOUR_EYES (the confirmer's role was revoked), REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -67,8 +67,8 @@ class TerminationServiceStub:
     CancelTermination: _grpc.UnaryUnaryMultiCallable[_termination_pb2.CancelTerminationRequest, _termination_pb2.Termination]
     """Cancels a termination before the receipt was confirmed. Errors: NOT_FOUND, STATE_CONFLICT, REQUEST_ID_REUSED."""
     RecordDestruction: _grpc.UnaryUnaryMultiCallable[_termination_pb2.RecordDestructionRequest, _termination_pb2.Termination]
-    """Records, as the operator, that a data source was destroyed, and on which evidence. Only after the receipt was confirmed, and
-    never of what the partner keeps itself, nor of a source on which a hold is in force (STATE_CONFLICT). Errors: NOT_FOUND,
+    """Records, as the operator, that a data source was destroyed, and on which evidence. Only once the confirmation of the receipt
+    took effect, and never of what the partner keeps itself, nor of a source on which a hold is in force (STATE_CONFLICT). Errors: NOT_FOUND,
     FIELD_INVALID, STATE_CONFLICT, FOUR_EYES (the confirmer's role was revoked), REQUEST_ID_REUSED.
     """
 
@@ -111,8 +111,8 @@ class TerminationServiceAsyncStub(TerminationServiceStub):
     CancelTermination: _aio.UnaryUnaryMultiCallable[_termination_pb2.CancelTerminationRequest, _termination_pb2.Termination]  # type: ignore[assignment]
     """Cancels a termination before the receipt was confirmed. Errors: NOT_FOUND, STATE_CONFLICT, REQUEST_ID_REUSED."""
     RecordDestruction: _aio.UnaryUnaryMultiCallable[_termination_pb2.RecordDestructionRequest, _termination_pb2.Termination]  # type: ignore[assignment]
-    """Records, as the operator, that a data source was destroyed, and on which evidence. Only after the receipt was confirmed, and
-    never of what the partner keeps itself, nor of a source on which a hold is in force (STATE_CONFLICT). Errors: NOT_FOUND,
+    """Records, as the operator, that a data source was destroyed, and on which evidence. Only once the confirmation of the receipt
+    took effect, and never of what the partner keeps itself, nor of a source on which a hold is in force (STATE_CONFLICT). Errors: NOT_FOUND,
     FIELD_INVALID, STATE_CONFLICT, FOUR_EYES (the confirmer's role was revoked), REQUEST_ID_REUSED.
     """
 
@@ -194,8 +194,8 @@ class TerminationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _termination_pb2.RecordDestructionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_termination_pb2.Termination, _abc.Awaitable[_termination_pb2.Termination]]:
-        """Records, as the operator, that a data source was destroyed, and on which evidence. Only after the receipt was confirmed, and
-        never of what the partner keeps itself, nor of a source on which a hold is in force (STATE_CONFLICT). Errors: NOT_FOUND,
+        """Records, as the operator, that a data source was destroyed, and on which evidence. Only once the confirmation of the receipt
+        took effect, and never of what the partner keeps itself, nor of a source on which a hold is in force (STATE_CONFLICT). Errors: NOT_FOUND,
         FIELD_INVALID, STATE_CONFLICT, FOUR_EYES (the confirmer's role was revoked), REQUEST_ID_REUSED.
         """
 

@@ -55,15 +55,21 @@ UPDATE termination SET state = 'DESTROYING', confirmer = $2, confirm_time = $3, 
 WHERE id = $1
 
 -- name: lapse
--- Before it took effect all of it is taken back; afterwards what follows from it stops.
+-- Before any took effect all of it is taken back; afterwards what follows from it stops, for good: a later one that lapses in
+-- time can't bring back what went by the first.
 UPDATE termination SET confirmer = '', effective_time = NULL,
-       state = CASE WHEN effective_time > $2 THEN 'RETURNING' ELSE state END,
-       confirm_time = CASE WHEN effective_time > $2 THEN NULL ELSE confirm_time END
+       state = CASE WHEN effective_time > $2 AND standing_before IS NOT NULL THEN 'RETURNING' ELSE state END,
+       confirm_time = CASE WHEN effective_time > $2 AND standing_before IS NOT NULL THEN NULL ELSE confirm_time END,
+       standing_before = CASE WHEN effective_time > $2 THEN standing_before END
 WHERE id = $1 AND state = 'DESTROYING' AND confirmer <> '' AND NOT EXISTS (
   SELECT 1 FROM role_grant AS held
   WHERE held.grantee = termination.confirmer AND held.role = 'ROLE_APPROVER' AND held.state = 'CONFIRMED'
 )
-RETURNING state, coalesce(standing_before, 'SUSPENDED') AS standing_before
+RETURNING state, standing_before
+
+-- name: standing_decided
+-- By staff: it stays, though the confirmation lapses.
+UPDATE termination SET standing_before = $1 WHERE state = 'DESTROYING' AND standing_before IS NOT NULL
 
 -- name: destroyed
 INSERT INTO termination_item (partner, termination, source, destroy_time, evidence, destroyer)
