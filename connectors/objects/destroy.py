@@ -43,7 +43,9 @@ class Survey:
     marks: Counter[str] = field(default_factory=Counter)
     """Of those left, delete markers that it doesn't name: they hold nothing, and the removal itself may leave some."""
     new: set[str] = field(default_factory=set)
-    """Collections with versions that the latest Return didn't give."""
+    """Collections with versions that the latest Return didn't give, as far as this host knows."""
+    unlisted: bool = False
+    """Nothing is known of a Return: another host made it, the state is lost, or there was none."""
     held: dict[str, datetime] = field(default_factory=dict)
     """By collection, until when the store keeps something."""
     foreign: set[str] = field(default_factory=set)
@@ -118,6 +120,7 @@ class Destroyer:
         survey, looks = Survey(), await self.store.has_obstacles()
         listing = Listing(self.store, self.options, survey.undeclared)
         with listed.opened(self.state_dir / RETURNED, self.source) as returned:
+            survey.unlisted = intent is None and returned is None
             async with aclosing(listing.batches()) as batches:
                 async for batch in batches:
                     survey.left.update(name for name, _ in batch)
@@ -127,7 +130,9 @@ class Destroyer:
                         survey.marks.update(n for n, v in batch if _mark(v) and self.digests.same(v) not in known)
                     if draft is not None:
                         await self.threads.run(partial(draft.add, [(n, self.digests.same(v)) for n, v in batch]))
-                    if intent is None and returned is not None:
+                    if survey.unlisted:
+                        survey.new.update(name for name, _ in batch)
+                    elif intent is None and returned is not None:
                         known = await self._known(returned, batch)
                         strange = [(n, v) for n, v in batch if self.digests.same(v) not in known]
                         await at_once(_REQUESTS, [partial(self._look_at_new, survey, n, v) for n, v in strange])
@@ -220,6 +225,11 @@ def _findings(survey: Survey) -> Iterator[pb.Finding]:
         yield _finding("SYMBOLIC_LINK", name, "A link stands where an object should. Replace or remove it.")
     for name in sorted(survey.new):
         detail = "There are versions that weren't there when the source was returned. Hand them over and remove them."
+        if survey.unlisted:
+            detail = (
+                "This host doesn't know what was returned. Return the source again through it; or hand everything over "
+                "and remove it by hand."
+            )
         yield _finding("NOT_RETURNED", name, detail)
     for name in sorted(survey.undeclared):
         detail = "Beside its objects are others that no pattern matches. They stay. Declare them."

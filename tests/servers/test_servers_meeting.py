@@ -132,5 +132,6 @@ async def test_a_destruction_waits_for_what_is_being_written(place: Place, monke
     assert error.value.reason == "SOURCE_BUSY"
     go.set()
     assert await erasure == "ERASED"
+    await source.returned()
     assert ended(await source.destroy({"events": 5}))[:2] == ("DESTROYED", {"events": (1, 0)})
     await source.backend.close()

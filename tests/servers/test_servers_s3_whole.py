@@ -120,6 +120,25 @@ async def test_what_was_not_returned_is_not_destroyed(bucket: Bucket) -> None:
     await source.backend.close()
 
 
+@pytest.mark.policy("P14", "where a host doesn't know what was returned, it destroys nothing")
+async def test_without_the_list_of_what_was_returned_nothing_is_destroyed(bucket: Bucket) -> None:
+    """Its state was lost, or another host made the Return: numbers alone don't tell what was put in an object's place."""
+    await fill(bucket)
+    source = bucket.source(ACME)
+    caps = {name: cap + 1 for name, cap in caps_of(await source.returned()).items()}
+    await bucket.put("acme/letters/7/2024/bé .txt", b"since")
+    before = sorted(await bucket.versions())
+    (bucket.folder / "state" / "returned").unlink()
+    unknown = ["NOT_RETURNED"] * len(ACME)
+    assert ended(await source.destroy(caps, count_only=True))[::2] == ("COUNTED", unknown)
+    blocked = await source.destroy(caps)
+    assert ended(blocked)[::2] == ("BLOCKED", unknown)
+    assert all("Return the source again" in finding.detail for finding in blocked.findings)
+    assert sorted(await bucket.versions()) == before
+    assert ended(await source.destroy(caps_of(await source.returned("again")), attempt=2))[0] == "DESTROYED"
+    await source.backend.close()
+
+
 async def test_what_an_erasure_wrote_since_was_returned(versioned: Bucket) -> None:
     await versioned.put("acme/events/a.jsonl", lines({"user": {"id": 7}}, {"user": {"id": 8}}))
     await versioned.put("acme/calls/a", b"call", Metadata={"Customer-Mail": "ann@example.com"})
