@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -285,6 +285,35 @@ async def test_large_keys_pass_through_memory_a_page_at_a_time(source: Objects, 
     tracemalloc.stop()
     assert sent > 20_000_000
     assert peak < 10_000_000
+
+
+@pytest.mark.parametrize("others", [1_000, 1_500])
+async def test_one_large_element_among_small_ones_makes_a_key_large(client: Any, others: int) -> None:
+    """Twenty megabytes that a sample of a key's elements doesn't see."""
+    large: dict[str, list[str]] = {kind: [f"{OURS}:settings:{kind}", f"{OURS}:settings:huge-{kind}"] for kind in _PUT}
+    for kind, put in _PUT.items():
+        async with client.pipeline(transaction=False) as pipeline:
+            for key, huge in zip(large[kind], (30, 20_000_000), strict=True):
+                for number in range(others):
+                    put(pipeline, key, number, "x" * 30)
+                put(pipeline, key, others, "y" * huge)
+            await pipeline.execute()
+    for kind, keys in large.items():
+        for key in keys:
+            ((found, _, held),) = await client.eval(giveback.READ_SMALL, 1, key, 1 << 18, giveback._FEW)
+            assert found.decode() == kind
+            assert (held is not None) == (others < giveback._FEW and "huge" not in key), key
+    sizes = {key: await client.memory_usage(key) for _, key in large.values()}
+    assert sizes[f"{OURS}:settings:huge-hash"] < 1 << 20, "a sample would have seen it"
+
+
+_PUT: dict[str, Callable[[Any, str, int, str], Any]] = {
+    "hash": lambda pipeline, key, number, text: pipeline.hset(key, str(number), text),
+    "set": lambda pipeline, key, number, text: pipeline.sadd(key, f"{number} {text}"),
+    "zset": lambda pipeline, key, number, text: pipeline.zadd(key, {f"{number} {text}": number}),
+    "list": lambda pipeline, key, number, text: pipeline.rpush(key, f"{number} {text}"),
+    "stream": lambda pipeline, key, number, text: pipeline.xadd(key, {"n": number, "text": text}),
+}
 
 
 @pytest.mark.policy("P14", "killed at any step a Redis's destruction resumes, and says what all attempts destroyed")

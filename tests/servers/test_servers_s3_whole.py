@@ -122,7 +122,7 @@ async def test_what_was_not_returned_is_not_destroyed(bucket: Bucket) -> None:
 
 @pytest.mark.policy("P14", "where a host doesn't know what was returned, it destroys nothing")
 async def test_without_the_list_of_what_was_returned_nothing_is_destroyed(bucket: Bucket) -> None:
-    """Its state was lost, or another host made the Return: numbers alone don't tell what was put in an object's place."""
+    """Its state was lost, or another host made the Return: numbers don't tell what took an object's place."""
     await fill(bucket)
     source = bucket.source(ACME)
     caps = {name: cap + 1 for name, cap in caps_of(await source.returned()).items()}
