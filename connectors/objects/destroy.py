@@ -110,7 +110,7 @@ class Destroyer:
                 async for batch in batches:
                     known = await self._known(intent, batch)
                     doomed = [version for _, version in batch if _mark(version) or self.digests.same(version) in known]
-                    # What is removed was listed a moment ago: what was written over it before isn't on the list.
+                    # What was written over one before it was listed isn't on the list; what was since, `clear` leaves.
                     await self.store.clear(doomed)
                     found += len(doomed)
                     yield found

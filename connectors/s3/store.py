@@ -215,7 +215,7 @@ class S3Store:
             with suppress(Gone), translated(self.source):
                 await client.abort_multipart_upload(Bucket=self.options.bucket, Key=version.key, UploadId=version.id)
             return
-        if version.id == "null" and version.state != "DELETE_MARKER" and not await self._is_still(version):
+        if _shares_its_id(version) and not await self._is_still(version):
             return
         try:
             await client.delete_object(Bucket=self.options.bucket, Key=version.key, VersionId=version.id)
@@ -236,8 +236,21 @@ class S3Store:
                 await self.remove(version)
 
     async def _clear(self, versions: Sequence[Version], rest: list[Version]) -> None:
-        """One request. What it doesn't take joins the rest."""
+        """One request. What it doesn't take joins the rest; what is another object by now stays."""
         client = await self.client()
+        stays = set[Version]()
+
+        async def look(version: Version) -> None:
+            try:
+                if not await self._is_still(version):
+                    stays.add(version)
+            except Gone:
+                stays.add(version)
+
+        await at_once(_REQUESTS, [partial(look, version) for version in versions if _shares_its_id(version)])
+        versions = [version for version in versions if version not in stays]
+        if not versions:
+            return
         objects = [{"Key": version.key, "VersionId": version.id} for version in versions]
         with translated(self.source):
             answer = await client.delete_objects(Bucket=self.options.bucket, Delete={"Objects": objects, "Quiet": True})
@@ -324,6 +337,11 @@ class S3Store:
     async def close(self) -> None:
         """Ends the connections."""
         await self._stack.aclose()
+
+
+def _shares_its_id(version: Version) -> bool:
+    """Whether what a writer puts in its place has the same id. A marker can't be asked for."""
+    return version.id == "null" and version.state != "DELETE_MARKER"
 
 
 def _id(version: Version) -> dict[str, Any]:

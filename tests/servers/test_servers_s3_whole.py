@@ -178,6 +178,37 @@ async def test_what_is_written_while_it_is_destroyed_stays(bucket: Bucket, monke
     await source.backend.close()
 
 
+@pytest.mark.policy("P14", "what a writer puts in an object's place while a bucket is destroyed stays")
+async def test_what_takes_an_objects_place_before_its_removal_stays(
+    client: Any, radosgw: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without versions the new object has the old one's id."""
+    plain = await make(client, radosgw, tmp_path, "plain")
+    for number in range(70):
+        await plain.put(f"acme/assets/{number:02}", b"one")
+    source = plain.source({"assets": ACME["assets"]})
+    caps = caps_of(await source.returned())
+    clear, written = S3Store.clear, ("acme/assets/00", "acme/assets/33", "acme/assets/69")
+
+    async def written_before(self: Any, versions: Any) -> None:
+        monkeypatch.setattr(S3Store, "clear", clear)
+        for key in written:
+            await plain.put(key, b"another")
+        await plain.client.delete_object(Bucket=plain.name, Key="acme/assets/50")
+        await clear(self, versions)
+
+    monkeypatch.setattr(S3Store, "clear", written_before)
+    with pytest.raises(DsrError) as caught:
+        await source.destroy(caps)
+    assert caught.value.reason == "SOURCE_BUSY"
+    assert sorted(key for key, _ in await plain.versions()) == list(written)
+    for key in written:
+        assert await plain.get(key) == b"another"
+        await plain.client.delete_object(Bucket=plain.name, Key=key)
+    assert ended(await source.destroy(caps, attempt=2))[:2] == ("DESTROYED", {"assets": (70, 0)})
+    await source.backend.close()
+
+
 @pytest.mark.parametrize("kind", ["plain", "versioned"])
 async def test_an_object_that_changes_while_it_is_returned_is_never_torn(
     client: Any, radosgw: Mapping[str, str], tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
