@@ -46,6 +46,8 @@ class Survey:
     """Collections with versions that the latest Return didn't give, as far as this host knows."""
     unlisted: bool = False
     """Nothing is known of a Return: another host made it, the state is lost, or there was none."""
+    origins: set[bytes] = field(default_factory=set)
+    """Versions given, of which an erasure made others since."""
     held: dict[str, datetime] = field(default_factory=dict)
     """By collection, until when the store keeps something."""
     foreign: set[str] = field(default_factory=set)
@@ -133,9 +135,7 @@ class Destroyer:
                     if survey.unlisted:
                         survey.new.update(name for name, _ in batch)
                     elif intent is None and returned is not None:
-                        known = await self._known(returned, batch)
-                        strange = [(n, v) for n, v in batch if self.digests.same(v) not in known]
-                        await at_once(_REQUESTS, [partial(self._look_at_new, survey, n, v) for n, v in strange])
+                        await self._look_for_new(survey, returned, batch)
                     work = [partial(self._look, survey, name, version) for name, version in batch if looks]
                     await at_once(_REQUESTS, work)
                     survey.links |= {name for name, version in batch if version.obstacle}
@@ -158,17 +158,33 @@ class Destroyer:
         if facts.foreign_parts:
             survey.foreign.add(name)
 
-    async def _look_at_new(self, survey: Survey, name: str, version: Version) -> None:
-        """Notes a version that wasn't returned, unless an erasure wrote it: that only took something out."""
-        if name in survey.new:
-            return
+    async def _look_for_new(self, survey: Survey, returned: listed.Listed, batch: Sequence[Named]) -> None:
+        """Notes versions that weren't given, unless an erasure made them of one that was: it only took something out.
+
+        A writer who copies an object may copy what it says of its origin. So an origin has one such version, and is
+        one of this object that was given.
+        """
+        known = await self._known(returned, batch)
+        strange = [(n, v) for n, v in batch if n not in survey.new and self.digests.same(v) not in known]
+        found: list[tuple[str, bytes | None]] = []
+        await at_once(_REQUESTS, [partial(self._origin, found, name, version) for name, version in strange])
+        origins = [origin for _, origin in found if origin is not None]
+        given = await self.threads.run(partial(returned.known, origins))
+        for name, origin in found:
+            if origin is None or origin not in given or origin in survey.origins:
+                survey.new.add(name)
+            else:
+                survey.origins.add(origin)
+
+    async def _origin(self, found: list[tuple[str, bytes | None]], name: str, version: Version) -> None:
+        """Adds what the version says that it was made of; nothing if it is gone."""
+        rewrites = ""
         if version.state in ("CURRENT", "NONCURRENT") and not version.obstacle:
             try:
-                if (await self.store.facts(version)).rewrites:
-                    return
+                rewrites = (await self.store.facts(version)).rewrites
             except Gone:
                 return
-        survey.new.add(name)
+        found.append((name, self.digests.origin(version.key, rewrites) if rewrites else None))
 
     def _counted(self, survey: Survey, intent: listed.Listed | None) -> pb.Destroyed:
         result = pb.Destroyed(findings=_findings(survey))

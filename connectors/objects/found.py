@@ -32,6 +32,13 @@ class Digests(Journalled):
         facts = f"{version.id}\0{version.etag}\0{version.size}\0{time}\0"
         return bytes.fromhex(self._short(b"place", facts.encode() + version.key.encode(errors="surrogatepass")))
 
+    def origin(self, key: str, version: str) -> bytes | None:
+        """What an erasure names that writes an object anew. None where others may come by the same id."""
+        if version.endswith("null"):
+            return None
+        name = f"{version}\0{key}".encode(errors="surrogatepass")
+        return bytes.fromhex(self._short(b"origin", name))
+
     def row(self, key: str, data: bytes) -> str:
         """A record in an object, wherever in it."""
         return self._short(b"row", key.encode(errors="surrogatepass") + b"\0" + hashlib.sha256(data).digest())

@@ -1,6 +1,6 @@
 """Return: every version as it is, one a line, in the order of the listing; several are fetched ahead of the reader."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -90,7 +90,7 @@ class GiveBack:
     ) -> AsyncGenerator[bytes, None]:
         included = [field.name for field in whole_fields(collection)]
         fetched = in_order(_AHEAD, self._versions(listing, name), partial(self._fetch, collection))
-        noted: list[tuple[str, bytes]] = []
+        noted: list[Version] = []
         try:
             async with aclosing(fetched) as items:
                 async for item in items:
@@ -98,13 +98,19 @@ class GiveBack:
                     async with aclosing(line(item.facts, included, content)) as pieces:
                         async for piece in pieces:
                             yield piece
-                    noted.append((name, self.digests.same(item.version)))
+                    noted.append(item.version)
                     if len(noted) >= 1_000:
-                        await self.threads.run(partial(given.add, noted))
+                        await self.threads.run(partial(self._note, given, name, noted))
                         noted = []
         except Gone:
             raise DsrError("SOURCE_BUSY", "An object changed while it was copied. Retry.", source=self.source) from None
-        await self.threads.run(partial(given.add, noted))
+        await self.threads.run(partial(self._note, given, name, noted))
+
+    def _note(self, given: listed.Listed, name: str, versions: Sequence[Version]) -> None:
+        """As what was given, and as what an erasure may make another version of."""
+        given.add((name, self.digests.same(version)) for version in versions)
+        origins = (self.digests.origin(version.key, version.id) for version in versions)
+        given.note(origin for origin in origins if origin is not None)
 
     async def _versions(self, listing: Listing, name: str) -> AsyncGenerator[Version, None]:
         async with aclosing(listing.of(name)) as found:

@@ -31,8 +31,12 @@ class Listed:
     def add(self, versions: Iterable[tuple[str, bytes]]) -> None:
         """Notes versions: the collection and the digest of each."""
         pairs = list(versions)
-        self._connection.executemany("INSERT OR IGNORE INTO version VALUES (?)", [(digest,) for _, digest in pairs])
+        self.note(digest for _, digest in pairs)
         self.counts.update(name for name, _ in pairs)
+
+    def note(self, digests: Iterable[bytes]) -> None:
+        """Notes what isn't counted."""
+        self._connection.executemany("INSERT OR IGNORE INTO version VALUES (?)", [(digest,) for digest in digests])
 
     def known(self, digests: Sequence[bytes]) -> set[bytes]:
         """Those of the digests that are listed. At most some thousands."""

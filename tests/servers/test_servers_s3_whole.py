@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from connectors.objects import whole
+from connectors.s3.kept import REWRITES
 from connectors.s3.store import S3Store
 from dsrkit.errors import DsrError
 from tests.servers.objects import caps_of, content, ended, person
@@ -150,6 +151,33 @@ async def test_what_an_erasure_wrote_since_was_returned(versioned: Bucket) -> No
     assert await versioned.get("acme/events/a.jsonl") == lines({"user": {"id": 8}})
     assert ended(await source.destroy(caps_of(returned)))[0] == "DESTROYED"
     assert await versioned.versions() == []
+    await source.backend.close()
+
+
+@pytest.mark.parametrize("case", ["invented", "older", "twice", "elsewhere"])
+async def test_what_a_writer_made_of_an_erasures_version_was_not_returned(versioned: Bucket, case: str) -> None:
+    """Whoever copies an object copies its metadata, which say of what the erasure made it."""
+    key, both, left = "acme/events/a.jsonl", ({"user": {"id": 7}}, {"user": {"id": 8}}), {"user": {"id": 8}}
+    first = await versioned.put(key, lines(*both))
+    source = versioned.source({"events": ACME["events"]})
+    if case != "older":
+        await source.returned()
+    await source.erase(person(customer_number="7"))
+    if case == "older":
+        await source.returned()
+    ((_, ours),) = await versioned.versions()
+    kept = (await versioned.client.head_object(Bucket=versioned.name, Key=key))["Metadata"]
+    assert kept == {REWRITES: first}
+    copied = "acme/events/b.jsonl" if case == "elsewhere" else key
+    more = {"Metadata": {REWRITES: "7"} if case == "invented" else kept}
+    await versioned.put(copied, lines(left, {"user": {"id": 9}}), **more)
+    if case != "twice":
+        await versioned.client.delete_object(Bucket=versioned.name, Key=key, VersionId=ours)
+    before = await versioned.versions()
+    assert ended(await source.destroy({"events": 2}))[::2] == ("BLOCKED", ["NOT_RETURNED"])
+    assert await versioned.versions() == before
+    await source.returned("again")
+    assert ended(await source.destroy({"events": 2}, attempt=2))[0] == "DESTROYED"
     await source.backend.close()
 
 
