@@ -13,7 +13,6 @@ from gateway.schemas import behavior
 
 _TEXTS = {
     "type": "email",
-    "from_size": "41",
     "value": "jane@example.org",
     "verifier": "clerk-7",
     "request_id": "5f0c9d3e-7a55-4b6e-9d0f-2f1f0d6c2a11",

@@ -28,7 +28,7 @@ class LedgerServicer(LedgerServiceServicer):
         self, request: pb.ProveLedgerConsistencyRequest, context: Any
     ) -> pb.ProveLedgerConsistencyResponse:
         now = await self.GetLedger(pb.GetLedgerRequest(), context)
-        if not 1 <= request.from_size <= now.size:
-            raise invalid("from_size", f"must be from 1 to the ledger's size, which is {now.size}")
+        if not 0 <= request.from_size <= now.size:
+            raise invalid("from_size", f"must be from 0 to the ledger's size, which is {now.size}")
         hashes = await self._ledger.consistency(request.from_size, now.size)
         return pb.ProveLedgerConsistencyResponse(hashes=hashes, ledger=now)

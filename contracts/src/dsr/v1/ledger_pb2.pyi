@@ -114,7 +114,7 @@ class ProveLedgerConsistencyRequest(_message.Message):
 
     FROM_SIZE_FIELD_NUMBER: _builtins.int
     from_size: _builtins.int
-    """Required. How many entries the ledger had at the earlier checkpoint; at least 1."""
+    """Optional. How many entries the ledger had at the earlier checkpoint. 0: none, which every ledger begins with."""
     def __init__(
         self,
         *,
