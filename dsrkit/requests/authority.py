@@ -185,16 +185,31 @@ class Authority:
         call = self._stub.RecordSweepApproval(message, timeout=TIMEOUT, metadata=self._metadata())
         return (await self._call(call)).approver
 
-    async def owe_recipients(
-        self, request: Request, touched: Mapping[str, Sequence[str]], *, preview: bool = False
+    async def foresee_recipients(
+        self, request: Request, touched: Mapping[str, Sequence[str]]
     ) -> Sequence[RecipientTask]:
-        """What recipients have to hear of an erasure; makes their tasks, once. `preview`: makes none."""
+        """What recipients will have to hear of an erasure; makes nothing."""
+        if not touched:
+            return ()
+        message = pb.ForeseeRecipientsRequest(
+            request=self._right.name(request.partner, request.id),
+            data_map_revision=request.data_map_revision,
+            data_sources=request.data_sources,
+        )
+        for source, collections in touched.items():
+            message.touched.add(source=source, collections=collections)
+        call = self._stub.ForeseeRecipients(message, timeout=TIMEOUT, metadata=self._metadata())
+        return (await self._call(call)).tasks
+
+    async def owe_recipients(self, request: Request, touched: Mapping[str, Sequence[str]]) -> Sequence[RecipientTask]:
+        """What recipients have to hear of an erasure; makes their tasks, once."""
+        if not touched:
+            return ()
         message = pb.OweRecipientsRequest(
             request=self._right.name(request.partner, request.id),
             data_map_revision=request.data_map_revision,
             data_sources=request.data_sources,
             owner=request.creator,
-            preview=preview,
         )
         message.due_time.FromDatetime(request.due_time)
         for source, collections in touched.items():
@@ -216,13 +231,17 @@ class Authority:
         Without names of the person: where and for whom; with them a grant.
         """
         message = pb.IssueAmendmentGrantRequest(
-            request=order.request, source=order.source, flags=flags, identities=names
+            request=order.request, source=order.source, flags=flags, identities=names, without_grant=not names
         )
         return await self._call(self._stub.IssueAmendmentGrant(message, timeout=TIMEOUT, metadata=self._metadata()))
 
     async def report_amendment(self, message: pb.ReportAmendmentRequest) -> None:
         """Says what came of an order."""
         await self._call(self._stub.ReportAmendment(message, timeout=TIMEOUT, metadata=self._metadata()))
+
+    async def delay_amendment(self, message: pb.DelayAmendmentRequest) -> None:
+        """Says why nothing came of an order for now."""
+        await self._call(self._stub.DelayAmendment(message, timeout=TIMEOUT, metadata=self._metadata()))
 
     async def terminations(self) -> Sequence[str]:
         """Terminations for which this service has to destroy what it keeps."""
@@ -288,9 +307,9 @@ class Authority:
         message = pb.FollowSandboxClockRequest(right=self._right.number, clock=clock)
         await self._call(self._stub.FollowSandboxClock(message, timeout=TIMEOUT, metadata=self._metadata()))
 
-    async def obligations(self) -> Sequence[pb.Obligation]:
-        """Open obligations of this right."""
-        message = pb.ListObligationsRequest(right=self._right.number)
+    async def obligations(self, after: str) -> Sequence[pb.Obligation]:
+        """Open obligations of this right, a page at a time: those after this id."""
+        message = pb.ListObligationsRequest(right=self._right.number, after_id=after)
         answer = await self._call(self._stub.ListObligations(message, timeout=TIMEOUT, metadata=self._metadata()))
         return answer.obligations
 
@@ -329,8 +348,12 @@ def _refused(refusal: Refusal) -> DsrError:
     return DsrError("INSTRUCTION_REFUSED", text, rule=refusal.rule, article=refusal.article, refusal=refusal.name)
 
 
+_UNAVAILABLE = frozenset({"STORE_UNAVAILABLE", "METHOD_UNKNOWN"})
+"""A governance that doesn't know a call is of the former release; what needs the call waits for the upgrade."""
+
+
 def _translate(error: grpc.aio.AioRpcError) -> DsrError:
     info = from_rpc_error(error)
-    if info is not None and info.reason in CODES and info.reason != "STORE_UNAVAILABLE":
+    if info is not None and info.reason in CODES and info.reason not in _UNAVAILABLE:
         return DsrError(info.reason, error.details() or info.reason, **dict(info.metadata))
     return DsrError("GOVERNANCE_UNAVAILABLE", "Governance can't be reached, so nothing new may start. Retry.")

@@ -12,7 +12,7 @@ import pyrage
 from dsr.authority.v1.authority_pb2 import Obligation
 from dsr.v1.governance_pb2 import Partner
 
-from dsrkit import clock
+from dsrkit import clock, log
 from dsrkit.db import partner_transaction
 from dsrkit.errors import DsrError
 from dsrkit.requests.authority import Authority
@@ -109,12 +109,21 @@ class Bundles:
 
         One that is still being made, of a whole source, is ended afterwards.
         """
-        for obligation in await authority.obligations():
-            partner, request_id = _split(obligation)
-            async with partner_transaction(self._store.pool, partner) as connection:
-                request = await self._store.get(connection, request_id)
-            if not request.terminal:
-                continue
+        last = ""
+        while page := [o for o in await authority.obligations(last) if o.id > last]:
+            for obligation in page:
+                try:
+                    await self._fulfil(authority, obligation)
+                except DsrError as error:
+                    logged = log.get_logger()
+                    logged.warning("obligation.left", request=obligation.request, reason=error.reason)
+            last = page[-1].id
+
+    async def _fulfil(self, authority: Authority, obligation: Obligation) -> None:
+        partner, request_id = _split(obligation)
+        async with partner_transaction(self._store.pool, partner) as connection:
+            request = await self._store.get(connection, request_id)
+        if request.terminal:
             await self.end(partner, request_id, "ENDED_BY_ERASURE")
             await authority.acknowledge(obligation)
 

@@ -70,11 +70,23 @@ class Amendments:
             if known.reason in _OBSTACLES:
                 report.obstacle, report.field = _OBSTACLES[known.reason], known.metadata.get("field", "")
             else:
-                unknown = None if isinstance(error, DsrError) else error
-                log.get_logger().warning("amendment.waiting", request=order.request, reason=known.reason, error=unknown)
-                report.waiting_reason = reason_value(known.reason)
-                report.waiting_source = known.metadata.get("source", order.source)
+                await self._delay(order, report.attempt, known, error)
+                return
         await self._authority.report_amendment(report)
+
+    async def _delay(
+        self, order: authority_pb2.AmendmentOrder, attempt: int, known: DsrError, error: Exception
+    ) -> None:
+        unknown = None if isinstance(error, DsrError) else error
+        log.get_logger().warning("amendment.waiting", request=order.request, reason=known.reason, error=unknown)
+        message = authority_pb2.DelayAmendmentRequest(
+            request=order.request,
+            source=order.source,
+            attempt=attempt,
+            waiting_reason=reason_value(known.reason),
+            waiting_source=known.metadata.get("source", order.source),
+        )
+        await self._authority.delay_amendment(message)
 
     async def _work(self, order: authority_pb2.AmendmentOrder, report: authority_pb2.ReportAmendmentRequest) -> None:
         told = await self._authority.amendment_grant(order, [], [])

@@ -1,11 +1,12 @@
 """The durable steps of an erasure, beside those that all rights share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dsr.authority.v1.authority_pb2 import RIGHT_ERASURE
 from dsr.connector.v1 import connector_pb2
 from dsr.connector.v1.grant_pb2 import CollectionInstruction
+from dsr.v1.recipient_pb2 import RecipientTask
 from google.protobuf import json_format
 
 from dsrkit import clock
@@ -95,7 +96,7 @@ class ErasureSteps:
             clock.now().isoformat(),
         )
         made["sandbox"] = partner.sandbox
-        made["recipient_tasks"] = await self._recipients(request, plans.touched(made), preview=True)
+        made["recipient_tasks"] = _stored(await self._authority.foresee_recipients(request, plans.touched(made)))
         return Done(records=sum(c["records"] for c in made["collections"]), result={"plan": made})
 
     async def approve(self, task: Task) -> Done:
@@ -239,17 +240,14 @@ class ErasureSteps:
         touched = plans.touched(request.facts["plan"])
         snapshots = await self._authority.holding_snapshots(request, touched) if touched else ()
         stored = [json_format.MessageToDict(s, preserving_proto_field_name=True) for s in snapshots]
-        owed = await self._recipients(request, touched)
+        owed = _stored(await self._authority.owe_recipients(request, touched))
         who = {"operator": answer.operator, "dpo_contact": answer.dpo_contact}
         who["partner_dpo"] = await officer.seal(self._tools.parts.vault, request, answer.partner_dpo)
         return Done(result={"bundles_ended": answer.total, "snapshots": stored, "recipient_tasks": owed, **who})
 
-    async def _recipients(
-        self, request: Request, touched: Mapping[str, Sequence[str]], *, preview: bool = False
-    ) -> list[dict[str, Any]]:
-        """Tasks of recipients, as they are stored."""
-        tasks = await self._authority.owe_recipients(request, touched, preview=preview) if touched else ()
-        return [json_format.MessageToDict(task, preserving_proto_field_name=True) for task in tasks]
+
+def _stored(tasks: Iterable[RecipientTask]) -> list[dict[str, Any]]:
+    return [json_format.MessageToDict(task, preserving_proto_field_name=True) for task in tasks]
 
 
 def _stopped(changes: Sequence[Mapping[str, Any]]) -> Done:

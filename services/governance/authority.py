@@ -280,11 +280,18 @@ class AuthorityServicer(
             asked=list(request.data_sources),
         )
         async with partner_transaction(self._store.pool, partner) as connection:
-            if request.preview:
-                found = await foresee(self._tools, connection, debt)
-                return pb.OweRecipientsResponse(tasks=[view.foreseen(partner, debt.request, owed) for owed in found])
             rows = await owe(self._tools, connection, partner, debt)
         return pb.OweRecipientsResponse(tasks=[view.task(row) for row in rows])
+
+    async def ForeseeRecipients(
+        self, request: pb.ForeseeRecipientsRequest, context: Any
+    ) -> pb.ForeseeRecipientsResponse:
+        partner = own_request(request.request, pb.RIGHT_ERASURE)
+        touched = {t.source: list(t.collections) for t in request.touched}
+        async with partner_transaction(self._store.pool, partner) as connection:
+            args = (request.data_map_revision, touched, request.data_sources)
+            found = await foresee(self._tools, connection, *args)
+        return pb.ForeseeRecipientsResponse(tasks=[view.foreseen(partner, request.request, owed) for owed in found])
 
     async def ListHoldingSnapshots(
         self, request: pb.ListHoldingSnapshotsRequest, context: Any

@@ -105,10 +105,10 @@ class GovernanceStore:
             if before != purpose:
                 raise DsrError("PERSON_REQUIRED", "This token was used before; sign in again.", why="TOKEN_REUSED")
 
-    async def open_obligations(self, right: int) -> list[asyncpg.Record]:
-        """Open obligations of a right, over all partners: ids only."""
+    async def open_obligations(self, right: int, after: UUID | None) -> list[asyncpg.Record]:
+        """A page of a right's open obligations, over all partners: ids only."""
         async with sweeper_transaction(self.pool, SCHEMA) as connection:
-            return list(await connection.fetch(_SQL["open_obligations"], right))
+            return list(await connection.fetch(_SQL["open_obligations"], right, after))
 
     async def watch(self, statement: str) -> list[asyncpg.Record]:
         """What metrics count, over all partners: ids, states and times only."""

@@ -57,7 +57,8 @@ class WorkRpcs(AuthorityServiceServicer):
 
     async def ListObligations(self, request: pb.ListObligationsRequest, context: Any) -> pb.ListObligationsResponse:
         own_right(request.right)
-        rows = await self._store.open_obligations(request.right)
+        after = parse_id(request.after_id, "after_id") if request.after_id else None
+        rows = await self._store.open_obligations(request.right, after)
         found = [pb.Obligation(id=str(r["id"]), request=r["request"], erasure=r["erasure"]) for r in rows]
         return pb.ListObligationsResponse(obligations=found)
 

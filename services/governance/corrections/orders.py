@@ -61,6 +61,9 @@ class AmendmentRpcs(AmendmentReports):
         own_right(pb.RIGHT_ERASURE)
         if len(request.flags) > _MOST_FLAGS:
             raise invalid("flags", f"at most {_MOST_FLAGS:,}")
+        if not request.identities and not request.without_grant:
+            # An erasure service of the release before looks for the person afterwards; what it has in hand has to wait.
+            raise invalid("identities", "is required for a grant")
         partner = parse_partner(request.request, "request")
         await self._check_amendment_approver(partner, request)
         async with partner_transaction(self._store.pool, partner) as connection:

@@ -52,13 +52,10 @@ class AmendmentReports(AuthorityServiceServicer):
         partner = parse_partner(request.request, "request")
         if request.obstacle and request.obstacle not in _REASONS:
             raise invalid("obstacle", f"must be one of {', '.join(map(_OBSTACLE.Obstacle.Name, _REASONS))}")
-        if request.waiting_reason:
-            known_enum(request.waiting_reason, ErrorReason, "waiting_reason")
         gone = False
         async with partner_transaction(self._store.pool, partner) as connection:
             row, task = await self._amendment_task(connection, request.request, request.source)
-            over = row["complete_time"] is not None or task["complete_time"] is not None
-            if over or request.attempt != task["attempt"] or task["state"] not in ("PREVIEWING", "APPROVED"):
+            if _overtaken(row, task, request.attempt):
                 return pb.ReportAmendmentResponse()
             now = self._tools.clock()
             if request.candidates and await self._choose(connection, row, task, request, now):
@@ -67,25 +64,33 @@ class AmendmentReports(AuthorityServiceServicer):
                 field = request.field if amendments.knows(task["changes"], request.field) else ""
                 await self._set_amendment(connection, task, "BY_HAND", [], obstacle=request.obstacle, field=field)
                 await self._record_amendment(connection, request, "amend", _REASONS[request.obstacle], 0, now)
-            elif request.waiting_reason:
-                reason = ErrorReason.Name(request.waiting_reason).removeprefix("ERROR_REASON_")
-                await self._wait(connection, task, request, reason, now)
             elif request.exceeded:
                 await self._set_amendment(connection, task, "PREVIEWING", [])
             elif (changes := amendments.counted(task["changes"], request.collections)) is None:
                 await self._set_amendment(connection, task, "BY_HAND", [], obstacle=_OBSTACLE.OBSTACLE_INCONSISTENT)
             elif task["state"] == "PREVIEWING":
-                await self._amendment_previewed(connection, row, task, request, changes, now)
+                gone = await self._amendment_previewed(connection, row, task, request, changes, now)
             else:
-                await self._set_amendment(connection, task, "AMENDED", changes)
                 records = sum(change["amended"] for change in changes)
                 await self._record_amendment(connection, request, "amend", "OK", records, now)
                 evidence = f"plan {task['plan_digest']}, read back"
-                args = (request.request, evidence, current_caller().principal, now)
-                gone = await complete_task(self._tools, connection, row, task, *args)
+                gone = await self._done(connection, row, task, request, changes, evidence, now)
         if gone:
             await self._tools.vault.destroy(partner, view.KEY.format(row["id"]))
         return pb.ReportAmendmentResponse()
+
+    async def DelayAmendment(self, request: pb.DelayAmendmentRequest, context: Any) -> pb.DelayAmendmentResponse:
+        own_right(pb.RIGHT_ERASURE)
+        partner = parse_partner(request.request, "request")
+        known_enum(request.waiting_reason, ErrorReason, "waiting_reason")
+        if not request.waiting_reason:
+            raise invalid("waiting_reason", "is required")
+        reason = ErrorReason.Name(request.waiting_reason).removeprefix("ERROR_REASON_")
+        async with partner_transaction(self._store.pool, partner) as connection:
+            row, task = await self._amendment_task(connection, request.request, request.source)
+            if not _overtaken(row, task, request.attempt):
+                await self._wait(connection, task, request, reason, self._tools.clock(), request.waiting_source)
+        return pb.DelayAmendmentResponse()
 
     async def _choose(
         self,
@@ -118,13 +123,12 @@ class AmendmentReports(AuthorityServiceServicer):
         request: pb.ReportAmendmentRequest,
         changes: list[dict[str, Any]],
         now: datetime,
-    ) -> None:
+    ) -> bool:
         records = sum(change["amended"] + change["unchanged"] for change in changes)
         await self._record_amendment(connection, request, "locate", "OK", records, now)
         amended = sum(change["amended"] for change in changes)
         if not amended:
-            await self._nothing_to_set(connection, row, task, request, changes, now)
-            return
+            return await self._nothing_to_set(connection, row, task, request, changes, now)
         person = request.person_digest
         if not _PERSON.fullmatch(person):
             raise invalid("person_digest", "must be 64 hexadecimal digits")
@@ -133,6 +137,7 @@ class AmendmentReports(AuthorityServiceServicer):
         await self._set_amendment(connection, task, "PREVIEWED", changes, digest=digest, person=person)
         kind, occasion = "correction.previewed", f"{request.source} {digest}"
         await notify(self._store, connection, now, kind, request.request, occasion, records=str(amended))
+        return False
 
     async def _nothing_to_set(
         self,
@@ -142,27 +147,50 @@ class AmendmentReports(AuthorityServiceServicer):
         request: pb.ReportAmendmentRequest,
         changes: list[dict[str, Any]],
         now: datetime,
-    ) -> None:
-        """People look why. But a mark that is there may be about to be cleared, for a restriction that has ended."""
+    ) -> bool:
+        """People look why. But a mark that is there may be about to be cleared, for a restriction that has ended.
+
+        And one that is gone already, for another restriction that has ended, is cleared.
+        """
+        if task["clears"] and any(change["unchanged"] for change in changes):
+            evidence = f"attempt {task['attempt']}, no mark found"
+            return await self._done(connection, row, task, request, changes, evidence, now)
         clearing = await self._store.need(connection, "corrections.being_cleared", "resource", task["source"])
         if row["kind"] == "RESTRICTION" and not task["clears"] and clearing["any"]:
-            await self._wait(connection, task, request, "SOURCE_BUSY", now)
-            return
+            await self._wait(connection, task, request, "SOURCE_BUSY", now, request.source)
+            return False
         await self._set_amendment(connection, task, "BY_HAND", changes, obstacle=_OBSTACLE.OBSTACLE_NOTHING_TO_SET)
+        return False
+
+    async def _done(
+        self,
+        connection: Connection,
+        row: asyncpg.Record,
+        task: asyncpg.Record,
+        request: pb.ReportAmendmentRequest,
+        changes: list[dict[str, Any]],
+        evidence: str,
+        now: datetime,
+    ) -> bool:
+        """True when nothing of the person is needed any more."""
+        await self._set_amendment(connection, task, "AMENDED", changes)
+        args = (request.request, evidence, current_caller().principal, now)
+        return await complete_task(self._tools, connection, row, task, *args)
 
     async def _wait(
         self,
         connection: Connection,
         task: asyncpg.Record,
-        request: pb.ReportAmendmentRequest,
+        request: pb.DelayAmendmentRequest | pb.ReportAmendmentRequest,
         reason: str,
         now: datetime,
+        source: str,
     ) -> None:
         """Says why the task waits. What failed at a data source is recorded each time, a refusal before it once."""
         if reason in FROM_CONNECTORS or reason != task["waiting"]:
             operation = "locate" if task["state"] == "PREVIEWING" else "amend"
             await self._record_amendment(connection, request, operation, reason, 0, now)
-        known = await self._store.row(connection, "data_source", request.waiting_source or request.source)
+        known = await self._store.row(connection, "data_source", source)
         until = self._tools.real_time() + backoff(task["tries"])
         args = (*_key(task), reason, known["name"] if known else "", until)
         await self._store.row(connection, "corrections.wait", *args)
@@ -188,7 +216,7 @@ class AmendmentReports(AuthorityServiceServicer):
     async def _record_amendment(
         self,
         connection: Connection,
-        request: pb.ReportAmendmentRequest,
+        request: pb.DelayAmendmentRequest | pb.ReportAmendmentRequest,
         operation: str,
         outcome: str,
         records: int,
@@ -212,6 +240,11 @@ class AmendmentReports(AuthorityServiceServicer):
         identifier = messages.child_uuid(name, "correctionRequests", "resource")
         row = await self._store.need(connection, "corrections.lock", "resource", identifier)
         return row, await self._store.need(connection, "corrections.task", "resource", identifier, source)
+
+
+def _overtaken(row: asyncpg.Record, task: asyncpg.Record, attempt: int) -> bool:
+    over = row["complete_time"] is not None or task["complete_time"] is not None
+    return over or attempt != task["attempt"] or task["state"] not in ("PREVIEWING", "APPROVED")
 
 
 def _key(task: asyncpg.Record) -> tuple[Any, ...]:

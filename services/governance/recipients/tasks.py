@@ -33,19 +33,21 @@ class Debt:
     """The data sources that the request itself reached."""
 
 
-async def foresee(tools: Tools, connection: Connection, debt: Debt) -> list[Owed]:
-    """What a request will owe, so that whoever approves it sees that. Nothing is made."""
-    row = await tools.store.row(connection, "data_map", debt.revision) if debt.revision else None
+async def foresee(
+    tools: Tools, connection: Connection, revision: int, touched: Mapping[str, Collection[str]], asked: Collection[str]
+) -> list[Owed]:
+    """What a request will owe, so that whoever approves it sees that. Nothing is made. See Debt for the arguments."""
+    row = await tools.store.row(connection, "data_map", revision) if revision else None
     if row is None:
         return []
     sources = [messages.data_source(s) for s in await tools.store.rows(connection, "data_sources", "", 10_000)]
-    return owed(messages.data_map(row), debt.touched, sources, debt.asked)
+    return owed(messages.data_map(row), touched, sources, asked)
 
 
 async def owe(tools: Tools, connection: Connection, partner: str, debt: Debt) -> list[asyncpg.Record]:
     """Makes the tasks of a request, once; returns them. What a connector did is done: the request is its evidence."""
     store, now = tools.store, tools.clock()
-    for entry in await foresee(tools, connection, debt):
+    for entry in await foresee(tools, connection, debt.revision, debt.touched, debt.asked):
         done = (debt.request, "connector", now) if entry.source else ("", "", None)
         identifier = uuid5(_NAMESPACE, f"{debt.request}\0{entry.sub_processor or entry.recipient}")
         added = await store.row(

@@ -135,7 +135,9 @@ ON CONFLICT DO NOTHING
 SELECT count(*) AS total, count(*) FILTER (WHERE acknowledge_time IS NULL) AS open FROM obligation WHERE erasure = $1
 
 -- name: open_obligations
-SELECT partner, id, request, erasure FROM obligation WHERE "right" = $1 AND acknowledge_time IS NULL LIMIT 200
+SELECT partner, id, request, erasure FROM obligation
+WHERE "right" = $1 AND acknowledge_time IS NULL AND ($2::uuid IS NULL OR id > $2)
+ORDER BY id LIMIT 200
 
 -- name: acknowledge
 UPDATE obligation SET acknowledge_time = coalesce(acknowledge_time, now()) WHERE id = $1 AND request = $2

@@ -349,7 +349,7 @@ class CorrectionRequest(_message.Message):
             STATE_APPROVED: CorrectionRequest.Amendment._State.ValueType  # 3
             """Approved: it is being set."""
             STATE_AMENDED: CorrectionRequest.Amendment._State.ValueType  # 4
-            """Set, and read back."""
+            """Set, and read back. A mark that was to be cleared: or found cleared already."""
             STATE_BY_HAND: CorrectionRequest.Amendment._State.ValueType  # 5
             """People have to do it; `obstacle` says why."""
             STATE_AWAITING_CONTROLLER: CorrectionRequest.Amendment._State.ValueType  # 6
@@ -371,7 +371,7 @@ class CorrectionRequest(_message.Message):
         STATE_APPROVED: CorrectionRequest.Amendment.State.ValueType  # 3
         """Approved: it is being set."""
         STATE_AMENDED: CorrectionRequest.Amendment.State.ValueType  # 4
-        """Set, and read back."""
+        """Set, and read back. A mark that was to be cleared: or found cleared already."""
         STATE_BY_HAND: CorrectionRequest.Amendment.State.ValueType  # 5
         """People have to do it; `obstacle` says why."""
         STATE_AWAITING_CONTROLLER: CorrectionRequest.Amendment.State.ValueType  # 6

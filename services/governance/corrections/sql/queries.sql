@@ -75,7 +75,8 @@ WHERE correction = $1 AND source = $2 AND clears = $3
 UPDATE correction SET candidates = $2 WHERE id = $1
 
 -- name: decided
-UPDATE correction_task SET state = 'PREVIEWING' WHERE correction = $1 AND state = 'AWAITING_CONTROLLER'
+UPDATE correction_task SET state = 'PREVIEWING'
+WHERE correction = $1 AND state = 'AWAITING_CONTROLLER' AND complete_time IS NULL
 
 -- name: restrict
 INSERT INTO restricted_identity (partner, digest, correction)

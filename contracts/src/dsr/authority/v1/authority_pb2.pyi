@@ -785,16 +785,20 @@ class ListObligationsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RIGHT_FIELD_NUMBER: _builtins.int
+    AFTER_ID_FIELD_NUMBER: _builtins.int
     right: Global___Right.ValueType
     """Required. The right whose obligations are wanted."""
+    after_id: _builtins.str
+    """Optional. Only those after this id."""
     def __init__(
         self,
         *,
         right: Global___Right.ValueType = ...,
+        after_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["right", b"right"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "right", b"right"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -809,7 +813,7 @@ class ListObligationsResponse(_message.Message):
     OBLIGATIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def obligations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Obligation]:
-        """Open obligations."""
+        """Open obligations by id, at most 200."""
 
     def __init__(
         self,
@@ -909,15 +913,12 @@ class OweRecipientsRequest(_message.Message):
     DATA_SOURCES_FIELD_NUMBER: _builtins.int
     OWNER_FIELD_NUMBER: _builtins.int
     DUE_TIME_FIELD_NUMBER: _builtins.int
-    PREVIEW_FIELD_NUMBER: _builtins.int
     request: _builtins.str
     """Required. The erasure request."""
     data_map_revision: _builtins.int
     """Required. The data map the request is pinned to."""
     owner: _builtins.str
     """Required. Opaque id of who sees to the tasks: the creator of the request."""
-    preview: _builtins.bool
-    """Optional. Only says which tasks there will be, without names; makes none."""
     @_builtins.property
     def touched(self) -> _containers.RepeatedCompositeFieldContainer[Global___Touched]:
         """Required. What was erased or anonymised."""
@@ -939,11 +940,10 @@ class OweRecipientsRequest(_message.Message):
         data_sources: _abc.Iterable[_builtins.str] | None = ...,
         owner: _builtins.str = ...,
         due_time: _timestamp_pb2.Timestamp | None = ...,
-        preview: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["due_time", b"due_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "due_time", b"due_time", "owner", b"owner", "preview", b"preview", "request", b"request", "touched", b"touched"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "due_time", b"due_time", "owner", b"owner", "request", b"request", "touched", b"touched"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -972,6 +972,68 @@ class OweRecipientsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OweRecipientsResponse: _TypeAlias = OweRecipientsResponse  # noqa: Y015
+
+@_typing.final
+class ForeseeRecipientsRequest(_message.Message):
+    """Request of ForeseeRecipients."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    DATA_MAP_REVISION_FIELD_NUMBER: _builtins.int
+    TOUCHED_FIELD_NUMBER: _builtins.int
+    DATA_SOURCES_FIELD_NUMBER: _builtins.int
+    request: _builtins.str
+    """Required. The erasure request."""
+    data_map_revision: _builtins.int
+    """Required. The data map the request is pinned to."""
+    @_builtins.property
+    def touched(self) -> _containers.RepeatedCompositeFieldContainer[Global___Touched]:
+        """Required. What its plan erases or anonymises."""
+
+    @_builtins.property
+    def data_sources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Required. The data sources that the request reaches."""
+
+    def __init__(
+        self,
+        *,
+        request: _builtins.str = ...,
+        data_map_revision: _builtins.int = ...,
+        touched: _abc.Iterable[Global___Touched] | None = ...,
+        data_sources: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_map_revision", b"data_map_revision", "data_sources", b"data_sources", "request", b"request", "touched", b"touched"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForeseeRecipientsRequest: _TypeAlias = ForeseeRecipientsRequest  # noqa: Y015
+
+@_typing.final
+class ForeseeRecipientsResponse(_message.Message):
+    """Response of ForeseeRecipients."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[_recipient_pb2.RecipientTask]:
+        """The tasks, without names."""
+
+    def __init__(
+        self,
+        *,
+        tasks: _abc.Iterable[_recipient_pb2.RecipientTask] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForeseeRecipientsResponse: _TypeAlias = ForeseeRecipientsResponse  # noqa: Y015
 
 @_typing.final
 class ListHoldingSnapshotsRequest(_message.Message):
@@ -2374,10 +2436,13 @@ class IssueAmendmentGrantRequest(_message.Message):
     SOURCE_FIELD_NUMBER: _builtins.int
     FLAGS_FIELD_NUMBER: _builtins.int
     IDENTITIES_FIELD_NUMBER: _builtins.int
+    WITHOUT_GRANT_FIELD_NUMBER: _builtins.int
     request: _builtins.str
     """Required. The request."""
     source: _builtins.str
     """Required. The data source."""
+    without_grant: _builtins.bool
+    """Optional. Only where and whom is asked, without names; no grant is issued."""
     @_builtins.property
     def flags(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeclaredFlag]:
         """Optional. Flags that the connector declares; governance chooses among them."""
@@ -2385,7 +2450,7 @@ class IssueAmendmentGrantRequest(_message.Message):
     @_builtins.property
     def identities(self) -> _containers.RepeatedCompositeFieldContainer[_subject_pb2.Identity]:
         """Optional. The person's names, those included that the sources know. Other restrictions and holds are looked for by them.
-        None: only where and whom is asked, and no grant is issued.
+        Required for a grant. A release that gives none is refused, and what it has in hand waits for the next one.
         """
 
     def __init__(
@@ -2395,10 +2460,11 @@ class IssueAmendmentGrantRequest(_message.Message):
         source: _builtins.str = ...,
         flags: _abc.Iterable[Global___DeclaredFlag] | None = ...,
         identities: _abc.Iterable[_subject_pb2.Identity] | None = ...,
+        without_grant: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["flags", b"flags", "identities", b"identities", "request", b"request", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flags", b"flags", "identities", b"identities", "request", b"request", "source", b"source", "without_grant", b"without_grant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2454,7 +2520,7 @@ class IssueAmendmentGrantResponse(_message.Message):
     """To set: who was previewed, as it was reported. Somebody else isn't touched, and is previewed again."""
     @_builtins.property
     def grant(self) -> _grant_pb2.SignedGrant:
-        """Permission to amend, or to preview. Absent: none of the declared flags is meant, or no names were given."""
+        """Permission to amend, or to preview. Absent: none of the declared flags is meant, or none was asked for."""
 
     @_builtins.property
     def read_back(self) -> _grant_pb2.SignedGrant:
@@ -2591,6 +2657,61 @@ class IdentitySource(_message.Message):
 Global___IdentitySource: _TypeAlias = IdentitySource  # noqa: Y015
 
 @_typing.final
+class DelayAmendmentRequest(_message.Message):
+    """Request of DelayAmendment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    WAITING_REASON_FIELD_NUMBER: _builtins.int
+    WAITING_SOURCE_FIELD_NUMBER: _builtins.int
+    request: _builtins.str
+    """Required. The request."""
+    source: _builtins.str
+    """Required. The data source."""
+    attempt: _builtins.int
+    """Optional. The attempt: of the last grant, or of the order. None: before the first one."""
+    waiting_reason: _error_reason_pb2.ErrorReason.ValueType
+    """Required. Why."""
+    waiting_source: _builtins.str
+    """Required. The data source that it waits for."""
+    def __init__(
+        self,
+        *,
+        request: _builtins.str = ...,
+        source: _builtins.str = ...,
+        attempt: _builtins.int = ...,
+        waiting_reason: _error_reason_pb2.ErrorReason.ValueType = ...,
+        waiting_source: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "request", b"request", "source", b"source", "waiting_reason", b"waiting_reason", "waiting_source", b"waiting_source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DelayAmendmentRequest: _TypeAlias = DelayAmendmentRequest  # noqa: Y015
+
+@_typing.final
+class DelayAmendmentResponse(_message.Message):
+    """Response of DelayAmendment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DelayAmendmentResponse: _TypeAlias = DelayAmendmentResponse  # noqa: Y015
+
+@_typing.final
 class ReportAmendmentRequest(_message.Message):
     """Request of ReportAmendment."""
 
@@ -2604,8 +2725,6 @@ class ReportAmendmentRequest(_message.Message):
     FIELD_FIELD_NUMBER: _builtins.int
     EXCEEDED_FIELD_NUMBER: _builtins.int
     PERSON_DIGEST_FIELD_NUMBER: _builtins.int
-    WAITING_REASON_FIELD_NUMBER: _builtins.int
-    WAITING_SOURCE_FIELD_NUMBER: _builtins.int
     CANDIDATES_FIELD_NUMBER: _builtins.int
     request: _builtins.str
     """Required. The request."""
@@ -2621,10 +2740,6 @@ class ReportAmendmentRequest(_message.Message):
     """Optional. There is more to set than was approved, or it is somebody else: it is to be previewed again."""
     person_digest: _builtins.str
     """Optional. Of a preview: keyed digest of the names and records of people by which the person was found."""
-    waiting_reason: _error_reason_pb2.ErrorReason.ValueType
-    """Optional. Why nothing came of it for now; it is tried again."""
-    waiting_source: _builtins.str
-    """Optional. The data source that it waits for."""
     @_builtins.property
     def collections(self) -> _containers.RepeatedCompositeFieldContainer[_connector_pb2.AmendedCollection]:
         """Optional. What was counted, or set and read back, in every collection of the grant."""
@@ -2644,13 +2759,11 @@ class ReportAmendmentRequest(_message.Message):
         field: _builtins.str = ...,
         exceeded: _builtins.bool = ...,
         person_digest: _builtins.str = ...,
-        waiting_reason: _error_reason_pb2.ErrorReason.ValueType = ...,
-        waiting_source: _builtins.str = ...,
         candidates: _abc.Iterable[Global___FoundPerson] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "candidates", b"candidates", "collections", b"collections", "exceeded", b"exceeded", "field", b"field", "obstacle", b"obstacle", "person_digest", b"person_digest", "request", b"request", "source", b"source", "waiting_reason", b"waiting_reason", "waiting_source", b"waiting_source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "candidates", b"candidates", "collections", b"collections", "exceeded", b"exceeded", "field", b"field", "obstacle", b"obstacle", "person_digest", b"person_digest", "request", b"request", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

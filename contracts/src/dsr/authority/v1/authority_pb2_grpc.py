@@ -90,6 +90,11 @@ class AuthorityServiceStub(object):
                 request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.OweRecipientsRequest.SerializeToString,
                 response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.OweRecipientsResponse.FromString,
                 _registered_method=True)
+        self.ForeseeRecipients = channel.unary_unary(
+                '/dsr.authority.v1.AuthorityService/ForeseeRecipients',
+                request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ForeseeRecipientsRequest.SerializeToString,
+                response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ForeseeRecipientsResponse.FromString,
+                _registered_method=True)
         self.ListHoldingSnapshots = channel.unary_unary(
                 '/dsr.authority.v1.AuthorityService/ListHoldingSnapshots',
                 request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListHoldingSnapshotsRequest.SerializeToString,
@@ -164,6 +169,11 @@ class AuthorityServiceStub(object):
                 '/dsr.authority.v1.AuthorityService/IssueAmendmentGrant',
                 request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.IssueAmendmentGrantRequest.SerializeToString,
                 response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.IssueAmendmentGrantResponse.FromString,
+                _registered_method=True)
+        self.DelayAmendment = channel.unary_unary(
+                '/dsr.authority.v1.AuthorityService/DelayAmendment',
+                request_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.DelayAmendmentRequest.SerializeToString,
+                response_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.DelayAmendmentResponse.FromString,
                 _registered_method=True)
         self.ReportAmendment = channel.unary_unary(
                 '/dsr.authority.v1.AuthorityService/ReportAmendment',
@@ -301,6 +311,14 @@ class AuthorityServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ForeseeRecipients(self, request, context):
+        """Says which tasks an erasure will owe to recipients (Art. 19), so that who approves its plan sees that; makes none. An RPC of
+        its own: a governance that doesn't know it refuses, where it would not know of a field and make them. Errors: none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListHoldingSnapshots(self, request, context):
         """Snapshots that may still hold the person of an erasure: they exist as far as anybody knows, and are older than now.
         """
@@ -406,7 +424,17 @@ class AuthorityServiceServicer(object):
 
     def IssueAmendmentGrant(self, request, context):
         """Signs what is to be set for a task: to preview it, or, once it is approved, to set it and to read it back. Each is a new
-        attempt. Errors: NOT_FOUND, STATE_CONFLICT (it was cancelled, or done), INSTRUCTION_REFUSED, SOURCE_NOT_SERVED, FOUR_EYES.
+        attempt. Errors: FIELD_INVALID, NOT_FOUND, STATE_CONFLICT (it was cancelled, or done), INSTRUCTION_REFUSED,
+        SOURCE_NOT_SERVED, FOUR_EYES.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DelayAmendment(self, request, context):
+        """Says why nothing came of an order for now; it is tried again. An RPC of its own: a governance that doesn't know it refuses,
+        where it would take a report without counts for a connector's fault. Idempotent; what a newer attempt has overtaken changes
+        nothing. Errors: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -542,6 +570,11 @@ def add_AuthorityServiceServicer_to_server(servicer, server):
                     request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.OweRecipientsRequest.FromString,
                     response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.OweRecipientsResponse.SerializeToString,
             ),
+            'ForeseeRecipients': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForeseeRecipients,
+                    request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ForeseeRecipientsRequest.FromString,
+                    response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ForeseeRecipientsResponse.SerializeToString,
+            ),
             'ListHoldingSnapshots': grpc.unary_unary_rpc_method_handler(
                     servicer.ListHoldingSnapshots,
                     request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.ListHoldingSnapshotsRequest.FromString,
@@ -616,6 +649,11 @@ def add_AuthorityServiceServicer_to_server(servicer, server):
                     servicer.IssueAmendmentGrant,
                     request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.IssueAmendmentGrantRequest.FromString,
                     response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.IssueAmendmentGrantResponse.SerializeToString,
+            ),
+            'DelayAmendment': grpc.unary_unary_rpc_method_handler(
+                    servicer.DelayAmendment,
+                    request_deserializer=dsr_dot_authority_dot_v1_dot_authority__pb2.DelayAmendmentRequest.FromString,
+                    response_serializer=dsr_dot_authority_dot_v1_dot_authority__pb2.DelayAmendmentResponse.SerializeToString,
             ),
             'ReportAmendment': grpc.unary_unary_rpc_method_handler(
                     servicer.ReportAmendment,
@@ -961,6 +999,33 @@ class AuthorityService(object):
             '/dsr.authority.v1.AuthorityService/OweRecipients',
             dsr_dot_authority_dot_v1_dot_authority__pb2.OweRecipientsRequest.SerializeToString,
             dsr_dot_authority_dot_v1_dot_authority__pb2.OweRecipientsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForeseeRecipients(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dsr.authority.v1.AuthorityService/ForeseeRecipients',
+            dsr_dot_authority_dot_v1_dot_authority__pb2.ForeseeRecipientsRequest.SerializeToString,
+            dsr_dot_authority_dot_v1_dot_authority__pb2.ForeseeRecipientsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1366,6 +1431,33 @@ class AuthorityService(object):
             '/dsr.authority.v1.AuthorityService/IssueAmendmentGrant',
             dsr_dot_authority_dot_v1_dot_authority__pb2.IssueAmendmentGrantRequest.SerializeToString,
             dsr_dot_authority_dot_v1_dot_authority__pb2.IssueAmendmentGrantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DelayAmendment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dsr.authority.v1.AuthorityService/DelayAmendment',
+            dsr_dot_authority_dot_v1_dot_authority__pb2.DelayAmendmentRequest.SerializeToString,
+            dsr_dot_authority_dot_v1_dot_authority__pb2.DelayAmendmentResponse.FromString,
             options,
             channel_credentials,
             insecure,

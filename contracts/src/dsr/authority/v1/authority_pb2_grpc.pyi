@@ -70,6 +70,10 @@ class AuthorityServiceStub:
     """Makes the tasks that an erasure owes to recipients (Art. 19), once, and returns them: those that the data map names for
     collections in which the person's data was touched. Errors: NOT_FOUND.
     """
+    ForeseeRecipients: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ForeseeRecipientsRequest, _authority_pb2.ForeseeRecipientsResponse]
+    """Says which tasks an erasure will owe to recipients (Art. 19), so that who approves its plan sees that; makes none. An RPC of
+    its own: a governance that doesn't know it refuses, where it would not know of a field and make them. Errors: none.
+    """
     ListHoldingSnapshots: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ListHoldingSnapshotsRequest, _authority_pb2.ListHoldingSnapshotsResponse]
     """Snapshots that may still hold the person of an erasure: they exist as far as anybody knows, and are older than now."""
     ListSweepOrders: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ListSweepOrdersRequest, _authority_pb2.ListSweepOrdersResponse]
@@ -109,7 +113,13 @@ class AuthorityServiceStub:
     """Tasks of correction requests of all partners that have something for the erasure service to do: to preview, or to set."""
     IssueAmendmentGrant: _grpc.UnaryUnaryMultiCallable[_authority_pb2.IssueAmendmentGrantRequest, _authority_pb2.IssueAmendmentGrantResponse]
     """Signs what is to be set for a task: to preview it, or, once it is approved, to set it and to read it back. Each is a new
-    attempt. Errors: NOT_FOUND, STATE_CONFLICT (it was cancelled, or done), INSTRUCTION_REFUSED, SOURCE_NOT_SERVED, FOUR_EYES.
+    attempt. Errors: FIELD_INVALID, NOT_FOUND, STATE_CONFLICT (it was cancelled, or done), INSTRUCTION_REFUSED,
+    SOURCE_NOT_SERVED, FOUR_EYES.
+    """
+    DelayAmendment: _grpc.UnaryUnaryMultiCallable[_authority_pb2.DelayAmendmentRequest, _authority_pb2.DelayAmendmentResponse]
+    """Says why nothing came of an order for now; it is tried again. An RPC of its own: a governance that doesn't know it refuses,
+    where it would take a report without counts for a connector's fault. Idempotent; what a newer attempt has overtaken changes
+    nothing. Errors: NOT_FOUND.
     """
     ReportAmendment: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ReportAmendmentRequest, _authority_pb2.ReportAmendmentResponse]
     """Takes what came of an order. Idempotent; what a newer attempt has overtaken changes nothing. Errors: NOT_FOUND."""
@@ -187,6 +197,10 @@ class AuthorityServiceAsyncStub(AuthorityServiceStub):
     """Makes the tasks that an erasure owes to recipients (Art. 19), once, and returns them: those that the data map names for
     collections in which the person's data was touched. Errors: NOT_FOUND.
     """
+    ForeseeRecipients: _aio.UnaryUnaryMultiCallable[_authority_pb2.ForeseeRecipientsRequest, _authority_pb2.ForeseeRecipientsResponse]  # type: ignore[assignment]
+    """Says which tasks an erasure will owe to recipients (Art. 19), so that who approves its plan sees that; makes none. An RPC of
+    its own: a governance that doesn't know it refuses, where it would not know of a field and make them. Errors: none.
+    """
     ListHoldingSnapshots: _aio.UnaryUnaryMultiCallable[_authority_pb2.ListHoldingSnapshotsRequest, _authority_pb2.ListHoldingSnapshotsResponse]  # type: ignore[assignment]
     """Snapshots that may still hold the person of an erasure: they exist as far as anybody knows, and are older than now."""
     ListSweepOrders: _aio.UnaryUnaryMultiCallable[_authority_pb2.ListSweepOrdersRequest, _authority_pb2.ListSweepOrdersResponse]  # type: ignore[assignment]
@@ -226,7 +240,13 @@ class AuthorityServiceAsyncStub(AuthorityServiceStub):
     """Tasks of correction requests of all partners that have something for the erasure service to do: to preview, or to set."""
     IssueAmendmentGrant: _aio.UnaryUnaryMultiCallable[_authority_pb2.IssueAmendmentGrantRequest, _authority_pb2.IssueAmendmentGrantResponse]  # type: ignore[assignment]
     """Signs what is to be set for a task: to preview it, or, once it is approved, to set it and to read it back. Each is a new
-    attempt. Errors: NOT_FOUND, STATE_CONFLICT (it was cancelled, or done), INSTRUCTION_REFUSED, SOURCE_NOT_SERVED, FOUR_EYES.
+    attempt. Errors: FIELD_INVALID, NOT_FOUND, STATE_CONFLICT (it was cancelled, or done), INSTRUCTION_REFUSED,
+    SOURCE_NOT_SERVED, FOUR_EYES.
+    """
+    DelayAmendment: _aio.UnaryUnaryMultiCallable[_authority_pb2.DelayAmendmentRequest, _authority_pb2.DelayAmendmentResponse]  # type: ignore[assignment]
+    """Says why nothing came of an order for now; it is tried again. An RPC of its own: a governance that doesn't know it refuses,
+    where it would take a report without counts for a connector's fault. Idempotent; what a newer attempt has overtaken changes
+    nothing. Errors: NOT_FOUND.
     """
     ReportAmendment: _aio.UnaryUnaryMultiCallable[_authority_pb2.ReportAmendmentRequest, _authority_pb2.ReportAmendmentResponse]  # type: ignore[assignment]
     """Takes what came of an order. Idempotent; what a newer attempt has overtaken changes nothing. Errors: NOT_FOUND."""
@@ -369,6 +389,16 @@ class AuthorityServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def ForeseeRecipients(
+        self,
+        request: _authority_pb2.ForeseeRecipientsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authority_pb2.ForeseeRecipientsResponse, _abc.Awaitable[_authority_pb2.ForeseeRecipientsResponse]]:
+        """Says which tasks an erasure will owe to recipients (Art. 19), so that who approves its plan sees that; makes none. An RPC of
+        its own: a governance that doesn't know it refuses, where it would not know of a field and make them. Errors: none.
+        """
+
+    @_abc_1.abstractmethod
     def ListHoldingSnapshots(
         self,
         request: _authority_pb2.ListHoldingSnapshotsRequest,
@@ -496,7 +526,19 @@ class AuthorityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_authority_pb2.IssueAmendmentGrantResponse, _abc.Awaitable[_authority_pb2.IssueAmendmentGrantResponse]]:
         """Signs what is to be set for a task: to preview it, or, once it is approved, to set it and to read it back. Each is a new
-        attempt. Errors: NOT_FOUND, STATE_CONFLICT (it was cancelled, or done), INSTRUCTION_REFUSED, SOURCE_NOT_SERVED, FOUR_EYES.
+        attempt. Errors: FIELD_INVALID, NOT_FOUND, STATE_CONFLICT (it was cancelled, or done), INSTRUCTION_REFUSED,
+        SOURCE_NOT_SERVED, FOUR_EYES.
+        """
+
+    @_abc_1.abstractmethod
+    def DelayAmendment(
+        self,
+        request: _authority_pb2.DelayAmendmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authority_pb2.DelayAmendmentResponse, _abc.Awaitable[_authority_pb2.DelayAmendmentResponse]]:
+        """Says why nothing came of an order for now; it is tried again. An RPC of its own: a governance that doesn't know it refuses,
+        where it would take a report without counts for a connector's fault. Idempotent; what a newer attempt has overtaken changes
+        nothing. Errors: NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
