@@ -112,6 +112,20 @@ async def test_a_lifted_restriction_is_cleared_where_it_was_marked(world: World)
     assert not key_of(world, made.name).exists()
 
 
+@pytest.mark.policy("P11", "a mark that is gone already when its restriction is lifted is cleared, and nobody is asked")
+async def test_a_mark_that_is_gone_is_cleared(world: World) -> None:
+    """As when two restrictions of a person were lifted, and the first one's task cleared the mark of both."""
+    declare(world)
+    made = await marked(world)
+    await complete(world, made.name, SHOP)
+    for row in world.crm.tables["people"].rows:
+        row["held"] = ""
+    await lift(world, made.name)
+    found = clearing(await cleared(world, made.name, A.STATE_AMENDED, A.STATE_BY_HAND))
+    assert (found.amendment.state, found.done, found.amendment.changes[0].unchanged) == (A.STATE_AMENDED, True, 1)
+    assert "no mark found" in found.evidence
+
+
 @pytest.mark.policy("P11", "the mark of a person stays while another restriction of the same person is in force")
 async def test_another_restriction_keeps_the_mark(world: World) -> None:
     declare(world)

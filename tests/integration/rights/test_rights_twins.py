@@ -18,8 +18,8 @@ from tests.integration.rights.test_rights_amendments import (
     refused,
     task,
 )
-from tests.integration.rights.test_rights_corrections import get, stored
-from tests.support.services import SHOP, World
+from tests.integration.rights.test_rights_corrections import complete, get, stored
+from tests.support.services import CRM, SHOP, World
 
 R = pb.CorrectionRequest
 A = R.Amendment
@@ -69,6 +69,24 @@ async def test_one_of_two_people_is_chosen_and_nobody_else_is_corrected(world: W
     assert names(world) == before | {"3": RIGHT}
     assert R.State.Name(done.state) == "STATE_COMPLETED"
     assert not (await get(world, made.name, "ROLE_REQUESTER")).candidates
+
+
+async def test_what_people_did_meanwhile_is_not_looked_for_again(world: World) -> None:
+    declare(world)
+    orders = world.shop.tables["orders"]
+    orders.amendable = frozenset({"item"})
+    changes = [
+        R.FieldChange(source=CRM, collection="people", field="name", value=RIGHT),
+        R.FieldChange(source=SHOP, collection="orders", field="item", value="coffee"),
+    ]
+    made = await create(world, kind=R.KIND_RECTIFICATION, changes=changes, identities=TWIN)
+    for source in (CRM, SHOP):
+        await reach(world, made.name, A.STATE_AWAITING_CONTROLLER, source=source)
+    await complete(world, made.name, CRM)
+    asked = await get(world, made.name, "ROLE_REQUESTER")
+    decided = await resolve(world, made.name, *(decision(c, C.DECISION_REJECT) for c in asked.candidates))
+    done = task(decided, CRM)
+    assert (done.done, done.amendment.state) == (True, A.STATE_AWAITING_CONTROLLER)
 
 
 @pytest.mark.policy(
