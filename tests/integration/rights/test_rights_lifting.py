@@ -119,7 +119,7 @@ async def test_a_mark_that_is_gone_is_cleared(world: World) -> None:
     made = await marked(world)
     await complete(world, made.name, SHOP)
     for row in world.crm.tables["people"].rows:
-        row["held"] = ""
+        row["held"] = "no"
     await lift(world, made.name)
     found = clearing(await cleared(world, made.name, A.STATE_AMENDED, A.STATE_BY_HAND))
     assert (found.amendment.state, found.done, found.amendment.changes[0].unchanged) == (A.STATE_AMENDED, True, 1)

@@ -58,14 +58,12 @@ async def test_what_the_former_governance_does_not_know_waits(world: World) -> N
     """Whom a plan will concern, and why a correction waits: neither may come to it as something else."""
     delay = authority_pb2.DelayAmendmentRequest(request=f"{PARTNER}/correctionRequests/x", source=CRM)
     request: Any = SimpleNamespace(partner=PARTNER, id=uuid.uuid4(), data_map_revision=1, data_sources=[CRM])
-    channels = Channels(Credential.load(world.folder / "erasure.json"))
-    async with former_governance() as address:
+    async with former_governance() as address, Channels(Credential.load(world.folder / "erasure.json")) as channels:
         authority = Authority(channels, address, RIGHT, None)
         for call in (authority.delay_amendment(delay), authority.foresee_recipients(request, {CRM: ["people"]})):
             with pytest.raises(DsrError) as error:
                 await call
             assert error.value.reason == "GOVERNANCE_UNAVAILABLE"
-        await channels.close()
 
 
 async def test_what_the_former_erasure_service_asks_of_corrections_waits(world: World) -> None:
