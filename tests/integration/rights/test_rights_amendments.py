@@ -234,7 +234,7 @@ async def test_what_people_completed_after_the_approval_gets_no_grant(world: Wor
         assert R.State.Name(done.state) == "STATE_OPEN"
         key = Credential.load(world.folder / "erasure.json")
         token = key.token(AUTHORITY_AUDIENCE, subject="erasure", roles=["ROLE_SERVICE"])
-        message = authority_pb2.IssueAmendmentGrantRequest(request=shown.name, source=CRM)
+        message = authority_pb2.IssueAmendmentGrantRequest(request=shown.name, source=CRM, without_grant=True)
         call = AuthorityServiceStub(world.channel("governance")).IssueAmendmentGrant(
             message, metadata=(("authorization", f"Bearer {token}"),)
         )
