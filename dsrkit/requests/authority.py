@@ -281,9 +281,11 @@ class Authority:
         call = self._stub.ListDestructionOrders(message, timeout=TIMEOUT, metadata=self._metadata())
         return (await self._call(call)).orders
 
-    async def destruction_grant(self, order: pb.DestructionOrder) -> pb.IssueGrantResponse:
+    async def destruction_grant(self, order: pb.DestructionOrder, *, count_only: bool = False) -> pb.IssueGrantResponse:
         """A grant to destroy a whole data source; each is a new attempt. STATE_CONFLICT when there is nothing to do."""
-        message = pb.IssueDestructionGrantRequest(termination=order.termination, source=order.source)
+        message = pb.IssueDestructionGrantRequest(
+            termination=order.termination, source=order.source, count_only=count_only
+        )
         return await self._call(self._stub.IssueDestructionGrant(message, timeout=TIMEOUT, metadata=self._metadata()))
 
     async def report_destruction(self, message: pb.ReportDestructionRequest) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dsrkit import log
 from dsrkit.db import partner_transaction
+from dsrkit.interceptors import map_error
 from dsrkit.requests.authority import Authority
 from dsrkit.requests.flow import Flow
 from dsrkit.requests.model import TERMINAL, Move
@@ -28,15 +29,22 @@ class Terminations:
         self._folders = folders
 
     async def run(self) -> None:
-        """Chore. May be killed anywhere; the next time does all of it again."""
+        """Chore. May be killed anywhere; the next time does all of it again. One that fails keeps no other one up."""
         for termination in await self._authority.terminations():
-            partner = parse_partner(termination, "termination")
-            await self._cancel(partner)
-            await self._vault.destroy_partner(partner)
-            for folder in self._folders:
-                await asyncio.to_thread(_remove, folder / partner.split("/")[-1])
-            await self._authority.emptied(termination)
-            log.get_logger().info("partner.emptied", partner=partner)
+            try:
+                await self._empty(termination)
+            except Exception as error:
+                reason = map_error(error).reason
+                log.get_logger().warning("termination.waiting", termination=termination, reason=reason, error=error)
+
+    async def _empty(self, termination: str) -> None:
+        partner = parse_partner(termination, "termination")
+        await self._cancel(partner)
+        await self._vault.destroy_partner(partner)
+        for folder in self._folders:
+            await asyncio.to_thread(_remove, folder / partner.split("/")[-1])
+        await self._authority.emptied(termination)
+        log.get_logger().info("partner.emptied", partner=partner)
 
     async def _cancel(self, partner: str) -> None:
         async with partner_transaction(self._store.pool, partner) as connection:

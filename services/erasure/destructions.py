@@ -63,8 +63,9 @@ class Destructions:
         if failure is not None:
             await self._report_failure(order, failure)
             return
-        # What a connector says that it did is counted once more, by a call that can do nothing else.
-        left = await self._asked(order, await self._authority.destruction_grant(order), count_only=True)
+        # What a connector says that it did is counted once more, under a grant that permits nothing else.
+        counting = await self._authority.destruction_grant(order, count_only=True)
+        left = await self._asked(order, counting, count_only=True)
         stays = len({(f.code, f.collection, f.detail) for f in left.findings})
         if done.outcome != _OUTCOME.OUTCOME_DESTROYED or left.outcome != _OUTCOME.OUTCOME_COUNTED:
             raise _inconsistent(order, "OUTCOME")

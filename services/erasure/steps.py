@@ -275,7 +275,8 @@ def _erased(source: str, erased: connector_pb2.Erased, counts: Mapping[str, int]
     }
     if outcome == "ERASED":
         _check_counts(source, did, counts, plan)
-    records = sum(c["deleted"] + c["anonymised"] for c in did.values())
+    # Whatever was changed: by this governance knows that older copies of the source still hold the person.
+    records = sum(c["deleted"] + c["anonymised"] + c["pseudonymised"] for c in did.values())
     return Done(records=records, result={"outcome": outcome, "replayed": outcome != "ERASED", "collections": did})
 
 

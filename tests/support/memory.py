@@ -189,7 +189,8 @@ class MemoryBackend:
         await self._arrive("destroy")
         caps = {i.collection: i.cap for i in grant.instructions}
         outcome = pb.Destroyed.OUTCOME_COUNTED if request.count_only else pb.Destroyed.OUTCOME_DESTROYED
-        if any(len(table.rows) > caps.get(name, 0) for name, table in self.tables.items()):
+        over = any(len(table.rows) > caps.get(name, 0) for name, table in self.tables.items())
+        if over and not request.count_only:
             outcome = pb.Destroyed.OUTCOME_CAP_EXCEEDED
         destroyed = pb.Destroyed(outcome=outcome)
         for name, table in self.tables.items():

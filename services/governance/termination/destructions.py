@@ -54,12 +54,19 @@ class DestructionRpcs(AuthorityServiceServicer):
         own_right(pb.RIGHT_ERASURE)
         partner, identifier = parse_partner(request.termination, "termination"), state.identify(request.termination)
         now = self._tools.clock()
-        await confirmation.need(self._tools, partner, identifier, now)
+        if not request.count_only:
+            await confirmation.need(self._tools, partner, identifier, now)
         async with partner_transaction(self._store.pool, partner) as connection:
             known = await state.load(self._store, connection, identifier, now, lock=True)
             item, row = known.item(request.source), known.row
-            state.need_unheld(known, request.source)
-            if not domain.to_destroy(row["state"], row["effective_time"], item, now):
+            if not request.count_only:
+                state.need_unheld(known, request.source)
+            permitted = (
+                domain.to_count(row["state"], item)
+                if request.count_only
+                else domain.to_destroy(row["state"], row["effective_time"], item, now)
+            )
+            if not permitted:
                 text = "Nothing of this source is to be destroyed by the platform now."
                 raise DsrError("STATE_CONFLICT", text, state=row["state"], allowed="DESTROYING")
             await serving.need_served(self._store, connection, [request.source])
@@ -78,6 +85,7 @@ class DestructionRpcs(AuthorityServiceServicer):
             instructions=[
                 CollectionInstruction(collection=r["collection"], action=_DELETE, cap=r["records"])
                 for r in entry["returned"]
+                if not request.count_only
             ],
             request=request.termination,
             policy_version=policy["accepted"],

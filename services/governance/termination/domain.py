@@ -80,6 +80,11 @@ def to_destroy(state: str, effective: datetime | None, item: Item, now: datetime
     return item.fail_time is None or now >= item.fail_time + AGAIN_AFTER
 
 
+def to_count(state: str, item: Item) -> bool:
+    """Whether the platform may count what is left of a data source: what it did is read back, whatever came after."""
+    return state == "DESTROYING" and item.ours and item.by_platform
+
+
 def next_state(state: str, items: Sequence[Item], emptied: Collection[str], snapshots: int) -> str:
     """Where a termination stands. Destruction never begins by itself; nothing is certified while a copy may exist."""
     if state not in ("DESTROYING", "SNAPSHOTS_LEFT"):

@@ -7,7 +7,9 @@ from uuid import UUID
 import orjson
 from google.protobuf import json_format
 
+from dsrkit import log
 from dsrkit.db import Connection, partner_transaction, sweeper_transaction
+from dsrkit.interceptors import map_error
 from services.governance.notifications.outbox import notify
 from services.governance.store import SCHEMA, GovernanceStore
 from services.governance.termination import domain, state
@@ -15,11 +17,15 @@ from services.governance.tools import Tools
 
 
 async def run(tools: Tools) -> None:
-    """Chore."""
+    """Chore. One termination that fails keeps no other one up."""
     async with sweeper_transaction(tools.store.pool, SCHEMA) as connection:
         found = [(r["partner"], r["id"]) for r in await tools.store.rows(connection, "termination.unfinished")]
     for partner, identifier in found:
-        await advance(tools, partner, identifier, await tools.now(partner))
+        try:
+            await advance(tools, partner, identifier, await tools.now(partner))
+        except Exception as error:
+            name, reason = f"{partner}/terminations/{identifier}", map_error(error).reason
+            log.get_logger().warning("termination.waiting", termination=name, reason=reason, error=error)
 
 
 async def returned(store: GovernanceStore, connection: Connection, known: state.Known, by: str, now: datetime) -> None:

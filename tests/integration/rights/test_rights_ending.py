@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 from dsr.authority.v1 import authority_pb2
+from dsr.connector.v1.grant_pb2 import Grant
 from dsr.v1 import governance_pb2, options_pb2
 from dsr.v1 import termination_pb2 as pb
 
@@ -73,9 +74,9 @@ async def revoke(world: World, grantee: str) -> None:
     await world.governance.RevokeRoleGrant(message, metadata=admin(world))
 
 
-def ask_for_grant(world: World, name: str, source: str) -> Any:
+def ask_for_grant(world: World, name: str, source: str, *, count_only: bool = False) -> Any:
     stub, metadata = authority(world, "erasure")
-    message = authority_pb2.IssueDestructionGrantRequest(termination=name, source=source)
+    message = authority_pb2.IssueDestructionGrantRequest(termination=name, source=source, count_only=count_only)
     return stub.IssueDestructionGrant(message, metadata=metadata)
 
 
@@ -152,9 +153,17 @@ async def test_a_hold_and_a_revoked_confirmer_stop_what_is_left(world: World) ->
 
         await make_approver(world, "grace")
         await confirm(world, name, there.manifest_digest, "grace")
+        world.shop.gate, world.shop.gated = asyncio.Event(), frozenset({"destroy"})
         await let_pass(EFFECTIVE)
+        await eventually(lambda: "destroy" in world.shop.calls)
+        # A hold that comes while the source is being destroyed can't have what went counted as kept.
+        await place_hold(world)
+        assert await refused(ask_for_grant(world, name, SHOP)) == "STATE_CONFLICT"
+        world.shop.gate.set()
         await eventually(lambda: destroyed(SHOP))
         assert not world.shop.tables["orders"].rows
+        counting = await ask_for_grant(world, name, SHOP, count_only=True)
+        assert not Grant.FromString(counting.grant.grant).instructions
 
 
 @pytest.mark.policy(

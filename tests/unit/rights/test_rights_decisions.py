@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 from dsr.authority.v1 import authority_pb2 as pb
+from dsr.connector.v1 import connector_pb2
 from dsr.connector.v1.grant_pb2 import CollectionInstruction
 from dsr.v1 import governance_pb2, subject_pb2
 
@@ -14,6 +15,7 @@ from dsrkit.instructions import differences
 from dsrkit.requests.model import Dossier, Known
 from services.erasure import plan as plans
 from services.erasure.report import outcomes, remains
+from services.erasure.steps import _erased
 from services.governance.domain import Facts, Hold, check_map, instructions, refuse
 
 METHOD = subject_pb2.IdentityVerification
@@ -194,3 +196,10 @@ def test_findings_block_what_they_concern(code: str, collection: str, blocks: bo
     assert bool(plans.blocking("s", task, actions)) is blocks
     harmless: Any = SimpleNamespace(result={"collections": {}, "findings": [{**finding, "blocks": False}]})
     assert not plans.blocking("s", harmless, actions)
+
+
+def test_what_was_only_pseudonymised_counts_as_changed() -> None:
+    """Governance ends older copies of a source by it: the person is in the clear there."""
+    counts = connector_pb2.CollectionOutcome(collection="orders", pseudonymised=2, retained=1)
+    erased = connector_pb2.Erased(outcome=connector_pb2.Erased.OUTCOME_RECONSTRUCTED, collections=[counts])
+    assert _erased("s", erased, {}, {"collections": []}).records == 2

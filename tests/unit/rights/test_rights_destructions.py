@@ -24,8 +24,9 @@ class Governance:
     async def destruction_orders(self) -> list[authority_pb2.DestructionOrder]:
         return [ORDER]
 
-    async def destruction_grant(self, _: Any) -> authority_pb2.IssueGrantResponse:
-        told = [CollectionInstruction(collection=name, cap=5) for name in ("people", "orders")]
+    async def destruction_grant(self, _: Any, *, count_only: bool = False) -> authority_pb2.IssueGrantResponse:
+        names = () if count_only else ("people", "orders")
+        told = [CollectionInstruction(collection=name, cap=5) for name in names]
         grant = Grant(source=SOURCE, instructions=told).SerializeToString()
         response = authority_pb2.IssueGrantResponse(connector_address="127.0.0.1:1")
         response.grant.grant = grant

@@ -2278,19 +2278,25 @@ class IssueDestructionGrantRequest(_message.Message):
 
     TERMINATION_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    COUNT_ONLY_FIELD_NUMBER: _builtins.int
     termination: _builtins.str
     """Required. The termination, `partners/{partner}/terminations/{id}`."""
     source: _builtins.str
     """Required. The data source."""
+    count_only: _builtins.bool
+    """Optional. Only to count what is left, whatever holds were placed and whoever lost a role since: the grant has no
+    instructions, so nothing can be destroyed by it.
+    """
     def __init__(
         self,
         *,
         termination: _builtins.str = ...,
         source: _builtins.str = ...,
+        count_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["source", b"source", "termination", b"termination"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count_only", b"count_only", "source", b"source", "termination", b"termination"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -497,7 +497,7 @@ class AuthorityServiceServicer(object):
 
     def IssueDestructionGrant(self, request, context):
         """Signs a grant to destroy a whole data source: of each collection so many records as were returned. Every grant is a new
-        attempt of the source's one task; holds and the confirmer's role are looked at again. Errors: NOT_FOUND, ROLE_REQUIRED,
+        attempt of the source's one task; holds and the confirmer's role are looked at again, except for one that only counts. Errors: NOT_FOUND, ROLE_REQUIRED,
         STATE_CONFLICT (a hold is in force, too), FOUR_EYES (the confirmer's role was revoked), SOURCE_NOT_SERVED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

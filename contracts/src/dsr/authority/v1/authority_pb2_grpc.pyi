@@ -147,7 +147,7 @@ class AuthorityServiceStub:
     """
     IssueDestructionGrant: _grpc.UnaryUnaryMultiCallable[_authority_pb2.IssueDestructionGrantRequest, _authority_pb2.IssueGrantResponse]
     """Signs a grant to destroy a whole data source: of each collection so many records as were returned. Every grant is a new
-    attempt of the source's one task; holds and the confirmer's role are looked at again. Errors: NOT_FOUND, ROLE_REQUIRED,
+    attempt of the source's one task; holds and the confirmer's role are looked at again, except for one that only counts. Errors: NOT_FOUND, ROLE_REQUIRED,
     STATE_CONFLICT (a hold is in force, too), FOUR_EYES (the confirmer's role was revoked), SOURCE_NOT_SERVED.
     """
     ReportDestruction: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ReportDestructionRequest, _authority_pb2.ReportDestructionResponse]
@@ -274,7 +274,7 @@ class AuthorityServiceAsyncStub(AuthorityServiceStub):
     """
     IssueDestructionGrant: _aio.UnaryUnaryMultiCallable[_authority_pb2.IssueDestructionGrantRequest, _authority_pb2.IssueGrantResponse]  # type: ignore[assignment]
     """Signs a grant to destroy a whole data source: of each collection so many records as were returned. Every grant is a new
-    attempt of the source's one task; holds and the confirmer's role are looked at again. Errors: NOT_FOUND, ROLE_REQUIRED,
+    attempt of the source's one task; holds and the confirmer's role are looked at again, except for one that only counts. Errors: NOT_FOUND, ROLE_REQUIRED,
     STATE_CONFLICT (a hold is in force, too), FOUR_EYES (the confirmer's role was revoked), SOURCE_NOT_SERVED.
     """
     ReportDestruction: _aio.UnaryUnaryMultiCallable[_authority_pb2.ReportDestructionRequest, _authority_pb2.ReportDestructionResponse]  # type: ignore[assignment]
@@ -614,7 +614,7 @@ class AuthorityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_authority_pb2.IssueGrantResponse, _abc.Awaitable[_authority_pb2.IssueGrantResponse]]:
         """Signs a grant to destroy a whole data source: of each collection so many records as were returned. Every grant is a new
-        attempt of the source's one task; holds and the confirmer's role are looked at again. Errors: NOT_FOUND, ROLE_REQUIRED,
+        attempt of the source's one task; holds and the confirmer's role are looked at again, except for one that only counts. Errors: NOT_FOUND, ROLE_REQUIRED,
         STATE_CONFLICT (a hold is in force, too), FOUR_EYES (the confirmer's role was revoked), SOURCE_NOT_SERVED.
         """
 

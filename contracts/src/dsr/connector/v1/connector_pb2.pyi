@@ -1787,11 +1787,13 @@ class DestroyRequest(_message.Message):
     GRANT_FIELD_NUMBER: _builtins.int
     COUNT_ONLY_FIELD_NUMBER: _builtins.int
     count_only: _builtins.bool
-    """Optional. Only count what is left, and find what would keep it from being destroyed. Nothing is changed."""
+    """Optional. Only count what is left, in every declared collection whatever the grant names, and find what would keep it from
+    being destroyed. Nothing is changed.
+    """
     @_builtins.property
     def grant(self) -> _grant_pb2.SignedGrant:
         """Required. Permission, signed by governance, operation DESTROY. Its instructions name every collection that was returned,
-        with DELETE and, as the cap, how many records were returned.
+        with DELETE and, as the cap, how many records were returned; none if it permits only to count.
         """
 
     def __init__(
