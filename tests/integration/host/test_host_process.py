@@ -93,6 +93,7 @@ def test_the_process_keeps_the_contract_and_drains(tmp_path: Path) -> None:
         assert time.monotonic() - start < 12
 
 
+@pytest.mark.long
 def test_the_suite_says_what_it_could_not_check(tmp_path: Path) -> None:
     prepare(tmp_path)
     with host(tmp_path) as (_, port):

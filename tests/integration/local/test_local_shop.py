@@ -32,6 +32,7 @@ async def shop(database_of_the_shop: str) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
+@pytest.mark.long
 async def test_it_is_as_large_as_it_says(shop: asyncpg.Connection) -> None:
     witness = await Witness.of(shop, ANN)
     others = await witness.others()
@@ -40,6 +41,7 @@ async def test_it_is_as_large_as_it_says(shop: asyncpg.Connection) -> None:
     assert len(others) == 17
 
 
+@pytest.mark.long
 async def test_ann_walsh_is_known_row_by_row(shop: asyncpg.Connection) -> None:
     witness = await Witness.of(shop, ANN)
     assert witness.customer_number == "C-104217"
@@ -80,6 +82,7 @@ async def test_a_change_to_somebody_else_is_seen(shop: asyncpg.Connection, chang
     assert len([table for table in before if before[table] != after[table]]) == 1
 
 
+@pytest.mark.long
 async def test_what_happens_to_the_person_changes_nothing_of_the_others(shop: asyncpg.Connection) -> None:
     witness = await Witness.of(shop, ANN)
     before = await witness.others()
@@ -102,6 +105,7 @@ async def test_what_happens_to_the_person_changes_nothing_of_the_others(shop: as
     }
 
 
+@pytest.mark.long
 async def test_the_connector_may_work_on_rows_and_nothing_else(shop: asyncpg.Connection, postgres: Cluster) -> None:
     await create_connector_role(postgres.dsn("test_shop"), "it's a secret")
     connector = await asyncpg.connect(postgres.dsn("test_shop", CONNECTOR_ROLE, "it's a secret"))
