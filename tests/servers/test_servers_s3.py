@@ -475,7 +475,7 @@ async def test_history_that_cannot_be_read_never_stops_a_copy(versioned: Bucket)
     assert await source.counts(customer_number="7") == {"events": 2}
     assert await source.findings(customer_number="7") == {code: True for _, code in damaged.values()}
     copied = await source.export(person(customer_number="7"))
-    assert [row["object"] for row in copied["events"]] == list(damaged)
+    assert sorted(row["object"] for row in copied["events"]) == sorted(damaged)
     assert outcome(await source.erase(person(customer_number="7"))) == "BLOCKED"
     assert await source.verify(person(customer_number="7")) == {"events": (0, 4)}
     await source.backend.close()
