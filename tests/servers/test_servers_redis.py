@@ -19,7 +19,7 @@ from connectors.redis.found import Digests
 from connectors.redis.options import Options
 from dsrkit.errors import DsrError
 from tests.servers.objects import RETAIN, SOURCE, Objects, deleted, instruct, outcome, person
-from tests.servers.programs import RedisServer, redis
+from tests.servers.programs import RedisServer, free_port, redis
 
 _NEAR = ("7", "70", "007", "17", "7 ", "*", "?", "[7]", "\\7", "7*", "7^", "a/7")
 _DATABASE = 2
@@ -355,7 +355,9 @@ async def test_tls_is_verified(shop: Shop, redis_server: RedisServer, tmp_path: 
     ("settings", "why"), [(("--replicaof", "127.0.0.1", "1"), "REPLICA"), (("--cluster-enabled", "yes"), "MODE")]
 )
 async def test_where_keys_could_be_missed_nothing_is_done(tmp_path: Path, settings: tuple[str, ...], why: str) -> None:
-    with redis(tmp_path, *settings) as server:
+    # A cluster's own port would be 10,000 above, among those that connections get.
+    bus = ("--cluster-port", str(free_port())) if why == "MODE" else ()
+    with redis(tmp_path, *settings, *bus) as server:
         source = Objects("redis", {"url": server.url, "collections": COLLECTIONS}, tmp_path)
         assert await _refused(source) == ("SOURCE_REJECTED", why)
 
