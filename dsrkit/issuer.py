@@ -4,13 +4,10 @@ Keys of an issuer overlap while they are rotated: tokens of the old key are beli
 """
 
 import base64
-import fcntl
 import json
-import os
 import re
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from dsr.ledger import VerifierKey
 
 from dsrkit.auth import STAFF
+from dsrkit.files import locked, replace
 
 PARTNER_ID = re.compile(r"[a-z0-9][a-z0-9-]{1,38}[a-z0-9]")
 _SERVICE = "urn:dsr:service:"
@@ -108,10 +106,10 @@ class TrustFile:
 
     def _change(self, change: Callable[[dict[str, Any]], None]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(self.path.with_suffix(".lock")):
+        with locked(self.path.with_suffix(".lock")):
             data = self._read()
             change(data)
-            _replace(self.path, json.dumps(data, indent=2), 0o644)
+            replace(self.path, json.dumps(data, indent=2), 0o644)
 
 
 def make_grant_key(credential: Path, public: Path) -> str:
@@ -122,7 +120,7 @@ def make_grant_key(credential: Path, public: Path) -> str:
     key_id, private, jwk = _new_key()
     keys = json.loads(public.read_text())["keys"] if public.exists() else []
     public.parent.mkdir(parents=True, exist_ok=True)
-    _replace(public, json.dumps({"keys": [*keys, jwk]}, indent=2), 0o644)
+    replace(public, json.dumps({"keys": [*keys, jwk]}, indent=2), 0o644)
     _write_credential(credential, "urn:dsr:grants", key_id, private)
     return key_id
 
@@ -136,7 +134,7 @@ def make_ledger_key(credential: Path, public: Path) -> str:
     name = f"dsr-ledger/{secrets.token_hex(8)}"
     verifier = VerifierKey(name, key.public_key().public_bytes_raw())
     public.parent.mkdir(parents=True, exist_ok=True)
-    _replace(public, f"{verifier}\n", 0o644)
+    replace(public, f"{verifier}\n", 0o644)
     _write_credential(credential, name, verifier.id.hex(), _b64(key.private_bytes_raw()))
     return str(verifier)
 
@@ -152,7 +150,7 @@ def revoke_grant_key(public: Path, key_id: str) -> None:
     kept = [key for key in keys if key["kid"] != key_id]
     if len(kept) == len(keys):
         raise ValueError(f"there is no key {key_id}; there are {', '.join(key['kid'] for key in keys)}")
-    _replace(public, json.dumps({"keys": kept}, indent=2), 0o644)
+    replace(public, json.dumps({"keys": kept}, indent=2), 0o644)
 
 
 def _find(data: dict[str, Any], issuer: str) -> dict[str, Any]:
@@ -180,21 +178,4 @@ def _write_credential(path: Path, issuer: str, key_id: str, private: str) -> Non
         # A service's credential says who it is; people's say it in every token.
         data |= {"subject": issuer.removeprefix(_SERVICE), "roles": ["ROLE_SERVICE"]}
     path.parent.mkdir(parents=True, exist_ok=True)
-    _replace(path, json.dumps(data, indent=2), 0o600)
-
-
-def _replace(path: Path, text: str, mode: int) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    replace(path, json.dumps(data, indent=2), 0o600)

@@ -17,6 +17,8 @@ import pyrage
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from dsrkit.files import sync_folder
+
 _NEW = ".new"
 """Folder beside the keys, for those being written."""
 
@@ -98,15 +100,15 @@ class Vault:
             if folder.exists():
                 for name in folder.glob(pattern):
                     name.unlink(missing_ok=True)
-                _sync_folder(folder)
+                sync_folder(folder)
 
     def _destroy_partner(self, partner: str) -> None:
         folder = self.folder / partner.split("/")[-1]
         if folder.exists():
             (folder / "partner.kek").unlink(missing_ok=True)
-            _sync_folder(folder)
+            sync_folder(folder)
             shutil.rmtree(folder)
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
 
     def _partner_key(self, partner: str) -> bytes:
         path = self.folder / partner.split("/")[-1] / "partner.kek"
@@ -139,12 +141,4 @@ def _write_durably(path: Path, content: bytes) -> None:
         pass  # the same key was made a moment ago by another attempt, and theirs is the one that counts
     finally:
         temporary.unlink()
-    _sync_folder(path.parent)
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(path.parent)

@@ -107,29 +107,30 @@ class ErasureServicer(ErasureServiceServicer):
     async def DownloadErasureReport(
         self, request: pb.DownloadErasureReportRequest, context: Any
     ) -> AsyncIterator[pb.DownloadErasureReportResponse]:
-        partner, identifier = scope(request.name, self._parts.right)
-        async with partner_transaction(self._parts.store.pool, partner) as connection:
-            row = await self._parts.store.get(connection, identifier)
+        row = await self._row(request.name)
         if "report" not in row.facts:
             raise conflict(row, "COMPLETED or PARTIALLY_ERASED")
         document = await self._document(row)
-        filename, response = f"erasure-{identifier}.json", pb.DownloadErasureReportResponse
+        filename, response = f"erasure-{row.id}.json", pb.DownloadErasureReportResponse
         async for part in serve_document(document, filename, "application/json", request, response):
             yield part
 
     async def DownloadErasureCertificate(
         self, request: pb.DownloadErasureCertificateRequest, context: Any
     ) -> AsyncIterator[pb.DownloadErasureCertificateResponse]:
-        partner, identifier = scope(request.name, self._parts.right)
-        async with partner_transaction(self._parts.store.pool, partner) as connection:
-            row = await self._parts.store.get(connection, identifier)
+        row = await self._row(request.name)
         certified = row.facts.get("certificate", {})
         if "proof" not in certified:
             raise await self._uncertified(row)
         whole = Certificate(certified["document"].encode(), certified["proof"]).dump()
-        filename, response = f"erasure-{identifier}.certificate", pb.DownloadErasureCertificateResponse
+        filename, response = f"erasure-{row.id}.certificate", pb.DownloadErasureCertificateResponse
         async for part in serve_document(whole, filename, CERTIFICATE, request, response):
             yield part
+
+    async def _row(self, name: str) -> Request:
+        partner, identifier = scope(name, self._parts.right)
+        async with partner_transaction(self._parts.store.pool, partner) as connection:
+            return await self._parts.store.get(connection, identifier)
 
     async def _uncertified(self, row: Request) -> DsrError:
         if "report" not in row.facts:

@@ -4,14 +4,12 @@ A database that is restored from an older backup has fewer entries than were sig
 a second history, so nothing is signed until an operator has decided (docs/operating.md).
 """
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from dsr.ledger import Checkpoint, SigningKey
+
+from dsrkit.files import locked, replace, sync_folder
 
 
 @dataclass(frozen=True)
@@ -39,33 +37,12 @@ class Witness:
         On disk when this returns.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with _locked(self._path.with_suffix(".lock")):
+        with locked(self._path.with_suffix(".lock")):
             before = self.seen()
             if before == Checkpoint.verify(note, self.key.verifier):
                 return True
             if before != after:
                 return False
-            fresh = self._path.with_suffix(".new")
-            with fresh.open("w") as file:
-                file.write(note)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self._path)
-            for folder in (self.folder, self.folder.parent):
-                _sync(folder)
+            replace(self._path, note, 0o644)
+            sync_folder(self.folder.parent)
         return True
-
-
-def _sync(folder: Path) -> None:
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
